@@ -1,0 +1,1 @@
+"""Built-in checks: one subject a folder, one look-and-judge pair a file."""

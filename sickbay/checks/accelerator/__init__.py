@@ -1,0 +1,1 @@
+"""Which accelerators can be seen, and what that does not prove."""

@@ -1,0 +1,1 @@
+"""Causes times signals: weigh, rank, and say what is missing. Pure arithmetic."""

@@ -1,0 +1,1 @@
+"""YAML to model: positions, schemas, expressions, every problem at once."""

@@ -1,0 +1,1 @@
+"""Data only: target, signal, check, runbook, cause, verdict, report."""

@@ -1,0 +1,1 @@
+"""Plan and run: deadlines, child processes, budget, journal, resume."""
