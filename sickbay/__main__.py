@@ -1,0 +1,26 @@
+"""`sickbay` and `python -m sickbay`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; the exit code."""
+    from sickbay.engine.cli.main import main as run_command_line  # late: `import sickbay.__main__` costs nothing
+
+    return run_command_line(argv, _tools)
+
+
+def _tools() -> Any:
+    from sickbay.face import make_tools  # late: `--version` and `--help` load no plugin
+
+    return make_tools()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
