@@ -17,7 +17,15 @@ if TYPE_CHECKING:
     from sickbay.engine.model.engine_spec import EngineSpec
     from sickbay.engine.model.look import Look
     from sickbay.engine.model.outcome import Outcome
-    from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
+    from sickbay.engine.model.signal import (
+        Reading,
+        SignalKind,
+        SignalSpec,
+        SignalType,
+        UnknownReason,
+        measured,
+        unknown,
+    )
 
 __all__ = [
     "Check",
@@ -31,6 +39,9 @@ __all__ = [
     "Reading",
     "Result",
     "SickbayError",
+    "SignalKind",
+    "SignalSpec",
+    "SignalType",
     "UnknownReason",
     "__version__",
     "hookimpl",
@@ -50,6 +61,9 @@ _HOME = {
     "Reading": "engine.model.signal",
     "Result": "engine.model.check",
     "SickbayError": "engine.errors",
+    "SignalKind": "engine.model.signal",
+    "SignalSpec": "engine.model.signal",
+    "SignalType": "engine.model.signal",
     "UnknownReason": "engine.model.signal",
     "hookimpl": "engine.hookspecs",
     "measured": "engine.model.signal",

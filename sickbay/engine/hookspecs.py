@@ -12,6 +12,7 @@ import pluggy
 
 from sickbay.engine.model.check import Check
 from sickbay.engine.model.engine_spec import EngineSpec
+from sickbay.engine.model.signal import SignalSpec
 
 __all__ = ["hookimpl", "hookspec"]
 
@@ -25,6 +26,14 @@ def sickbay_checks() -> Iterable[Check]:  # type: ignore[empty-body]
 
     Called once, before the first runbook is read. Names must be new: a second check under a taken
     name, or one that emits a signal outside the vocabulary, stops the start with PluginError.
+    """
+
+
+@hookspec
+def sickbay_signals() -> Iterable[SignalSpec]:  # type: ignore[empty-body]
+    """Return new words of the signal vocabulary that this plugin's checks emit.
+
+    Called once, before the first runbook is read. Names must be new; prefix them with your own family.
     """
 
 

@@ -17,6 +17,7 @@ from sickbay.engine import hookspecs
 from sickbay.engine.errors import PluginError
 from sickbay.engine.model.check import Check
 from sickbay.engine.model.engine_spec import EngineSpec
+from sickbay.engine.model.signal import SignalSpec
 
 __all__ = ["Plugins", "load_plugins"]
 
@@ -29,6 +30,7 @@ class Plugins:
 
     checks: Mapping[str, Check]
     engines: Mapping[str, EngineSpec]
+    signals: Mapping[str, SignalSpec]
     folders: tuple[Path, ...]
 
 
@@ -51,6 +53,7 @@ def load_plugins(builtins: Sequence[ModuleType | object], *, entry_points: bool 
     return Plugins(
         checks=_by_name(manager, "sickbay_checks", Check),
         engines=_by_name(manager, "sickbay_engines", EngineSpec),
+        signals=_by_name(manager, "sickbay_signals", SignalSpec),
         folders=tuple(folder for folders in manager.hook.sickbay_knowledge() for folder in folders),
     )
 

@@ -1,0 +1,154 @@
+"""Which target: `--url`, or `--target NAME` of sickbay.yaml, with single flags on top."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sickbay.engine.errors import UsageError
+from sickbay.engine.load.targets import load_config
+from sickbay.engine.model.config import Config
+from sickbay.engine.model.target import LogSource, PrometheusSource, Secret, Target
+
+__all__ = ["add_target_flags", "choose_target", "find_config"]
+
+
+def add_target_flags(parser: argparse.ArgumentParser) -> None:
+    """What to look at."""
+    group = parser.add_argument_group("target")
+    group.add_argument("--url", help="what the users call, e.g. http://host:8000")
+    group.add_argument("--target", metavar="NAME", help="a target of sickbay.yaml")
+    group.add_argument(
+        "--config", type=Path, metavar="FILE", help="sickbay.yaml (default: here, then the user's, then /etc)"
+    )
+    group.add_argument("--direct-url", metavar="URL", help="the engine itself, when --url is a gateway")
+    group.add_argument(
+        "--metrics-url", metavar="URL", help="the engine's metrics page, when it is not at the usual path"
+    )
+    group.add_argument(
+        "--engine", metavar="NAME", help="do not recognise the engine, it is this one; see `sickbay engines`"
+    )
+    group.add_argument("--model", help="the model name users ask for")
+    group.add_argument("--api-key-env", metavar="VARIABLE", help="environment variable that holds the API key")
+    group.add_argument("--api-key-file", metavar="FILE", help="file that holds the API key")
+    group.add_argument("--pid", type=int, help="process id of the engine on this host")
+    group.add_argument("--local", action=argparse.BooleanOptionalAction, help="the engine runs on this host")
+    group.add_argument(
+        "--log", action="append", default=[], metavar="FILE", help="a log file of the engine; repeatable"
+    )
+    group.add_argument("--model-path", metavar="PATH", help="the weights on this host")
+    group.add_argument("--baseline", metavar="FILE", help="a report or signals file that shows this service healthy")
+    group.add_argument("--prometheus", metavar="URL", help="a Prometheus that holds this target's series")
+    group.add_argument("--selector", default="", metavar="MATCHERS", help="""its labels, e.g. 'job="vllm",pod="a"'""")
+    group.add_argument(
+        "--replica", action="append", default=[], metavar="URL", help="a replica behind --url; repeatable"
+    )
+    group.add_argument("--insecure", action="store_true", help="do not verify TLS certificates")
+
+
+def choose_target(args: argparse.Namespace, *, needed: bool = True) -> tuple[Target, Config | None]:
+    """The target the flags name, and the config file it came from (None when `--url` was enough).
+
+    Raises:
+        UsageError: no target, both kinds, an unknown name, or a URL that is none.
+        ProblemsError: the config file is wrong.
+    """
+    config = _load(args) if args.target or args.config else None
+    if args.target:
+        target = _named(config, args.target)
+    elif args.url:
+        target = Target(name=_name_of(args.url))
+    elif needed:
+        raise UsageError(
+            f"{args.verb if 'verb' in args else 'run'}: no target; name one with --url http://host:8000, "
+            "or with --target NAME from sickbay.yaml"
+        )
+    else:
+        target = Target(name="none")
+    return dataclasses.replace(target, **_overrides(args, target)), config
+
+
+def find_config(path: Path | None) -> Path:
+    """The config file: the one named, or the first that exists of the usual places.
+
+    Raises:
+        UsageError: it does not exist.
+    """
+    if path is not None:
+        if not path.is_file():
+            raise UsageError(f"--config: no file {str(path)!r}")
+        return path
+    home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    places = [Path("sickbay.yaml"), home / "sickbay" / "sickbay.yaml", Path("/etc/sickbay/sickbay.yaml")]
+    for place in places:
+        if place.is_file():
+            return place
+    raise UsageError(f"no sickbay.yaml in {', '.join(str(place) for place in places)}; name one with --config FILE")
+
+
+def _load(args: argparse.Namespace) -> Config:
+    path = find_config(args.config)
+    return load_config(path.read_text(encoding="utf-8", errors="surrogateescape"), str(path))
+
+
+def _named(config: Config | None, name: str) -> Target:
+    targets: Mapping[str, Target] = config.targets if config else {}
+    if name in targets:
+        return targets[name]
+    close = difflib.get_close_matches(name, targets, n=1)
+    known = f"did you mean {close[0]!r}?" if close else f"it has: {', '.join(sorted(targets)) or 'none'}"
+    raise UsageError(f"--target: sickbay.yaml has no target {name!r}; {known}")
+
+
+def _overrides(args: argparse.Namespace, target: Target) -> dict[str, Any]:
+    """Fields of the target that single flags set."""
+    found: dict[str, Any] = {
+        name: getattr(args, name)
+        for name in ("engine", "model", "pid", "local", "model_path", "baseline")
+        if getattr(args, name) is not None
+    }
+    for name in ("url", "direct_url", "metrics_url"):
+        if getattr(args, name):
+            found[name] = _checked_url(getattr(args, name), name)
+    if args.api_key_env and args.api_key_file:
+        raise UsageError("--api-key-env and --api-key-file: give one of them")
+    if args.api_key_env:
+        found["api_key"] = Secret(env=args.api_key_env)
+    elif args.api_key_file:
+        found["api_key"] = Secret(file=args.api_key_file)
+    elif target.api_key is None and os.environ.get("SICKBAY_API_KEY"):
+        found["api_key"] = Secret(env="SICKBAY_API_KEY")
+    if args.log:
+        found["logs"] = (*target.logs, *(LogSource(kind="file", where=path) for path in args.log))
+    if args.prometheus:
+        found["prometheus"] = PrometheusSource(url=_checked_url(args.prometheus, "prometheus"), selector=args.selector)
+    if args.replica:
+        found["replicas"] = tuple(_checked_url(url, "replica") for url in args.replica)
+    if args.insecure:
+        found["tls_verify"] = False
+    return found
+
+
+def _checked_url(url: str, flag: str) -> str:
+    """A base URL without a trailing slash; `host:8000` is taken as http://host:8000."""
+    flag = flag.replace("_", "-")
+    full = url if "://" in url else f"http://{url}"
+    try:
+        parts = urlsplit(full)
+        port_is_sound = parts.port is None or parts.port > 0
+    except ValueError as error:
+        raise UsageError(f"--{flag}: {url!r} is no URL ({error}); wanted e.g. http://host:8000") from error
+    if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_sound:
+        raise UsageError(f"--{flag}: {url!r} is no http or https URL; wanted e.g. http://host:8000")
+    return full.rstrip("/").removesuffix("/v1") if flag != "metrics-url" else full
+
+
+def _name_of(url: str) -> str:
+    """A target's name made from its address: host and port."""
+    return urlsplit(url if "://" in url else f"http://{url}").netloc.rsplit("@", 1)[-1] or url
