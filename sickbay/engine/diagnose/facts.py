@@ -27,9 +27,7 @@ def facts_of(
         if reading.value is not None:
             facts[name] = reading.value
     for name, value in inputs.items():
-        facts[f"inputs.{name}"] = (
-            float(value) if type(value) is int else value
-        )  # CEL compares doubles with doubles only
+        facts[f"inputs.{name}"] = value
     for name, reading in baseline.items():
         if reading.value is not None:
             facts[f"baseline.{name}"] = reading.value
