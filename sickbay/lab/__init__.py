@@ -1,0 +1,1 @@
+"""The lab: real servers with real faults, described as data. Needs the extra `demo`."""

@@ -1,0 +1,104 @@
+"""What the users felt: numbers from the load's own file, so that a fault is proven to hurt before it counts."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["MEASURES", "Felt", "Impact", "feel", "judge_impact", "read_events"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Felt:
+    """What users felt in a window. A number is None when nobody could feel it (no token, no request)."""
+
+    finished: int
+    failed_ratio: float | None
+    ttft_s_p50: float | None
+    ttft_s_p95: float | None
+    e2e_s_p50: float | None
+    gap_s_p50: float | None
+    gap_s_max: float | None
+    tokens_per_s: float | None
+    ttft_over_e2e: float | None  # near 1: the whole answer came at once
+    other_model_ratio: float | None  # answered by a model that was not asked for
+    in_flight: int
+    oldest_wait_s: float  # age of the oldest request that is still unanswered
+
+
+MEASURES = tuple(name for name in Felt.__slots__ if name != "finished")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Impact:
+    """The one number that proves the fault, or proves a control harmless."""
+
+    measure: str
+    value: float | None
+    at_least: float | None
+    at_most: float | None
+    shown: bool
+    felt: Felt
+
+    def __str__(self) -> str:
+        value = "nothing" if self.value is None else f"{self.value:.3g}"
+        wanted = f"at least {self.at_least:g}" if self.at_least is not None else f"at most {self.at_most:g}"
+        return f"{self.measure} is {value} ({wanted} expected)"
+
+
+def read_events(file: Path) -> list[dict[str, Any]]:
+    """The load's events; a last line that is still being written is left out."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError:
+        return []
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+
+def feel(events: Sequence[Mapping[str, Any]], *, now_s: float, since_s: float = 0.0, asked_model: str = "") -> Felt:
+    """Sum up the requests that ended (or still wait) between `since_s` and `now_s` (seconds of the load's clock)."""
+    done = [e for e in events if e["event"] == "done" and e["at_s"] >= since_s]
+    ended = {e["id"] for e in events if e["event"] == "done"}
+    open_since = [e["at_s"] for e in events if e["event"] == "sent" and e["id"] not in ended]
+    good = [e for e in done if e["status"] == 200 and e["error"] in ("", "left")]
+    ttfts = _known(good, "ttft_s")
+    named = [e for e in good if e["model"]]
+    window_s = max(now_s - since_s, 1e-9)
+    return Felt(
+        finished=len(done),
+        failed_ratio=(len(done) - len(good)) / len(done) if done else None,
+        ttft_s_p50=_quantile(ttfts, 0.5),
+        ttft_s_p95=_quantile(ttfts, 0.95),
+        e2e_s_p50=_quantile(_known(good, "e2e_s"), 0.5),
+        gap_s_p50=_quantile(_known(good, "gap_s_p50"), 0.5),
+        gap_s_max=max(_known(good, "gap_s_max"), default=None),
+        tokens_per_s=sum(e["tokens"] for e in good) / window_s if good else None,
+        ttft_over_e2e=_quantile([e["ttft_s"] / e["e2e_s"] for e in good if e["ttft_s"] is not None], 0.5),
+        other_model_ratio=sum(e["model"] != asked_model for e in named) / len(named) if named and asked_model else None,
+        in_flight=len(open_since),
+        oldest_wait_s=max((now_s - at for at in open_since), default=0.0),
+    )
+
+
+def judge_impact(wanted: Mapping[str, Any], felt: Felt) -> Impact:
+    """Compare the one declared measure with its bar. No data never shows an impact."""
+    value = getattr(felt, wanted["measure"])
+    at_least, at_most = wanted.get("at_least"), wanted.get("at_most")
+    shown = value is not None and (at_least is None or value >= at_least) and (at_most is None or value <= at_most)
+    return Impact(measure=wanted["measure"], value=value, at_least=at_least, at_most=at_most, shown=shown, felt=felt)
+
+
+def _known(events: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    return [e[name] for e in events if e[name] is not None]
+
+
+def _quantile(values: Sequence[float], q: float) -> float | None:
+    if not values:
+        return None
+    if len(values) == 1:
+        return values[0]
+    return statistics.quantiles(values, n=100, method="inclusive")[round(q * 100) - 1]

@@ -1,0 +1,240 @@
+"""A real HTTP proxy with a fault in it: `python -m sickbay.lab.proxy --json-config '{"upstream": "http://..."}'`.
+
+Options (all optional but `upstream`):
+    buffer: true holds back the whole answer, a number holds back so many bytes.
+    cpu_s_per_request: seconds of pure CPU spent inside the event loop for each POST, so that everything waits.
+    delay_s: seconds each request waits before it goes on.
+    drop: share (0 to 1) of POST requests whose connection is closed without an answer.
+    limit_connections: so many requests at once to the server behind; the others wait here.
+    bytes_per_s: the answer's speed.
+    truncate_prompt_tokens: only the last so many tokens of the last message go on.
+    keep_upstream_on_disconnect: the request behind goes on when the user has left.
+    models: names that are let through; another one is refused with 404.
+    via: false leaves out the `Via` header.
+    port, cpus, seed, upstream_api_key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+from sickbay.lab.child import announce, pin, read_config
+
+__all__ = ["Behaviour", "FaultyProxy", "main"]
+
+HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "host", "content-length"}
+BODY_BYTES_MAX = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """What is wrong with this proxy; the defaults are a good one."""
+
+    upstream: str
+    buffer: bool | int = False
+    cpu_s_per_request: float = 0.0
+    delay_s: float = 0.0
+    drop: float = 0.0
+    limit_connections: int = 0
+    bytes_per_s: float = 0.0
+    truncate_prompt_tokens: int = 0
+    keep_upstream_on_disconnect: bool = False
+    models: tuple[str, ...] = ()
+    via: bool = True
+    port: int = 0
+    cpus: tuple[int, ...] = ()
+    seed: int = 0
+    upstream_api_key: str = ""
+
+
+@dataclass(slots=True)
+class FaultyProxy:
+    """One upstream, one behaviour, one event loop."""
+
+    behaviour: Behaviour
+    _session: aiohttp.ClientSession | None = None
+    _gate: asyncio.Semaphore | None = None
+    _dice: random.Random = field(default_factory=random.Random)
+    _kept: set[asyncio.Task[web.StreamResponse]] = field(default_factory=set)
+
+    async def open(self) -> None:
+        """Make the connection pool; call inside the event loop."""
+        # A new connection for each request: a good proxy must not add failures of its own.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
+            timeout=aiohttp.ClientTimeout(total=None),
+            auto_decompress=False,
+        )
+        self._gate = asyncio.Semaphore(self.behaviour.limit_connections or 10**6)
+        self._dice.seed(self.behaviour.seed)
+
+    async def close(self) -> None:
+        """Close the pool."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Carry one request through."""
+        behaviour = self.behaviour
+        body = await request.read()
+        if request.method == "POST":
+            if behaviour.drop and self._dice.random() < behaviour.drop:
+                return self._hang_up(request)
+            refusal = self._refuse_model(body)
+            if refusal is not None:
+                return refusal
+            burn_cpu(behaviour.cpu_s_per_request)
+            body = await self._truncate(body)
+        if behaviour.delay_s:
+            await asyncio.sleep(behaviour.delay_s)
+        work = asyncio.ensure_future(self._forward(request, body))
+        if not behaviour.keep_upstream_on_disconnect:
+            return await work
+        self._kept.add(work)
+        work.add_done_callback(self._kept.discard)
+        return await asyncio.shield(work)
+
+    async def _forward(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        assert self._session is not None
+        assert self._gate is not None
+        headers = {k: v for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP}
+        if self.behaviour.upstream_api_key:
+            headers["Authorization"] = f"Bearer {self.behaviour.upstream_api_key}"
+        url = self.behaviour.upstream + request.path_qs
+        try:
+            async with (
+                self._gate,
+                self._session.request(
+                    request.method, url, headers=headers, data=body or None, allow_redirects=False
+                ) as upstream,
+            ):
+                return await self._answer(request, upstream)
+        except aiohttp.ClientConnectionError as error:
+            return web.json_response({"error": {"message": f"bad gateway: {type(error).__name__}"}}, status=502)
+
+    async def _answer(self, request: web.Request, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
+        behaviour = self.behaviour
+        headers = {k: v for k, v in upstream.headers.items() if k.lower() not in HOP_BY_HOP}
+        if behaviour.via:
+            headers["Via"] = "1.1 gateway"
+        if behaviour.buffer is True:
+            return web.Response(status=upstream.status, headers=headers, body=await upstream.read())
+        response = web.StreamResponse(status=upstream.status, headers=headers)
+        gone = False
+        with contextlib.suppress(ConnectionResetError):
+            await response.prepare(request)
+        async for piece in held_back(upstream.content.iter_any(), int(behaviour.buffer)):
+            if behaviour.bytes_per_s:
+                await asyncio.sleep(len(piece) / behaviour.bytes_per_s)
+            if gone:
+                continue  # the user has left; the answer is read to its end all the same
+            try:
+                await response.write(piece)
+            except ConnectionResetError:
+                if not behaviour.keep_upstream_on_disconnect:
+                    raise
+                gone = True
+        if not gone:
+            await response.write_eof()
+        return response
+
+    def _hang_up(self, request: web.Request) -> web.StreamResponse:
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=502)
+
+    def _refuse_model(self, body: bytes) -> web.Response | None:
+        if not self.behaviour.models:
+            return None
+        name = parse_object(body).get("model", "")
+        if name in self.behaviour.models:
+            return None
+        message = f"The model `{name}` does not exist."
+        return web.json_response({"error": {"message": message, "code": "model_not_found"}}, status=404)
+
+    async def _truncate(self, body: bytes) -> bytes:
+        keep = self.behaviour.truncate_prompt_tokens
+        chat = parse_object(body)
+        messages = chat.get("messages")
+        if not keep or not isinstance(messages, list) or not messages:
+            return body
+        ids = (await self._upstream_json("/tokenize", {"content": str(messages[-1].get("content", ""))}))["tokens"]
+        text = (await self._upstream_json("/detokenize", {"tokens": ids[-keep:]}))["content"]
+        chat["messages"] = [*messages[:-1], {**messages[-1], "content": text}]
+        return json.dumps(chat).encode()
+
+    async def _upstream_json(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        assert self._session is not None
+        async with self._session.post(self.behaviour.upstream + path, json=body) as answer:
+            found: dict[str, Any] = await answer.json()
+            return found
+
+
+def burn_cpu(seconds: float) -> None:
+    """Spend so much processor time in this thread; nothing else of this process moves meanwhile."""
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        sum(range(1000))
+
+
+def parse_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body; empty when it is none."""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+async def held_back(pieces: AsyncIterator[bytes], size_bytes: int) -> AsyncIterator[bytes]:
+    """The pieces, gathered until they are at least so many bytes; 0 passes each on at once."""
+    held = b""
+    async for piece in pieces:
+        held += piece
+        if len(held) >= size_bytes:
+            yield held
+            held = b""
+    if held:
+        yield held
+
+
+async def _serve(options: dict[str, Any]) -> tuple[web.AppRunner, int]:
+    tuples: dict[str, Any] = {key: tuple(options[key]) for key in ("models", "cpus") if key in options}
+    proxy = FaultyProxy(Behaviour(**(options | tuples)))
+    await proxy.open()
+    app = web.Application(client_max_size=BODY_BYTES_MAX)
+    app.router.add_route("*", "/{path:.*}", proxy.handle)
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", options.get("port", 0))
+    await site.start()
+    return runner, runner.addresses[0][1]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve until killed."""
+    config = read_config(argv)
+    pin(config.options.get("cpus", ()))
+
+    async def run() -> None:
+        _runner, port = await _serve(config.options)
+        announce(config, port=port)
+        await asyncio.Event().wait()
+
+    asyncio.run(run())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

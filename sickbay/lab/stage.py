@@ -1,0 +1,296 @@
+"""The stage: a real server with a real fault on it, for as long as a `with` block lasts.
+
+`Stage` starts server, proxies, users and hogs in this order, waits until the fault is really on (a condition, never
+a guess of seconds), and stops everything when the block ends, by whatever: its end, an exception, Ctrl-C, SIGTERM.
+A SIGKILL of this process ends the children too (see `child`).
+"""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from sickbay.lab.child import Child, start
+from sickbay.lab.errors import StageError
+from sickbay.lab.fault import Fault
+from sickbay.lab.impact import Felt, Impact, feel, judge_impact, read_events
+from sickbay.lab.model import MODEL_ALIAS, find_model, require_server
+from sickbay.lab.prompts import tokens_per_word
+
+__all__ = ["Stage"]
+
+USUAL_PORT = 8080  # llama.cpp's own default (tools/server/README.md of ggml-org/llama.cpp)
+POLL_S = 0.1
+PAGE_BYTES_MAX = 2**20
+IMPACT_TIMEOUT_S = 90.0
+
+
+class Stage:
+    """One fault on stage.
+
+    Args:
+        fault: what to start.
+        tell: gets one plain sentence for each thing that happens.
+        seed: shifts the users' random numbers, so that repeated runs differ.
+    """
+
+    def __init__(self, fault: Fault, *, tell: Callable[[str], None] = lambda _: None, seed: int = 0) -> None:
+        self.fault = fault
+        self._tell = tell
+        self._seed = seed
+        self._children: list[Child] = []
+        self._folder = Path()
+        self._old_handler: Any = None
+        self._since_s = 0.0
+        self._load_start = 0.0
+        self._user_url = ""
+
+    # --- start and stop ---
+
+    def __enter__(self) -> Self:
+        require_server()
+        self._folder = Path(tempfile.mkdtemp(prefix="sickbay-lab-"))
+        if threading.current_thread() is threading.main_thread():
+            self._old_handler = signal.signal(signal.SIGTERM, _leave)
+        try:
+            self._start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop everything, last started first; twice is fine."""
+        while self._children:
+            self._children[-1].stop()
+            self._children.pop()
+        if self._old_handler is not None:
+            signal.signal(signal.SIGTERM, self._old_handler)
+            self._old_handler = None
+        if self._folder != Path():
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start(self) -> None:
+        fault = self.fault
+        shown = {key: value for key, value in fault.server.items() if key != "api_key"}
+        self._tell(f"starting a real llama.cpp server: {_words(shown) or 'its usual settings'}")
+        server = self._add("server", "sickbay.lab.llamacpp_server", self._server_options())
+        url = server.url
+        for index, behaviour in reversed(list(enumerate(fault.proxy))):
+            self._tell(f"putting a proxy in front of it: {_words(behaviour)}")
+            options = {**behaviour, "upstream": url, "seed": self._seed}
+            url = self._add(f"proxy-{index}", "sickbay.lab.proxy", options).url
+        self._user_url = f"http://127.0.0.1:{_dead_port()}" if fault.target.get("port") == "wrong" else url
+        self._load_start = time.monotonic()
+        per_word = tokens_per_word(server.url, api_key=fault.server.get("api_key", "")) if fault.workload else 1.0
+        for index, workload in enumerate(fault.workload):
+            self._tell(f"sending users: {_words(workload)}")
+            self._add(f"load-{index}", "sickbay.lab.load", self._load_options(index, workload, per_word))
+        for hog in fault.hogs:
+            self._tell(f"starting a hog: {_words(hog)}")
+            for _ in range(hog.get("cpu", 1)):
+                options = {**hog, "cpu": "cpu" in hog}
+                self._add(f"hog-{len(self._children)}", "sickbay.lab.hog", options)
+        self._wait_ready()
+        self._since_s = self.now_s
+        for order in fault.signals:
+            self._send(order)
+
+    def _add(self, name: str, module: str, options: Mapping[str, Any]) -> Child:
+        child = start(name, module, options, folder=self._folder)
+        self._children.append(child)
+        return child
+
+    def _server_options(self) -> dict[str, Any]:
+        options = {"ctx": 4096, **self.fault.server, "model": str(find_model())}
+        usual = options.pop("port", "free") == "usual" and _is_free(USUAL_PORT)
+        return {**options, "port": USUAL_PORT if usual else _free_port()}
+
+    def _load_options(self, index: int, workload: Mapping[str, Any], per_word: float) -> dict[str, Any]:
+        return {
+            **workload,
+            "url": self._user_url,
+            "file": str(self._folder / f"load-{index}.jsonl"),
+            "model": self._asked_model,
+            "api_key": self._known_key,
+            "seed": workload.get("seed", 1) + 1000 * self._seed,
+            "tokens_per_word": per_word,
+        }
+
+    def _send(self, order: Mapping[str, str]) -> None:
+        [(verb, name)] = order.items()
+        number, wanted = {"stop": (signal.SIGSTOP, "T"), "kill": (signal.SIGKILL, "")}[verb]
+        self._tell(f"sending {number.name} to the {name}")
+        child = self.child(name)
+        child.send(number)
+        self._until(lambda: child.state() == wanted, f"{name} did not take {number.name}", timeout_s=10.0)
+
+    # --- waiting ---
+
+    def _wait_ready(self) -> None:
+        ready = dict(self.fault.ready)
+        timeout_s = ready.pop("timeout_s", 90.0)
+        if ready:
+            self._tell(f"waiting until the fault is on: {_words(ready)}")
+        for name, least in ready.items():
+            self._until(partial(self._has, name, least), f"never {least} {name}", timeout_s)
+
+    def _has(self, name: str, least: float) -> bool:
+        count = self.felt().finished if name == "finished" else self._gauge(f"llamacpp:requests_{name}")
+        return count >= least
+
+    def _gauge(self, name: str) -> float:
+        for line in self.page("/metrics").splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.split()[1])
+        return 0.0
+
+    def _until(self, holds: Callable[[], bool], complaint: str, timeout_s: float) -> None:
+        until = time.monotonic() + timeout_s
+        while not holds():
+            if time.monotonic() > until:
+                raise StageError(
+                    f"{self.fault.name}: {complaint} within {timeout_s:g} s; "
+                    f"the server's log ends:\n{self.child('server').log_tail()}"
+                )
+            time.sleep(POLL_S)
+
+    # --- what others use ---
+
+    @property
+    def target(self) -> dict[str, Any]:
+        """What sickbay is told: keyword arguments of `Target` (`api_key` as plain text, `logs` as paths)."""
+        fault, server = self.fault, self.child("server")
+        target: dict[str, Any] = {"name": fault.name, "url": self._user_url, "engine": "auto", "local": True}
+        if fault.proxy and fault.target.get("direct_url"):
+            target["direct_url"] = server.url
+        if fault.target.get("model"):
+            target["model"] = fault.target["model"]
+        if self._known_key:
+            target["api_key"] = self._known_key
+        if fault.target.get("pid", True) and server.state():
+            target["pid"] = server.pid
+        return target
+
+    @property
+    def server_url(self) -> str:
+        """The server itself, whatever stands before it."""
+        return self.child("server").url
+
+    @property
+    def server_log(self) -> Path:
+        """The server's log file; gone when the stage ends."""
+        return self.child("server").log
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Process ids of everything that runs."""
+        return tuple(child.pid for child in self._children)
+
+    @property
+    def now_s(self) -> float:
+        """Seconds since the users came."""
+        return time.monotonic() - self._load_start
+
+    def child(self, name: str) -> Child:
+        """A child by name; "proxy" is the one nearest to the users."""
+        for child in reversed(self._children):
+            if child.name == name or child.name.rpartition("-")[0] == name:
+                return child
+        raise StageError(f"{self.fault.name}: there is no {name!r} on this stage")
+
+    def page(self, path: str, *, timeout_s: float = 10.0) -> str:
+        """A page of the server itself, with its key; "" when it does not answer."""
+        request = urllib.request.Request(self.server_url + path)  # noqa: S310 - a loopback URL of our own
+        if key := self.fault.server.get("api_key"):
+            request.add_header("Authorization", f"Bearer {key}")
+        try:
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - as above
+                body: bytes = answer.read(PAGE_BYTES_MAX)
+        except (OSError, http.client.HTTPException):
+            return ""
+        return body.decode("utf-8", "replace")
+
+    def felt(self) -> Felt:
+        """What users have felt since the fault is on."""
+        events = []
+        for index in range(len(self.fault.workload)):
+            # Each load numbers its requests from 0; the file's index keeps them apart.
+            file = self._folder / f"load-{index}.jsonl"
+            events += [{**event, "id": (index, event["id"])} for event in read_events(file)]
+        return feel(events, now_s=self.now_s, since_s=self._since_s, asked_model=self._asked_model)
+
+    def impact(self, *, timeout_s: float = IMPACT_TIMEOUT_S) -> Impact:
+        """Wait for enough finished requests (or until the bar is reached without them) and judge the harm."""
+        until = time.monotonic() + timeout_s
+        wanted = self.fault.impact
+        while True:
+            felt = self.felt()
+            impact = judge_impact(wanted, felt)
+            enough = felt.finished >= wanted.get("requests", 3)
+            if (impact.shown and enough) or time.monotonic() > until:
+                return impact
+            if enough and wanted["measure"] not in ("oldest_wait_s", "in_flight"):
+                return impact
+            time.sleep(POLL_S)
+
+    @property
+    def _asked_model(self) -> str:
+        return str(self.fault.target.get("model") or self.fault.server.get("alias") or MODEL_ALIAS)
+
+    @property
+    def _known_key(self) -> str:
+        key = self.fault.target.get("api_key")
+        return str(self.fault.server.get("api_key", "") if key is None else key)
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    """SIGTERM leaves the `with` block as an exception would."""
+    raise SystemExit(128 + number)
+
+
+def _words(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key.replace('_', ' ')} {_value(value)}" for key, value in settings.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _free_port() -> int:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        port: int = holder.getsockname()[1]
+        return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as holder:
+        try:
+            holder.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _dead_port() -> int:
+    """A port on which nothing listens."""
+    return _free_port()
