@@ -1,0 +1,1 @@
+"""Pure measuring code: arithmetic over what was read, no input or output."""
