@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sickbay.engine.diagnose.facts import Facts
-from sickbay.engine.diagnose.sentences import render_because
+from sickbay.engine.diagnose.sentences import because_fields, render_because
 from sickbay.engine.diagnose.weights import log_odds_of
 from sickbay.engine.model.cause import Cause, EvidenceRule
 from sickbay.engine.model.expression import Expression, Truth
@@ -67,9 +67,15 @@ def _ask(rule: EvidenceRule, facts: Facts) -> RuleFinding:
         when=rule.when.source,
         holds=holds,
         because=render_because(rule.because, facts) if holds else "",
-        numbers={name: facts[name] for name in rule.when.names if name in facts},
+        numbers=_numbers(rule, facts),
         missing=missing_of(rule.when, facts) if holds is None else (),
     )
+
+
+def _numbers(rule: EvidenceRule, facts: Facts) -> dict[str, float | bool | str]:
+    """Values of what the expression reads and of what the sentence shows."""
+    names = (*rule.when.names, *because_fields(rule.because))
+    return {name: facts[name] for name in names if name in facts}
 
 
 def _strongest(rules: Sequence[EvidenceRule], findings: Sequence[RuleFinding]) -> frozenset[int]:
