@@ -51,7 +51,7 @@ class Workload:
     clients: int = 0
     rate_rps: float = 0.0
     burst: int = 0
-    pause_s: float = 0.0  # between two requests of one closed-loop client
+    pause_s: float = 0.0  # mean of the (exponential) pause between two requests of one closed-loop client
     prompt_tokens: int = 100
     output_tokens: int = 50
     shared_prefix_tokens: int = 0
@@ -131,7 +131,8 @@ class Users:
     async def _client(self, session: aiohttp.ClientSession) -> None:
         while True:
             answered = await self._one(session)
-            await asyncio.sleep(self._workload.pause_s if answered else max(FAILED_PAUSE_S, self._workload.pause_s))
+            pause_s = self._workload.pause_s and self._dice.expovariate(1 / self._workload.pause_s)
+            await asyncio.sleep(pause_s if answered else max(FAILED_PAUSE_S, pause_s))
 
     async def _one(self, session: aiohttp.ClientSession) -> bool:
         work = self._workload

@@ -81,9 +81,10 @@ def test_an_exception_inside_leaves_nothing(ended: Ended) -> None:
         pytest.param(signal.SIGKILL, -signal.SIGKILL, id="kill"),
     ],
 )
-def test_a_signal_leaves_nothing(number: signal.Signals, code: int, ended: Ended) -> None:
+def test_a_signal_leaves_nothing(number: signal.Signals, code: int, ended: Ended, tmp_path: Path) -> None:
     command = [sys.executable, "-c", PARENT]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as parent:
+    env = {**os.environ, "TMPDIR": str(tmp_path)}  # SIGKILL leaves the folder of logs; pytest removes it
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env) as parent:
         assert parent.stdout is not None
         pids = [int(word) for word in parent.stdout.readline().split()]
         parent.send_signal(number)
