@@ -22,9 +22,10 @@ from sickbay.lab.stage import Stage
 pytestmark = pytest.mark.live
 
 PARENT = """
-import threading
+import signal, threading
 from sickbay.lab.fault_file import find_fault
 from sickbay.lab.stage import Stage
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with SIGINT ignored
 try:
     with Stage(find_fault("wrong-model-refused")) as stage:
         print(*stage.pids, flush=True)
