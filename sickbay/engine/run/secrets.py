@@ -1,0 +1,61 @@
+"""Secrets are references until the moment they are needed."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sickbay.engine.errors import ProbeError
+from sickbay.engine.model.signal import UnknownReason
+from sickbay.engine.model.target import Secret, Target
+
+__all__ = ["known_secrets", "reveal"]
+
+_SECRET_BYTES_MAX = 65_536
+
+
+def reveal(secret: Secret, what: str) -> str:
+    """The secret itself, without surrounding white space.
+
+    Raises:
+        ProbeError: the variable is not set, the file cannot be read, or there is nothing in it.
+    """
+    if secret.value:
+        return secret.value.strip()
+    if secret.env:
+        value = os.environ.get(secret.env, "").strip()
+        if not value:
+            state = "is empty" if secret.env in os.environ else "is not set"
+            raise ProbeError(
+                UnknownReason.NOT_CONFIGURED,
+                f"{what} stands in the environment variable {secret.env!r}, which {state}; "
+                f"set it: export {secret.env}=…",
+            )
+        return value
+    return _from_file(secret.file, what)
+
+
+def _from_file(path: str, what: str) -> str:
+    try:
+        with Path(path).open("rb") as stream:
+            value = stream.read(_SECRET_BYTES_MAX).decode("utf-8", "replace").strip()
+    except OSError as error:
+        raise ProbeError(
+            UnknownReason.NOT_CONFIGURED, f"{what} stands in the file {path!r}, which cannot be read: {error.strerror}"
+        ) from error
+    if not value:
+        raise ProbeError(UnknownReason.NOT_CONFIGURED, f"{what} stands in the file {path!r}, which is empty")
+    return value
+
+
+def known_secrets(target: Target) -> dict[str, str]:
+    """Every secret of the target that can be read, with what it is; for redaction."""
+    found: dict[str, str] = {}
+    named = [("api key", target.api_key), *((f"header {name}", value) for name, value in target.headers.items())]
+    for what, secret in named:
+        if isinstance(secret, Secret):
+            try:
+                found[reveal(secret, what)] = what
+            except ProbeError:
+                continue  # a secret that cannot be read cannot leak; the request that needs it says so
+    return found

@@ -1,0 +1,120 @@
+"""From steps, expectations and the diagnosis to the run's one word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sickbay.engine.model.outcome import Outcome, VerdictState
+from sickbay.engine.model.report import ExpectationReport, StepReport
+from sickbay.engine.model.runbook import Runbook
+from sickbay.engine.model.verdict import Diagnosis, Verdict
+
+__all__ = ["decide"]
+
+_NOT_APPLICABLE = {"when", "not-selected"}
+"""Skips that are somebody's decision, not a gap in what was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Deciding:
+    """One thing that decides, as it came out."""
+
+    name: str
+    outcome: Outcome
+    detail: str
+
+
+def decide(
+    runbook: Runbook,
+    steps: Sequence[StepReport],
+    diagnosis: Diagnosis | None,
+    *,
+    partial: bool = False,
+    interrupted: bool = False,
+) -> Verdict:
+    """The verdict.
+
+    Expectations and critical steps decide; where a runbook has neither, every step does. Anything else a check
+    says is evidence: a processor at 100 % while all promises are kept is healthy. Of a healthy service no cause
+    is blamed.
+    """
+    deciding, critical = _deciding(runbook, steps)
+    failed = [each for each in deciding if each.outcome is Outcome.FAIL]
+    warned = [each for each in deciding if each.outcome is Outcome.WARN]
+    if failed:
+        return _verdict(VerdictState.FAILING, failed, diagnosis)
+    if warned:
+        return _verdict(VerdictState.DEGRADED, warned, diagnosis)
+    why = _why_inconclusive(runbook, deciding, critical, diagnosis, cut=partial or interrupted)
+    if why:
+        how = "the run was interrupted; " if interrupted else "the deadline cut the run short; " if partial else ""
+        return Verdict(
+            state=VerdictState.INCONCLUSIVE,
+            summary=f"cannot be said: {how}{why}{_cause(diagnosis)}",
+            diagnosis=diagnosis,
+        )
+    met = [each for each in deciding if each.outcome is Outcome.PASS]
+    return Verdict(state=VerdictState.HEALTHY, summary=f"all that was promised holds: {_listed(met)}")
+
+
+def _deciding(runbook: Runbook, steps: Sequence[StepReport]) -> tuple[list[_Deciding], list[StepReport]]:
+    expected = {step.id for step in runbook.steps if step.expect}
+    applicable = [step for step in steps if not (step.outcome is Outcome.SKIP and step.reason in _NOT_APPLICABLE)]
+    critical = [step for step in applicable if step.critical]
+    found = [_Deciding(step.id, step.outcome, step.summary) for step in critical]
+    for step in applicable:
+        found += [_of(expectation) for expectation in step.expectations]
+        if not step.expectations and step.id.split("[", 1)[0] in expected:
+            found.append(_Deciding(step.id, Outcome.UNKNOWN, step.summary))
+    if not expected and not any(step.critical for step in runbook.steps):
+        found = [_Deciding(step.id, step.outcome, step.summary) for step in applicable]
+    return found, critical
+
+
+def _of(expectation: ExpectationReport) -> _Deciding:
+    return _Deciding(expectation.signal, expectation.outcome, f"{expectation.signal} {expectation.detail}")
+
+
+def _why_inconclusive(
+    runbook: Runbook,
+    deciding: Sequence[_Deciding],
+    critical: Sequence[StepReport],
+    diagnosis: Diagnosis | None,
+    *,
+    cut: bool,
+) -> str:
+    """Why nothing can be said; "" when something can."""
+    blind = [step for step in critical if step.outcome in {Outcome.UNKNOWN, Outcome.SKIP}]
+    if blind:
+        return "; ".join(f"{step.id}: {step.summary}" for step in blind[:2])
+    unknown = [each for each in deciding if each.outcome in {Outcome.UNKNOWN, Outcome.SKIP}]
+    if not any(each.outcome is Outcome.PASS for each in deciding) or (cut and unknown):
+        if not unknown:
+            return "nothing that decides was looked at"
+        return "; ".join(each.detail for each in unknown[:2])
+    if diagnosis is not None and diagnosis.coverage < runbook.min_coverage:
+        return (
+            f"only {diagnosis.coverage:.0%} of the evidence could be measured; "
+            f"the runbook wants {runbook.min_coverage:.0%}"
+        )
+    return ""
+
+
+def _verdict(state: VerdictState, deciding: Sequence[_Deciding], diagnosis: Diagnosis | None) -> Verdict:
+    return Verdict(state=state, summary=f"{_listed(deciding)}{_cause(diagnosis)}", diagnosis=diagnosis)
+
+
+def _listed(deciding: Sequence[_Deciding]) -> str:
+    details = list(dict.fromkeys(each.detail for each in deciding))
+    more = f"; and {len(details) - 2} more" if len(details) > 2 else ""
+    return "; ".join(details[:2]) + more
+
+
+def _cause(diagnosis: Diagnosis | None) -> str:
+    if diagnosis is None or not diagnosis.causes:
+        return ""
+    if not diagnosis.fits:
+        return ". No known cause fits what was measured"
+    top = diagnosis.causes[0]
+    return f". {top.band.value.capitalize()} cause: {top.cause} ({top.layer.value}, {top.probability:.0%})"
