@@ -14,7 +14,7 @@ from sickbay.engine.plugins import Plugins, load_plugins
 
 if TYPE_CHECKING:
     from sickbay.engine.load.knowledge import Knowledge
-    from sickbay.engine.run.executor import Environment
+    from sickbay.engine.run.environment import Asker, Environment
 
 __all__ = ["BUILTIN_PLUGINS", "make_tools"]
 
@@ -57,15 +57,16 @@ def _build_knowledge(plugins: Plugins, extra_folders: tuple[Path, ...]) -> Knowl
     return build_knowledge(plugins.checks, (*plugins.folders, *extra_folders))
 
 
-def _make_environment(knowledge: Knowledge, engines: Mapping[str, Any]) -> Environment:
+def _make_environment(knowledge: Knowledge, engines: Mapping[str, Any], ask: Asker | None) -> Environment:
     # Late: running needs asyncio and the HTTP client, listing and linting do not.
-    from sickbay.engine.diagnose.rank import diagnose
+    from sickbay.engine.diagnose.diagnosis import diagnose
     from sickbay.engine.measure.recognise import recognise
-    from sickbay.engine.run.executor import Environment
+    from sickbay.engine.run.environment import Environment
 
     specs = tuple(engines.values())
     return Environment(
         recognise=lambda http, target: recognise(http, target, specs),
         diagnose=diagnose,
         causes=knowledge.causes,
+        ask=ask,
     )

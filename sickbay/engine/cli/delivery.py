@@ -3,107 +3,100 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from sickbay.engine.errors import DeliveryError, UsageError
 from sickbay.engine.model.outcome import ExitCode
 from sickbay.engine.model.report import Report
-from sickbay.engine.report.formats import FORMATS, render
+from sickbay.engine.report.exit_code import exit_code
+from sickbay.engine.report.formats import FORMATS, format_of_path, render
+from sickbay.engine.report.units import Units
 
-__all__ = ["add_output_flags", "deliver", "exit_code", "wanted_outputs"]
+__all__ = ["Output", "add_output_flags", "deliver", "wanted_outputs"]
 
-_SUFFIXES = {
-    ".html": "html",
-    ".json": "json",
-    ".md": "markdown",
-    ".xml": "junit",
-    ".txt": "terminal",
-    ".prom": "prometheus",
-}
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One file a report is also written to."""
+
+    format: str
+    path: Path
 
 
 def add_output_flags(parser: argparse.ArgumentParser) -> None:
     """How to answer."""
     group = parser.add_argument_group("answer")
-    group.add_argument("--format", choices=FORMATS, default="terminal", help="what stdout gets (default: terminal)")
+    group.add_argument(
+        "--format", choices=tuple(FORMATS), default="terminal", help="what stdout gets (default: terminal)"
+    )
     group.add_argument(
         "--output",
         action="append",
         default=[],
         metavar="[FORMAT=]FILE",
-        help="also write this format to this file; repeatable; the format follows from .html .json .md .xml .txt",
+        help="also write this file; repeatable; the format follows from .html .json .md .xml .prom, else name it",
     )
     group.add_argument("--metrics-file", type=Path, metavar="FILE", help="write a node-exporter textfile, atomically")
     group.add_argument("--push-gateway", metavar="URL", help="push the metrics to a Pushgateway")
 
 
-def wanted_outputs(args: argparse.Namespace) -> list[tuple[str, Path]]:
-    """The (format, file) pairs of `--output`; checked before the run starts, not after it.
+def wanted_outputs(args: argparse.Namespace) -> list[Output]:
+    """The files of `--output`; checked before the run starts, not after it.
 
     Raises:
-        UsageError: an unknown format or suffix, or a folder that does not exist.
+        UsageError: an unknown format, or a folder that is not there.
     """
-    wanted = []
-    for item in args.output:
-        form, separator, file = item.partition("=")
-        if not separator:
-            form, file = _SUFFIXES.get(Path(item).suffix, ""), item
-        if form not in FORMATS:
-            raise UsageError(
-                f"--output: {item!r}: no format {form!r}; wanted FORMAT=FILE with one of {', '.join(FORMATS)}"
-            )
-        wanted.append((form, Path(file)))
-    for path in [path for _, path in wanted] + ([args.metrics_file] if args.metrics_file else []):
+    wanted = [_output(item) for item in args.output]
+    for path in [output.path for output in wanted] + ([args.metrics_file] if args.metrics_file else []):
         if not path.resolve().parent.is_dir():
-            raise UsageError(f"--output: no folder {str(path.parent)!r} to write {path.name!r} into")
+            raise UsageError(f"--output: no folder {str(path.parent)!r} to write {path.name!r} into; make it first")
     return wanted
 
 
-def deliver(report: Report, args: argparse.Namespace, outputs: list[tuple[str, Path]]) -> int:
-    """Print and write the report everywhere it is wanted; the exit code.
+def _output(item: str) -> Output:
+    form, separator, file = item.partition("=")
+    if not separator:
+        form, file = format_of_path(item), item
+    if form not in FORMATS or not file:
+        raise UsageError(f"--output: {item!r}: wanted FILE or FORMAT=FILE with a format of {', '.join(FORMATS)}")
+    return Output(form, Path(file))
+
+
+def deliver(report: Report, args: argparse.Namespace, outputs: list[Output], units: Units | None = None) -> int:
+    """Write and print the report everywhere it is wanted; the exit code.
 
     The verdict's exit code is the same for every format. If a place could not be reached, stdout still
-    got the answer, every other place is still served, and the code is 73.
+    gets the answer, every other place is still served, and the code is 73.
     """
-    sys.stdout.write(render(report, args.format, color=args.format == "terminal" and sys.stdout.isatty()))
-    sys.stdout.flush()
-    failures = [failure for form, path in outputs if (failure := _write(report, form, path))]
     # Late: prometheus_client costs 60 ms and most runs do not need it.
-    if args.metrics_file:
-        from sickbay.engine.report.prometheus import write_textfile
+    from sickbay.engine.report.delivery import push, write_file, write_textfile
 
-        failures += _tried(lambda: write_textfile(report, args.metrics_file))
+    failures: list[str] = []
+    written: list[str] = []
+    for output in outputs:
+        text = render(report, output.format, units=units)
+        if _tried(lambda path=output.path, text=text: write_file(path, text), failures):  # type: ignore[misc]
+            written.append(str(output.path))
+    if args.metrics_file and _tried(lambda: write_textfile(args.metrics_file, report), failures):
+        written.append(str(args.metrics_file))
     if args.push_gateway:
-        from sickbay.engine.report.prometheus import push
-
-        failures += _tried(lambda: push(report, args.push_gateway))
+        _tried(lambda: push(args.push_gateway, report), failures)
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    sys.stdout.write(render(report, args.format, units=units, colour=colour, written=written))
+    sys.stdout.flush()
     for failure in failures:
         sys.stderr.write(f"sickbay: not delivered: {failure}\n")
     return ExitCode.NOT_DELIVERED if failures else exit_code(report)
 
 
-def exit_code(report: Report) -> ExitCode:
-    """130 interrupted, 75 cut short by the deadline, else the verdict's."""
-    if report.interrupted:
-        return ExitCode.INTERRUPTED
-    if report.partial:
-        return ExitCode.DEADLINE
-    return ExitCode.of(report.verdict.state)
-
-
-def _write(report: Report, form: str, path: Path) -> str:
+def _tried(deliver_it: Callable[[], None], failures: list[str]) -> bool:
     try:
-        path.write_text(render(report, form, color=False), encoding="utf-8")
-    except OSError as error:
-        return f"{form} to {str(path)!r}: {error.strerror or error}"
-    sys.stderr.write(f"{form} report: {path}\n")
-    return ""
-
-
-def _tried(deliver_it: object) -> list[str]:
-    try:
-        deliver_it()  # type: ignore[operator]
+        deliver_it()
     except DeliveryError as error:
-        return [str(error)]
-    return []
+        failures.append(str(error))
+        return False
+    return True

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sickbay.engine.cli.setting import pairs
 from sickbay.engine.cli.tools import Tools
-from sickbay.engine.diagnose.rank import diagnose
+from sickbay.engine.diagnose.diagnosis import diagnose
 from sickbay.engine.errors import UsageError
 from sickbay.engine.load.knowledge import Knowledge
 from sickbay.engine.load.runbook import resolve_inputs

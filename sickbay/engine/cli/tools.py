@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sickbay.engine.load.knowledge import Knowledge
     from sickbay.engine.plugins import Plugins
-    from sickbay.engine.run.executor import Environment
+    from sickbay.engine.run.environment import Asker, Environment
 
 __all__ = ["Tools"]
 
@@ -29,7 +29,7 @@ class Tools:
 
     load_plugins: Callable[[], Plugins]
     build_knowledge: Callable[[Plugins, tuple[Path, ...]], Knowledge]
-    make_environment: Callable[[Knowledge, Mapping[str, Any]], Environment]
+    make_environment: Callable[[Knowledge, Mapping[str, Any], Asker | None], Environment]
     demo: Callable[[], Any]
     extra_folders: tuple[Path, ...] = ()
 
@@ -43,6 +43,6 @@ class Tools:
         """Vocabulary, checks, causes, runbooks."""
         return self.build_knowledge(self.plugins, self.extra_folders)
 
-    def environment(self, knowledge: Knowledge | None = None) -> Environment:
-        """How a run of this knowledge reaches the world."""
-        return self.make_environment(knowledge or self.knowledge, self.plugins.engines)
+    def environment(self, ask: Asker | None = None) -> Environment:
+        """How a run reaches the world; `ask` puts questions to the person at the terminal."""
+        return self.make_environment(self.knowledge, self.plugins.engines, ask)
