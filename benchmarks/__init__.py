@@ -1,0 +1,1 @@
+"""Measured speed. `make bench` runs everything; nothing here is asserted in a test."""

@@ -1,0 +1,104 @@
+"""`sickbay plan RUNBOOK`: what a run would do, without touching the target."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+
+from sickbay.engine.cli.planning import make_plan_from
+from sickbay.engine.cli.setting import add_run_flags
+from sickbay.engine.cli.targeting import add_target_flags
+from sickbay.engine.cli.tools import Tools
+from sickbay.engine.model.outcome import ExitCode
+from sickbay.engine.run.plan import Plan, PlannedStep
+
+__all__ = ["arguments", "call"]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The same flags as `run`."""
+    add_run_flags(parser)
+    add_target_flags(parser)
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+
+
+def call(args: argparse.Namespace, tools: Tools) -> int:
+    """Print the plan; always exit 0 when there is one."""
+    plan = make_plan_from(args, tools).plan
+    if args.format == "json":
+        sys.stdout.write(json.dumps(_as_json(plan), indent=2, ensure_ascii=False) + "\n")
+    else:
+        sys.stdout.write("\n".join(_lines(plan)) + "\n")
+    return ExitCode.HEALTHY
+
+
+def _lines(plan: Plan) -> Iterator[str]:
+    book = plan.runbook
+    yield f"{book.name}: {book.title}"
+    yield f"target   {plan.target.name} {plan.target.url}"
+    yield "inputs   " + (", ".join(f"{name}={value}" for name, value in plan.inputs.items()) or "none")
+    yield (
+        f"cost     at most {plan.requests} of {book.budget.requests} requests, "
+        f"{min(plan.seconds, book.budget.deadline_s):.0f} s of {book.budget.deadline_s:g} s; "
+        f"effect at most {plan.effect_ceiling}"
+    )
+    if plan.over_budget:
+        yield f"note     {plan.over_budget}"
+    yield ""
+    number = 0
+    for group in plan.groups:
+        for position, step in enumerate(group):
+            number += position == 0
+            yield from _step(step, f"{number}" if len(group) == 1 else f"{number}{chr(97 + position)}")
+    yield ""
+    yield "causes   " + ", ".join(book.causes)
+
+
+def _step(step: PlannedStep, number: str) -> Iterator[str]:
+    cost = (
+        f"{step.cost.requests} requests, {step.cost.seconds:g} s" if step.cost.requests else f"{step.cost.seconds:g} s"
+    )
+    marks = ", critical" if step.step.critical else ""
+    yield f"{number:>3}  {step.id:<22} {step.effect}, at most {cost}{marks}"
+    if step.params:
+        yield "       with " + ", ".join(f"{name}={value}" for name, value in step.params.items())
+    if step.step.when:
+        yield f"       when {step.step.when.source}"
+    for item in step.step.expect:
+        bounds = ", ".join(f"{word} {e.source}" for word, e in (("warn", item.warn), ("fail", item.fail)) if e)
+        yield f"       expects {item.signal}: {bounds}"
+    if step.obstacle:
+        yield f"       CANNOT RUN HERE: {step.obstacle.why}"
+
+
+def _as_json(plan: Plan) -> dict[str, object]:
+    return {
+        "schema": "sickbay.plan.v1",
+        "runbook": plan.runbook.name,
+        "target": plan.target.name,
+        "url": plan.target.url,
+        "inputs": dict(plan.inputs),
+        "effect_ceiling": plan.effect_ceiling.value,
+        "requests": plan.requests,
+        "requests_budget": plan.runbook.budget.requests,
+        "seconds": plan.seconds,
+        "deadline_s": plan.runbook.budget.deadline_s,
+        "steps": [
+            {
+                "id": step.id,
+                "check": step.name,
+                "effect": step.effect.value,
+                "params": dict(step.params),
+                "requests": step.cost.requests,
+                "seconds": step.cost.seconds,
+                "deadline_s": step.deadline_s,
+                "critical": step.step.critical,
+                "runs": step.runs,
+                "why_not": step.obstacle.why if step.obstacle else "",
+            }
+            for step in plan.steps
+        ],
+        "causes": list(plan.runbook.causes),
+    }
