@@ -18,7 +18,9 @@ from sickbay.engine.load.runbook import resolve_inputs
 from sickbay.engine.load.signals_file import load_signals
 from sickbay.engine.model.cause import Cause
 from sickbay.engine.model.outcome import ExitCode
-from sickbay.engine.report.diagnosis import diagnosis_json, diagnosis_text
+from sickbay.engine.report.codec import encode
+from sickbay.engine.report.terminal import diagnosis_text
+from sickbay.engine.report.units import Units
 
 __all__ = ["arguments", "call"]
 
@@ -57,9 +59,11 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
         emitters=emitters_of(knowledge),
     )
     if args.format == "json":
-        sys.stdout.write(json.dumps(diagnosis_json(result), indent=2, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(encode(result), indent=2, ensure_ascii=False) + "\n")
     else:
-        sys.stdout.write(diagnosis_text(result, engine=str(_engine(signals.readings))))
+        sys.stdout.write(
+            diagnosis_text(result, engine=str(_engine(signals.readings)), units=Units(knowledge.vocabulary))
+        )
     return ExitCode.HEALTHY if result.fits else ExitCode.INCONCLUSIVE
 
 
