@@ -1,0 +1,147 @@
+"""The world-facing half of probe.path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sickbay.checks.probe.gateway import gateway_signs
+from sickbay.checks.probe.prepare import (
+    TIME_LEFT_MIN_S,
+    health_path,
+    known_numbers,
+    prepare_route,
+    seed_for,
+    time_left,
+)
+from sickbay.checks.probe.prompts import PromptMaker
+from sickbay.checks.probe.request import Route, wants_completions
+from sickbay.checks.probe.server_side import ServerClock
+from sickbay.checks.probe.streaming import Streamed, stream_once, watch_client
+from sickbay.engine.errors import BudgetExceededError, ProbeError
+from sickbay.engine.measure.stream import Failure
+from sickbay.engine.model.check import Raw
+from sickbay.engine.model.look import Look
+from sickbay.engine.model.signal import UnknownReason
+
+__all__ = ["look_path"]
+
+PROMPT_TOKENS = 24
+"""Short: prefill is not what this probe is about."""
+HEALTH_TIMEOUT_S = 5.0
+CONTEXT = (
+    "serving.requests_waiting",
+    "serving.slots_busy_ratio",
+    "serving.itl_s_mean",
+    "serving.tpot_s_mean",
+    "serving.ttft_s_mean",
+    "serving.speculative_enabled",
+)
+
+
+async def look_path(look: Look, params: Mapping[str, Any]) -> Raw:
+    """Measure both ways. Raises ProbeError when nothing answers, or the first request is refused for want of a key."""
+    route, found = await prepare_route(look)
+    ways = ["gateway", "direct"] if look.target.direct_url else ["gateway"]
+    seed = seed_for(look, int(params["seed"]))
+    probe = _Probe(look, route, PromptMaker(seed), int(params["max_tokens"]), float(params["timeout_s"]))
+    server = ServerClock(look, found)
+    health: list[dict[str, Any]] = []
+    empty = health_path(found)
+    await server.start()
+    async with watch_client(look.clock) as lag:
+        for turn in range(int(params["repeats"])):
+            health += [await _empty_route(look, empty, way, fresh=turn == 0) for way in ways]
+            for way in ways if turn % 2 == 0 else reversed(ways):
+                await probe.shoot(way, server)
+    health += [await _empty_route(look, empty, way, fresh=False) for way in ways]
+    return {
+        "engine": found.spec.name if found else "",
+        "path": probe.route.path,
+        "seed": seed,
+        "has_direct": len(ways) > 1,
+        "planned": len(ways) * int(params["repeats"]),
+        "requests": probe.requests,
+        "stopped": probe.stopped,
+        "signs": sorted(probe.signs),
+        "health": [entry for entry in health if entry],
+        "client_lag": lag.to_json(),
+        "context": known_numbers(look, CONTEXT),
+    }
+
+
+class _Probe:
+    """Sends the streamed requests and keeps their traces."""
+
+    def __init__(self, look: Look, route: Route, prompts: PromptMaker, max_tokens: int, timeout_s: float) -> None:
+        self.look = look
+        self.route = route
+        self.prompts = prompts
+        self.max_tokens = max_tokens
+        self.timeout_s = timeout_s
+        self.requests: list[dict[str, Any]] = []
+        self.signs: set[str] = set()
+        self.stopped = ""
+
+    async def shoot(self, way: str, server: ServerClock) -> None:
+        """One request that way, unless time or budget is spent."""
+        if self.stopped:
+            return
+        left = time_left(self.look)
+        slowest = max((request["trace"]["end_s"] for request in self.requests), default=0.0)
+        if left < max(TIME_LEFT_MIN_S, slowest):
+            self.stopped = f"time: {left:.1f} s were left, the slowest request took {slowest:.1f} s"
+            return
+        streamed = await self._send(way)
+        if streamed is None:
+            return
+        trace = streamed.trace
+        if not self.requests and await self._settled(way, streamed):
+            return
+        if way == "gateway":
+            self.signs.update(gateway_signs(streamed.headers))
+        self.requests.append({"way": way, "trace": trace.to_json(), "server": await server.lap()})
+
+    async def _send(self, way: str) -> Streamed | None:
+        body = self.route.body(self.prompts.cold(PROMPT_TOKENS), self.max_tokens)
+        timeout_s = min(self.timeout_s, time_left(self.look))
+        try:
+            return await stream_once(self.look, self.route.path, body, timeout_s=timeout_s, direct=way == "direct")
+        except BudgetExceededError as error:
+            if not self.requests:
+                raise
+            self.stopped = f"budget: {error.detail}"
+            return None
+
+    async def _settled(self, way: str, first: Streamed) -> bool:
+        """What the first answer decides. True when it was asked again another way."""
+        trace = first.trace
+        if trace.status in {401, 403}:
+            detail = f"POST {self.route.path}: {trace.message}; give the API key of this service"
+            raise ProbeError(UnknownReason.AUTH, detail)
+        if trace.failure is Failure.BROKEN and trace.status == 0:
+            raise ProbeError(UnknownReason.REFUSED, trace.message)
+        if trace.failure is Failure.HTTP and self.route.dialect == "chat":
+            if not wants_completions(trace.status, trace.message):
+                return False
+            self.route = self.route.as_completions()
+            again = await self._send(way)
+            if again is not None:
+                self.requests.append({"way": way, "trace": again.trace.to_json(), "server": {}})
+            return True
+        return False
+
+
+async def _empty_route(look: Look, path: str, way: str, *, fresh: bool) -> dict[str, Any]:
+    """Time of an empty route that way; {} when there is no time for it or no answer."""
+    left = time_left(look)
+    if left < TIME_LEFT_MIN_S:
+        return {}
+    try:
+        answer = await look.http.request(
+            "GET", path, timeout_s=min(HEALTH_TIMEOUT_S, left), direct=way == "direct", fresh=fresh
+        )
+    except ProbeError as error:
+        return {"way": way, "error": error.reason.value}
+    connect_s = answer.connect_s
+    return {"way": way, "elapsed_s": round(answer.elapsed_s, 6), "status": answer.status, "connect_s": connect_s}

@@ -1,0 +1,16 @@
+"""Wiring only: the probes as a plugin."""
+
+from __future__ import annotations
+
+from sickbay.checks.probe.path import ProbePath
+from sickbay.checks.probe.ttft import ProbeTtft
+from sickbay.engine.hookspecs import hookimpl
+from sickbay.engine.model.check import Check
+
+__all__ = ["sickbay_checks"]
+
+
+@hookimpl
+def sickbay_checks() -> list[Check]:
+    """The checks that send requests of their own."""
+    return [ProbeTtft(), ProbePath()]
