@@ -1,4 +1,4 @@
-"""The catalogue as the diagnosis sees it, by a small loader of our own: these tests are of knowledge, not of loading."""
+"""The catalogue as the diagnosis sees it, by a small loader of our own: these tests are of knowledge only."""
 
 from __future__ import annotations
 
