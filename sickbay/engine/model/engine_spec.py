@@ -10,20 +10,31 @@ __all__ = ["ConfigField", "Endpoint", "EngineSpec", "Fingerprint", "LogPattern",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One path of the engine's HTTP API. `off_hint` says how to switch it on when it is off."""
+    """One path of the engine's HTTP API.
+
+    `off_hint` says how to switch it on when it is off; `off_statuses` are the HTTP statuses that mean "off".
+    `drains` warns that reading it takes the data away from everybody else.
+    """
 
     path: str
     method: str = "GET"
     field: str = ""  # dotted path of the answer, e.g. "build_info"
     off_hint: str = ""
+    off_statuses: tuple[int, ...] = ()
+    drains: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
-    """Evidence that this engine answers: a path and what its answer must hold."""
+    """Evidence that this engine answers: a path and what its answer must hold; everything given must hold.
+
+    A `late` one is asked only when no other matched, because the read is large.
+    """
 
     path: str
     json_keys: tuple[str, ...] = ()
+    json_equals: Mapping[str, str] = field(default_factory=dict)  # dotted path -> its value
+    late: bool = False
     text: str = ""  # substring of the body
     header: str = ""  # "name: substring"
 
@@ -34,7 +45,8 @@ class MetricMap:
 
     Attributes:
         names: current name first, then each earlier name; the first present is used and reported.
-        kind: "gauge", "counter", "histogram", "info".
+        kind: "gauge", "counter", "histogram", "info"; "high-water" is typed as a counter on the page and
+            is a maximum since the start, "lifetime-mean" a mean since the start: neither may be rated.
         combine: over series: "sum", "max" or "mean".
         labels: only series with these label values.
         label: read this label's value instead of the sample's (info metrics).
@@ -51,13 +63,20 @@ class MetricMap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigField:
-    """Where a setting can be read: an endpoint's field, or a flag of the command line."""
+    """Where a setting can be read: an endpoint's field, a flag of the command line, or a metric's label.
+
+    Several fields for one signal are tried in their order. `kind` says how the text becomes a value: "number",
+    "bool", "not" (a bool, inverted), "text", "sha" (first 12 hex digits of the SHA-256). A flag without a
+    value counts as "true".
+    """
 
     signal: str
     endpoint: str = ""
     field: str = ""
     flag: str = ""
     metric: MetricMap | None = None
+    kind: str = "number"
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +104,8 @@ class EngineSpec:
     log_patterns: tuple[LogPattern, ...] = ()
     auth_header: str = "Authorization"
     auth_scheme: str = "Bearer"
-    open_paths: tuple[str, ...] = ()
+    open_paths: tuple[str, ...] = ()  # answered without the key, even when one is set; a trailing * is a prefix
+    mirror_labels: tuple[str, ...] = ()  # ranks that tell the same story: the highest counts, never the sum
     absent: Mapping[str, str] = field(default_factory=dict)  # canonical quantity -> why it has none
     traps: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()

@@ -1,0 +1,268 @@
+"""serving.alive: is something there, is it the engine, and does it give a token in time?
+
+/health alone is not believed: it stays 200 while an engine loop is frozen (vllm-project/vllm#36451, #51663).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from sickbay.checks.serving.alive_look import look_alive
+from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
+from sickbay.engine.model.look import Look
+from sickbay.engine.model.outcome import Outcome
+from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
+
+__all__ = ["ServingAlive"]
+
+_CONNECTED_KINDS = {"closed", "malformed", "too-large", "redirect"}
+_ERRORS = {"refused": "refused", "unreachable": "unreachable", "dns": "dns", "tls": "tls", "timeout": "timeout"}
+
+
+class ServingAlive(Check):
+    """Ask for health, the model list, and a few tokens of one short streamed request.
+
+    When nothing answers and the target is this host, /proc tells whether the port is listened on, whether the
+    process is stopped, and whether an engine answers on another port; of other hosts only usual ports are asked.
+    """
+
+    name = "serving.alive"
+    title = "an answer token within a deadline, not /health alone"
+    effect = Effect.LIGHT
+    needs = ("url",)
+    params: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "properties": {
+            "timeout_s": {
+                "type": "number",
+                "minimum": 0.5,
+                "maximum": 600,
+                "default": 15,
+                "description": "deadline of the first token of the short request",
+            }
+        },
+        "additionalProperties": False,
+    }
+    emits = (
+        "serving.reachable", "serving.connect_error", "serving.health_ok", "serving.health_s",
+        "serving.answers_http", "serving.first_token_ok", "serving.first_token_s", "serving.http_status",
+        "serving.error_text", "serving.auth_ok", "serving.model_served", "serving.models_served",
+        "serving.engine_recognised", "serving.other_engine_port", "serving.port_listening",
+        "serving.process_found", "serving.process_stopped", "serving.process_uptime_s",
+    )  # fmt: skip
+    sources = ("vllm-project/vllm#36451", "vllm-project/vllm#51663", "man7.org/linux/man-pages/man5/proc.5.html")
+
+    def cost(self, params: Mapping[str, Any]) -> Cost:
+        """One request of four tokens; two where the model has no chat template."""
+        return Cost(requests=2, seconds=float(params.get("timeout_s", 15)) + 12.0)
+
+    async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
+        """Look at the service from outside and, where possible, from its host."""
+        return await look_alive(look, float(params["timeout_s"]))
+
+    def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
+        """Signals and one sentence."""
+        found = _connection(raw) | _request(raw) | _models(raw) | _local(raw)
+        outcome, summary, next_step = _verdict(raw, found)
+        return Result(outcome=outcome, summary=summary, signals=found, next_step=next_step)
+
+
+def _connection(raw: Raw) -> dict[str, Reading]:
+    health = raw["health"]
+    problem = health.get("problem")
+    engine = raw.get("engine", {})
+    found: dict[str, Reading] = {}
+    if problem is None:
+        what = f"GET {health['path']} gave {health['status']}"
+        found["serving.reachable"] = measured(True, what)
+        found["serving.connect_error"] = measured("", what)
+        found["serving.answers_http"] = measured(True, what)
+        found["serving.health_ok"] = measured(health["status"] == 200, what)
+        found["serving.health_s"] = measured(float(health["elapsed_s"]), what)
+    else:
+        detail = str(problem["detail"])
+        connected = _connected(problem, raw)
+        found["serving.reachable"] = measured(connected, detail)
+        found["serving.connect_error"] = measured(
+            "" if connected else _ERRORS.get(problem["kind"], problem["reason"]), detail
+        )
+        found["serving.answers_http"] = measured(False, detail)
+        found["serving.health_ok"] = measured(False, detail)
+        found["serving.health_s"] = unknown(UnknownReason(problem["reason"]), detail)
+    if "name" in engine:
+        found["serving.engine_recognised"] = measured(True, str(engine["how"]))
+    elif problem is None and engine["problem"]["reason"] == "unsupported":
+        found["serving.engine_recognised"] = measured(False, str(engine["problem"]["detail"]))
+    else:
+        found["serving.engine_recognised"] = unknown(
+            UnknownReason(engine["problem"]["reason"]), str(engine["problem"]["detail"])
+        )
+    return found
+
+
+def _connected(problem: Mapping[str, str], raw: Raw) -> bool:
+    """Whether a connection was made although no answer came."""
+    if problem["kind"] in _CONNECTED_KINDS:
+        return True
+    if problem["reason"] != "timeout" or problem["detail"].find("no connection to") >= 0:
+        return False
+    return bool(raw.get("local", {}).get("listening", True))
+
+
+def _request(raw: Raw) -> dict[str, Reading]:
+    request = raw.get("request")
+    names = ("first_token_ok", "first_token_s", "http_status", "error_text", "auth_ok")
+    if request is None:
+        problem = raw["health"]["problem"]
+        lost = unknown(
+            UnknownReason(problem["reason"]), f"no request was sent, because nothing answered: {problem['detail']}"
+        )
+        found = {f"serving.{name}": lost for name in names}
+        return found | {"serving.first_token_ok": measured(False, lost.detail)}
+    if "problem" in request:
+        lost = unknown(UnknownReason(request["problem"]["reason"]), request["problem"]["detail"])
+        return {f"serving.{name}": lost for name in names}
+    first, status = request["first_token_s"], int(request["status"])
+    source = f"POST {request['path']}"
+    none = f"{source}: {request['message'] or request['failure'] or 'no token came'}"
+    return {
+        "serving.first_token_ok": measured(first is not None, source if first is not None else none),
+        "serving.first_token_s": measured(float(first), source)
+        if first is not None
+        else unknown(UnknownReason.TIMEOUT if request["failure"] == "timeout" else UnknownReason.ABSENT, none),
+        "serving.http_status": measured(float(status), source)
+        if status
+        else unknown(UnknownReason.TIMEOUT if request["failure"] == "timeout" else UnknownReason.REFUSED, none),
+        "serving.error_text": measured(str(request["message"]), source),
+        "serving.auth_ok": measured(status not in {401, 403}, source)
+        if status
+        else unknown(UnknownReason.TIMEOUT, f"{source} gave no status"),
+    }
+
+
+def _models(raw: Raw) -> dict[str, Reading]:
+    models, asked = raw.get("models"), str(raw["asked_model"])
+    if models is None or "problem" in models:
+        problem = (models or raw["health"])["problem"]
+        lost = unknown(UnknownReason(problem["reason"]), str(problem["detail"]))
+        return {"serving.models_served": lost, "serving.model_served": lost}
+    names = [str(name) for name in models["names"]]
+    where = f"GET {models['path']}"
+    if models["status"] in {401, 403}:
+        lost = unknown(UnknownReason.AUTH, f"{where} gave {models['status']}: it wants an API key")
+        return {"serving.models_served": lost, "serving.model_served": lost}
+    if not names:
+        lost = unknown(UnknownReason.ABSENT, f"{where} gave {models['status']} and no model names")
+        return {"serving.models_served": lost, "serving.model_served": lost}
+    served = not asked or asked in names or f"{asked}:latest" in names
+    return {
+        "serving.models_served": measured(", ".join(names[:16]), where),
+        "serving.model_served": measured(
+            served, f"{where}: asked for {asked or names[0]!r}, served {', '.join(names[:8])}"
+        ),
+    }
+
+
+def _local(raw: Raw) -> dict[str, Reading]:
+    local = raw.get("local")
+    names = ("port_listening", "process_found", "process_stopped", "process_uptime_s")
+    if local is None:
+        far = unknown(
+            UnknownReason.NOT_CONFIGURED, "the target is another host; its processes cannot be seen from here"
+        )
+        found = {f"serving.{name}": far for name in names}
+    else:
+        found = _process(local)
+        found["serving.port_listening"] = (
+            measured(bool(local["listening"]), "/proc/net/tcp")
+            if "listening" in local
+            else _problem(local["listening_problem"])
+        )
+    others = raw.get("other_ports")
+    if others is None:
+        reading = unknown(UnknownReason.NOT_ASKED, "the target's own port answers, so no other was asked")
+    elif "problem" in others:
+        reading = _problem(others["problem"])
+    else:
+        answering = others["answering"]
+        asked = ", ".join(str(port) for port in others["asked"]) or "none"
+        reading = measured(float(answering[0]) if answering else 0.0, f"asked /v1/models on ports: {asked}")
+    return found | {"serving.other_engine_port": reading}
+
+
+def _process(local: Mapping[str, Any]) -> dict[str, Reading]:
+    if "process_problem" in local:
+        lost = _problem(local["process_problem"])
+        return {f"serving.process_{name}": lost for name in ("found", "stopped", "uptime_s")}
+    process = local["process"]
+    if not process["found"]:
+        gone = unknown(UnknownReason.ABSENT, str(process["detail"]))
+        seen = local.get("listening") is True  # somebody listens: then the process is hidden, not gone
+        return {
+            "serving.process_found": gone if seen else measured(False, str(process["detail"])),
+            "serving.process_stopped": gone,
+            "serving.process_uptime_s": gone,
+        }
+    source = f"/proc/{process['pid']}/stat ({process['name']}, state {process['state']})"
+    uptime = process["uptime_s"]
+    return {
+        "serving.process_found": measured(True, source),
+        "serving.process_stopped": measured(bool(process["stopped"]), source),
+        "serving.process_uptime_s": measured(float(uptime), source)
+        if uptime is not None
+        else unknown(UnknownReason.ABSENT, "/proc/uptime cannot be read"),
+    }
+
+
+def _problem(problem: Mapping[str, str]) -> Reading:
+    return unknown(UnknownReason(problem["reason"]), str(problem["detail"]))
+
+
+def _verdict(raw: Raw, found: Mapping[str, Reading]) -> tuple[Outcome, str, str]:
+    """Outcome, one sentence, and what to do."""
+    value = {name.removeprefix("serving."): reading.value for name, reading in found.items()}
+    other = value["other_engine_port"]
+    elsewhere = f"; an inference engine answers on port {other:.0f}" if isinstance(other, float) and other else ""
+    if not value["answers_http"]:
+        return _silent(raw, found, elsewhere)
+    request = raw["request"]
+    if "problem" in request:
+        return Outcome.UNKNOWN, f"no request was sent: {request['problem']['detail']}", ""
+    if value["auth_ok"] is False:
+        return Outcome.FAIL, f"{request['path']} refuses us: {request['message']}", "Check the API key of the target."
+    if value["model_served"] is False:
+        asked = found["serving.model_served"].source
+        return (
+            Outcome.FAIL,
+            f"the model is not served: {asked}",
+            "Ask for a served model, or load the one that is wanted.",
+        )
+    if value["first_token_ok"] is not True:
+        said = request["message"] or request["failure"] or "the answer had no token"
+        summary = f"no token within {raw['timeout_s']:g} s: {said}{elsewhere}"
+        return Outcome.FAIL, summary, "Look at the queue, the engine's log and its process."
+    summary = f"first token after {value['first_token_s']:.3f} s"
+    if value["health_ok"] is not True:
+        return (
+            Outcome.WARN,
+            f"{summary}, but {found['serving.health_ok'].source}",
+            "The health endpoint and the engine disagree.",
+        )
+    return Outcome.PASS, f"{summary}; {found['serving.health_ok'].source} in {value['health_s']:.3f} s", ""
+
+
+def _silent(raw: Raw, found: Mapping[str, Reading], elsewhere: str) -> tuple[Outcome, str, str]:
+    detail = raw["health"]["problem"]["detail"]
+    process = found["serving.process_stopped"]
+    if process.value is True:
+        return (
+            Outcome.FAIL,
+            f"the engine's process is stopped: {process.source}; {detail}",
+            "Let it go on (kill -CONT, or thaw its cgroup) and find who stopped it.",
+        )
+    if elsewhere:
+        return Outcome.FAIL, f"{detail}{elsewhere}", "Correct the address of the target."
+    listening = found["serving.port_listening"].value
+    where = "; nothing of this host listens on that port" if listening is False else ""
+    return Outcome.FAIL, f"{detail}{where}", "Start the engine, or correct the address of the target."

@@ -1,0 +1,178 @@
+"""Is it there, does it answer, does it make a token? Looks only; `alive` judges."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sickbay.checks.probe.request import route_for, wants_completions
+from sickbay.checks.probe.streaming import stream_once
+from sickbay.checks.serving.local_process import find_process, listeners, target_port
+from sickbay.checks.serving.other_ports import DEFAULT_PORTS, answering_ports, candidates
+from sickbay.engine.errors import BudgetExceededError, ProbeError
+from sickbay.engine.measure.recognise import served_models
+from sickbay.engine.model.engine_spec import EngineSpec
+from sickbay.engine.model.look import EngineFound, HttpResponse, Look
+from sickbay.engine.model.signal import UnknownReason
+
+__all__ = ["look_alive"]
+
+HEALTH_TIMEOUT_S = 5.0
+PROMPT = "Answer with one word: ready?"
+TOKENS_MAX = 4
+_NOT_AN_ENGINE = {UnknownReason.UNSUPPORTED, UnknownReason.ABSENT, UnknownReason.MALFORMED}
+
+
+async def look_alive(look: Look, timeout_s: float) -> dict[str, Any]:
+    """Health, engine, models, one short streamed request; on silence, what this host can tell about it."""
+    raw: dict[str, Any] = {"url": look.target.url, "asked_model": look.target.model, "timeout_s": timeout_s}
+    found = await _engine(look, raw)
+    spec = found.spec if found else None
+    raw["health"] = await _health(look, spec)
+    if raw["health"].get("status") is not None:
+        await _models(look, found, raw)
+        raw["request"] = await _short_request(look, found, timeout_s)
+    if look.target.is_local:
+        raw["local"] = _local(look)
+    if raw["health"].get("status") is None or found is None:
+        raw["other_ports"] = await _other_ports(look)
+    return raw
+
+
+async def _engine(look: Look, raw: dict[str, Any]) -> EngineFound | None:
+    try:
+        found = await look.engine()
+    except BudgetExceededError:
+        raise
+    except ProbeError as error:
+        raw["engine"] = {"problem": _told(error)}
+        return None
+    raw["engine"] = {"name": found.spec.name, "version": found.version, "how": found.how, "model": found.model}
+    return found
+
+
+async def _health(look: Look, spec: EngineSpec | None) -> dict[str, Any]:
+    """Status and time of the health endpoint of the users' URL, or why there was no answer."""
+    path = spec.endpoints["health"].path if spec and "health" in spec.endpoints else "/health"
+    try:
+        answer = await look.http.request(
+            "GET", path, timeout_s=min(HEALTH_TIMEOUT_S, _left(look)), bytes_max=20_000, fresh=True
+        )
+    except BudgetExceededError:
+        raise
+    except ProbeError as error:
+        return {"path": path, "problem": _told(error)}
+    return {
+        "path": path,
+        "status": answer.status,
+        "elapsed_s": round(answer.elapsed_s, 4),
+        "said": _error_words(answer),
+    }
+
+
+async def _models(look: Look, found: EngineFound | None, raw: dict[str, Any]) -> None:
+    """Names of the served models, from the users' URL: a gateway may name them otherwise."""
+    endpoint = found.spec.endpoints.get("models") if found else None
+    path, method = (endpoint.path, endpoint.method) if endpoint else ("/v1/models", "GET")
+    try:
+        answer = await look.http.request(method, path, timeout_s=min(HEALTH_TIMEOUT_S, _left(look)))
+        names = served_models(answer.json()) if answer.status == 200 else ()
+        raw["models"] = {"path": path, "status": answer.status, "names": list(names)}
+    except BudgetExceededError:
+        raise
+    except ProbeError as error:
+        raw["models"] = {"path": path, "problem": _told(error)}
+
+
+async def _short_request(look: Look, found: EngineFound | None, timeout_s: float) -> dict[str, Any]:
+    """One streamed request of a few tokens; a second one in raw form only when there is no chat template."""
+    if found is None:
+        found = _plain(look)
+    route = route_for(found)
+    try:
+        seen = await stream_once(
+            look, route.path, route.body(PROMPT, TOKENS_MAX), timeout_s=min(timeout_s, _left(look))
+        )
+        trace = seen.trace
+        if trace.status >= 300 and route.dialect == "chat" and wants_completions(trace.status, trace.message):
+            route = route.as_completions()
+            body = route.body(PROMPT, TOKENS_MAX)
+            trace = (await stream_once(look, route.path, body, timeout_s=min(timeout_s, _left(look)))).trace
+    except BudgetExceededError as error:
+        return {"problem": {"reason": error.reason.value, "detail": error.detail, "kind": ""}}
+    first = trace.reads[trace.chunks[0].read].at_s if trace.chunks and trace.reads else None
+    return {
+        "path": route.path,
+        "status": trace.status,
+        "failure": trace.failure.value,
+        "message": trace.message,
+        "first_token_s": None if first is None else round(first, 4),
+        "connected": trace.connect_s is not None or trace.status > 0,
+        "ended_s": round(trace.end_s, 4),
+    }
+
+
+def _plain(look: Look) -> EngineFound:
+    """An OpenAI-compatible server that no engine file describes."""
+    return EngineFound(
+        spec=EngineSpec(name="unknown", title="unknown", default_port=0, fingerprints=(), endpoints={}),
+        model=look.target.model,
+    )
+
+
+def _local(look: Look) -> dict[str, Any]:
+    """What this host's /proc tells: is the port listened on, and how is the process."""
+    found: dict[str, Any] = {}
+    port = target_port(look.target.direct_url or look.target.url)
+    try:
+        found["listening"] = any(each.port == port for each in listeners(look.files))
+    except ProbeError as error:
+        found["listening_problem"] = _told(error)
+    try:
+        process = find_process(look.files, look.target)
+    except ProbeError as error:
+        if error.reason is UnknownReason.ABSENT and look.target.pid is not None:
+            return found | {"process": {"found": False, "detail": error.detail}}
+        return found | {"process_problem": _told(error)}
+    if process is None:
+        return found | {"process": {"found": False, "detail": f"no process of this host can be told for port {port}"}}
+    return found | {
+        "process": {
+            "found": True, "pid": process.pid, "name": process.name, "state": process.state,
+            "stopped": process.stopped, "uptime_s": process.uptime_s,
+        }
+    }  # fmt: skip
+
+
+async def _other_ports(look: Look) -> dict[str, Any]:
+    """Ports of the same host where a model list answers."""
+    port = target_port(look.target.direct_url or look.target.url)
+    asked = [each for each in DEFAULT_PORTS if each != port]
+    if look.target.is_local:
+        try:
+            asked = candidates(listeners(look.files), port)
+        except ProbeError as error:
+            return {"asked": [], "problem": _told(error)}
+    return {"asked": asked, "answering": await answering_ports(look, asked)}
+
+
+def _told(error: ProbeError) -> dict[str, str]:
+    """A problem as data. `kind` is the connection's own word for it, where it has one."""
+    return {"reason": error.reason.value, "detail": error.detail[:400], "kind": str(getattr(error, "kind", ""))}
+
+
+def _error_words(answer: HttpResponse) -> str:
+    """The message of an error answer, shortened; "" for a good one."""
+    if answer.status < 400:
+        return ""
+    try:
+        body = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return " ".join(answer.text.split())[:160]
+    error = body.get("error", body) if isinstance(body, dict) else body
+    words = error.get("message") or error.get("detail") if isinstance(error, dict) else error
+    return " ".join(str(words).split())[:160]
+
+
+def _left(look: Look) -> float:
+    return max(0.2, look.remaining_s - 0.3)

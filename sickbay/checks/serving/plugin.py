@@ -1,0 +1,19 @@
+"""The serving checks."""
+
+from __future__ import annotations
+
+from sickbay.checks.serving.alive import ServingAlive
+from sickbay.checks.serving.config import ServingConfig
+from sickbay.checks.serving.window import ServingWindow
+from sickbay.engine.hookspecs import hookimpl
+from sickbay.engine.model.check import Check
+
+__all__ = ["CHECKS", "sickbay_checks"]
+
+CHECKS: tuple[Check, ...] = (ServingAlive(), ServingConfig(), ServingWindow())
+
+
+@hookimpl
+def sickbay_checks() -> tuple[Check, ...]:
+    """Alive, configuration, window."""
+    return CHECKS

@@ -1,0 +1,159 @@
+"""The engine's settings: asked of its endpoints, its metrics page and its own command line. Read once per run.
+
+What comes back is plain data: for each signal the candidates in the order of the engine's `config`, as text or
+number, with where each came from. A template is kept as its hash; a command line only as the wanted flags.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from sickbay.checks.serving.local_process import command_line, find_process
+from sickbay.checks.serving.page import page_request
+from sickbay.engine.errors import BudgetExceededError, ProbeError
+from sickbay.engine.measure.exposition import check_page, keep_lines, parse_lines
+from sickbay.engine.measure.recognise import dig
+from sickbay.engine.measure.series import matched_name
+from sickbay.engine.model.engine_spec import ConfigField, EngineSpec
+from sickbay.engine.model.look import EngineFound, HttpResponse, Look
+
+__all__ = ["read_settings"]
+
+READ_TIMEOUT_S = 8.0
+TEXT_CHARS_MAX = 200
+
+
+async def read_settings(look: Look, found: EngineFound) -> dict[str, Any]:
+    """Candidates by signal, and why a source could not be read. Nothing is raised but a spent budget."""
+
+    async def make() -> dict[str, Any]:
+        return await _read(look, found)
+
+    return await look.share("serving.settings", make)
+
+
+async def _read(look: Look, found: EngineFound) -> dict[str, Any]:
+    spec = found.spec
+    problems: dict[str, dict[str, str]] = {}
+    answers = await _endpoints(look, found, problems)
+    labels = await _info_lines(look, spec, problems) if any(each.metric for each in spec.config) else ()
+    flags = _flags(look, spec, problems)
+    page = parse_lines(labels)
+    values: dict[str, list[dict[str, Any]]] = {}
+    for each in spec.config:
+        value, source = None, ""
+        if each.endpoint:
+            body = answers.get(each.endpoint)
+            value = _of_model(body, each.field, found) if each.endpoint == "models" else dig(body, each.field)
+            source = f"GET {spec.endpoints[each.endpoint].path}: {each.field}"
+        elif each.metric is not None:
+            value, source = _of_metric(each, page)
+        elif each.flag in flags:
+            value, source = flags[each.flag], f"command line: {each.flag}"
+        if isinstance(value, (str, int, float, bool)) and value not in {"", "None"}:
+            values.setdefault(each.signal, []).append(
+                {"value": _kept(value, each.kind), "kind": each.kind, "scale": each.scale, "source": source}
+            )
+    return {"values": values, "problems": problems, "info_lines": list(labels)}
+
+
+async def _endpoints(look: Look, found: EngineFound, problems: dict[str, dict[str, str]]) -> dict[str, Any]:
+    bodies: dict[str, Any] = {}
+    wanted = dict.fromkeys(each.endpoint for each in found.spec.config if each.endpoint)
+    for key in wanted:
+        endpoint = found.spec.endpoints[key]
+        path = endpoint.path.replace("{model}", found.model)
+        try:
+            answer = await look.http.request(endpoint.method, path, timeout_s=_time(look), direct=True)
+            if answer.status == 200:
+                bodies[key] = answer.json()
+            else:
+                problems[path] = _refused(answer, endpoint.off_statuses, endpoint.off_hint)
+        except BudgetExceededError:
+            raise
+        except ProbeError as error:
+            problems[path] = {"reason": error.reason.value, "detail": error.detail[:300]}
+    return bodies
+
+
+def _refused(answer: HttpResponse, off: tuple[int, ...], hint: str) -> dict[str, str]:
+    if answer.status in {401, 403}:
+        return {"reason": "auth", "detail": f"{answer.url} answers {answer.status}: it wants an API key"}
+    reason = "disabled" if answer.status in off else "absent"
+    return {"reason": reason, "detail": f"{answer.url} answers {answer.status}" + (f"; {hint}" if hint else "")}
+
+
+async def _info_lines(look: Look, spec: EngineSpec, problems: dict[str, dict[str, str]]) -> tuple[str, ...]:
+    """The lines of the metrics that carry settings; the same page the window reads."""
+    names = {name for each in spec.config if each.metric for name in each.metric.names}
+    try:
+        answer, where = await page_request(look, spec, timeout_s=_time(look))
+        if answer.status == 200:
+            return keep_lines(check_page(answer, where=where), names).lines
+        problems[where] = {"reason": "absent", "detail": f"{where} answers {answer.status}"}
+    except BudgetExceededError:
+        raise
+    except ProbeError as error:
+        problems["metrics"] = {"reason": error.reason.value, "detail": error.detail[:300]}
+    return ()
+
+
+def _flags(look: Look, spec: EngineSpec, problems: dict[str, dict[str, str]]) -> dict[str, str]:
+    """The wanted flags of the engine's own command line, when it runs here and may be read."""
+    wanted = {each.flag for each in spec.config if each.flag}
+    if not wanted or not look.target.is_local:
+        return {}
+    try:
+        process = find_process(look.files, look.target)
+        if process is None:
+            return {}
+        return _parse_flags(command_line(look.files, process.pid), wanted)
+    except ProbeError as error:
+        problems["command line"] = {"reason": error.reason.value, "detail": error.detail[:300]}
+        return {}
+
+
+def _parse_flags(words: list[str], wanted: set[str]) -> dict[str, str]:
+    """`--flag value`, `--flag=value` and a bare `--flag` (then "true"); the last one counts."""
+    found: dict[str, str] = {}
+    for index, word in enumerate(words):
+        flag, equals, value = word.partition("=")
+        name = flag.replace("_", "-") if flag.startswith("--") else flag
+        if name not in wanted:
+            continue
+        after = words[index + 1] if index + 1 < len(words) else ""
+        bare = not after or (after.startswith("-") and not after.lstrip("-").isdigit())
+        found[name] = value if equals else "true" if bare else after
+    return {name: value[:TEXT_CHARS_MAX] for name, value in found.items()}
+
+
+def _of_metric(each: ConfigField, page: Any) -> tuple[Any, str]:
+    assert each.metric is not None
+    name = matched_name(each.metric, page)
+    samples = page.named(name) if name else ()
+    if not samples:
+        return None, ""
+    if not each.metric.label:
+        return samples[0].value, name
+    return samples[0].labels.get(each.metric.label), f"{name} label {each.metric.label}"
+
+
+def _of_model(body: Any, field: str, found: EngineFound) -> Any:
+    """A field of the model asked for; "data.0." stands for its row."""
+    rows = dig(body, "data")
+    for row in rows if isinstance(rows, list) else []:
+        if isinstance(row, Mapping) and found.model in {row.get("id"), *(row.get("aliases") or ())}:
+            return dig(row, field.removeprefix("data.0."))
+    return dig(body, field)
+
+
+def _kept(value: Any, kind: str) -> Any:
+    if kind == "sha":
+        return hashlib.sha256(str(value).encode()).hexdigest()[:12]
+    return value[:TEXT_CHARS_MAX] if isinstance(value, str) else value
+
+
+def _time(look: Look) -> float:
+    return max(0.2, min(READ_TIMEOUT_S, look.remaining_s - 0.3))

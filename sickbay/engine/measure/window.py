@@ -1,0 +1,250 @@
+"""What several reads of one metrics page say together: deltas, rates, means, quantiles, and why not. Pure.
+
+Counters and histograms are read by their increase between the first and the last read; a counter that went
+back in between makes them unknown (reset), never negative. Nothing observed is unknown (no-traffic), never 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from sickbay.engine.measure.exposition import Page
+from sickbay.engine.measure.histogram import quantile
+from sickbay.engine.measure.series import Histogram, Key, combined, histograms_of, matched_name, values_of
+from sickbay.engine.model.engine_spec import MetricMap
+from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
+
+__all__ = ["PageRead", "Window"]
+
+_RATED = {"counter", "histogram"}
+
+
+@dataclass(frozen=True, slots=True)
+class PageRead:
+    """One read: when (monotonic seconds; only differences count), and what the page said. `full` has buckets."""
+
+    at_s: float
+    page: Page
+    full: bool = True
+
+
+@dataclass(frozen=True)
+class Window:
+    """Reads in the order of time (at least one), and the engine's metric map.
+
+    Attributes:
+        absent: quantity -> why this engine has none.
+        mirrors: labels whose series repeat each other (ranks of one model).
+    """
+
+    reads: Sequence[PageRead]
+    metrics: Mapping[str, MetricMap]
+    absent: Mapping[str, str] = field(default_factory=dict)
+    mirrors: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """From the first read to the last."""
+        return self.reads[-1].at_s - self.reads[0].at_s
+
+    @cached_property
+    def reset(self) -> str:
+        """The name of a counter that went back within the window; "" when none did."""
+        for quantity, metric in self.metrics.items():
+            name = self.name_of(quantity)
+            if metric.kind not in _RATED or not name:
+                continue
+            parts = (f"{name}_count",) if metric.kind == "histogram" else (name,)
+            for part in parts:
+                if self._went_back(MetricMap(names=(part,), labels=metric.labels), part):
+                    return part
+        return ""
+
+    def name_of(self, quantity: str) -> str:
+        """The name under which the page has a quantity, in any read; "" when in none."""
+        metric = self.metrics.get(quantity)
+        if metric is None:
+            return ""
+        for read in (self.reads[-1], *self.reads[:-1]):
+            name = matched_name(metric, read.page)
+            if name:
+                return name
+        return ""
+
+    def gauge(self, quantity: str, how: str = "mean") -> Reading:
+        """A gauge over all reads that have it: "mean", "max", "min", "first" or "last"."""
+        metric, name = self.metrics.get(quantity), self.name_of(quantity)
+        if metric is None or not name:
+            return self.why_not(quantity)
+        found = [combined(metric, row) for row in self.rows(quantity) if row]
+        if not found:
+            return unknown(UnknownReason.MALFORMED, f"{name}: no read gave a finite number that is not negative")
+        value = {"mean": sum(found) / len(found), "max": max(found), "min": min(found)}.get(how)
+        if value is None:
+            value = found[0] if how == "first" else found[-1]
+        series = max(len(row) for row in self.rows(quantity))
+        many = f" {metric.combine} of {series} series" if series > 1 else ""
+        reads = f", {how} of {len(found)} reads" if len(self.reads) > 1 and how not in {"first", "last"} else ""
+        return measured(value, f"{name}{_label(metric)}{many}{reads}", window_s=self._window_s)
+
+    def rows(self, quantity: str) -> list[dict[Key, float]]:
+        """Value by series, for each read; an empty row where the page has none."""
+        metric, name = self.metrics.get(quantity), self.name_of(quantity)
+        if metric is None or not name:
+            return [{} for _ in self.reads]
+        return [values_of(metric, read.page, name, self.mirrors) for read in self.reads]
+
+    def totals(self, quantity: str) -> list[float | None]:
+        """The combined value of each read; None where the page has none."""
+        metric = self.metrics.get(quantity)
+        return [combined(metric, row) if metric and row else None for row in self.rows(quantity)]
+
+    def delta(self, quantity: str) -> Reading:
+        """Increase of a counter (or of a histogram's count) over the window."""
+        metric, name = self.metrics.get(quantity), self.name_of(quantity)
+        if metric is None or not name:
+            return self.why_not(quantity)
+        stop = self._no_increase(metric, name)
+        if stop is not None:
+            return stop
+        part = f"{name}_count" if metric.kind == "histogram" else name
+        scaled = MetricMap(
+            names=(part,), labels=metric.labels, scale=1.0 if metric.kind == "histogram" else metric.scale
+        )
+        first = values_of(scaled, self.reads[0].page, part, self.mirrors)
+        last = values_of(scaled, self.reads[-1].page, part, self.mirrors)
+        if not last:
+            return unknown(UnknownReason.MALFORMED, f"{part}: the last read has no number that is not negative")
+        value = sum(end - first.get(key, 0.0) for key, end in last.items())
+        return measured(value, f"increase of {part}{_label(metric)} over {len(last)} series", window_s=self._window_s)
+
+    def rate(self, quantity: str) -> Reading:
+        """Increase of a counter per second."""
+        found = self.delta(quantity)
+        if not isinstance(found.value, float):
+            return found
+        return measured(found.value / self.seconds, f"{found.source}, per second", window_s=self._window_s)
+
+    def mean(self, quantity: str) -> Reading:
+        """Mean of the observations that came within the window: increase of sum over increase of count."""
+        found = self._increase(quantity)
+        if isinstance(found, Reading):
+            return found
+        return measured(
+            found.sum / found.count,
+            f"{self.name_of(quantity)}: sum over count of {found.count:g} observations",
+            window_s=self._window_s,
+        )
+
+    def quantile(self, quantity: str, share: float) -> Reading:
+        """A quantile (`share` 0 to 1) of the observations that came within the window."""
+        found = self._increase(quantity)
+        if isinstance(found, Reading):
+            return found
+        name = self.name_of(quantity)
+        if not found.buckets:
+            return unknown(UnknownReason.ABSENT, f"{name} has no buckets; only its mean can be read")
+        estimate = quantile(found.buckets, share, mean=found.sum / found.count)
+        if estimate is None:
+            return unknown(UnknownReason.MALFORMED, f"{name}_bucket: the buckets are no cumulative counts")
+        bound = f"; {estimate.bound} this: {estimate.why}" if estimate.bound else ""
+        return measured(
+            estimate.value,
+            f"{name}_bucket: quantile {share:g} of {found.count:g} observations{bound}",
+            window_s=self._window_s,
+        )
+
+    def count(self, quantity: str) -> float:
+        """Observations of a histogram within the window; 0 when that cannot be said."""
+        found = self._increase(quantity)
+        return 0.0 if isinstance(found, Reading) else found.count
+
+    def ratio(self, part: str, whole: str) -> Reading:
+        """Increase of one counter over the increase of another; no increase of the whole is no-traffic."""
+        top, bottom = self.delta(part), self.delta(whole)
+        if not isinstance(top.value, float):
+            return top
+        if not isinstance(bottom.value, float):
+            return bottom
+        if bottom.value <= 0:
+            return unknown(UnknownReason.NO_TRAFFIC, f"{self.name_of(whole)} did not rise within {self.seconds:.1f} s")
+        source = f"increase of {self.name_of(part)} over increase of {self.name_of(whole)}"
+        return measured(top.value / bottom.value, source, window_s=self._window_s)
+
+    def why_not(self, quantity: str) -> Reading:
+        """Why a quantity has no value: the engine has none, or the page lacks it."""
+        if quantity in self.absent:
+            return unknown(UnknownReason.UNSUPPORTED, self.absent[quantity])
+        metric = self.metrics.get(quantity)
+        if metric is None:
+            return unknown(UnknownReason.UNSUPPORTED, f"no metric of this engine is known for {quantity}")
+        names = " or ".join((*metric.names[:3],))
+        return unknown(
+            UnknownReason.ABSENT, f"the metrics page has no {names}{_label(metric)}; another version, or switched off"
+        )
+
+    @property
+    def _window_s(self) -> float | None:
+        return self.seconds if len(self.reads) > 1 else None
+
+    def _no_increase(self, metric: MetricMap, name: str) -> Reading | None:
+        if metric.kind not in _RATED:
+            return unknown(UnknownReason.UNSUPPORTED, f"{name} is a {metric.kind}; it has no increase")
+        if len(self.reads) < 2 or self.seconds <= 0:
+            return unknown(UnknownReason.TIMEOUT, f"{name}: an increase needs two reads of the page, got one")
+        if self.reset:
+            return unknown(
+                UnknownReason.RESET,
+                f"{self.reset} went back within the window (a restart, or two servers behind one address); run again",
+            )
+        return None
+
+    def _increase(self, quantity: str) -> Histogram | Reading:
+        """What a histogram gained, over all series; a reading says why there is none."""
+        metric, name = self.metrics.get(quantity), self.name_of(quantity)
+        if metric is None or not name:
+            return self.why_not(quantity)
+        if metric.kind != "histogram":
+            return unknown(UnknownReason.UNSUPPORTED, f"{name} is a {metric.kind}; it has no observations")
+        stop = self._no_increase(metric, name)
+        if stop is not None:
+            return stop
+        first = histograms_of(metric, self.reads[0].page, name, self.mirrors)
+        last = histograms_of(metric, self.reads[-1].page, name, self.mirrors)
+        if not last:
+            return unknown(UnknownReason.MALFORMED, f"{name}: the last read has no sum and count that can be read")
+        gained = [_gain(first.get(key), end) for key, end in last.items()]
+        count = sum(part.count for part in gained)
+        if count <= 0:
+            return unknown(UnknownReason.NO_TRAFFIC, f"{name} has no new observation within {self.seconds:.1f} s")
+        edges = set.intersection(*(set(part.buckets) for part in gained))
+        buckets = {edge: sum(part.buckets[edge] for part in gained) for edge in edges}
+        total = sum(part.sum for part in gained)
+        if total < 0 or any(value < 0 for value in buckets.values()) or not math.isfinite(total):
+            return unknown(UnknownReason.RESET, f"{name}: sum or buckets went back within the window")
+        return Histogram(buckets, total, count)
+
+    def _went_back(self, metric: MetricMap, part: str) -> bool:
+        before: dict[Key, float] = {}
+        for read in self.reads:
+            now = values_of(metric, read.page, part)
+            if any(value < before.get(key, 0.0) for key, value in now.items()):
+                return True
+            before |= now
+        return False
+
+
+def _gain(first: Histogram | None, last: Histogram) -> Histogram:
+    if first is None:  # a series is born with its first observation
+        return last
+    buckets = {edge: value - first.buckets.get(edge, 0.0) for edge, value in last.buckets.items()}
+    return Histogram(buckets, last.sum - first.sum, last.count - first.count)
+
+
+def _label(metric: MetricMap) -> str:
+    if metric.label:
+        return f" label {metric.label}"
+    return "{" + ",".join(f'{k}="{v}"' for k, v in metric.labels.items()) + "}" if metric.labels else ""
