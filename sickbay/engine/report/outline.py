@@ -12,11 +12,22 @@ from dataclasses import dataclass
 from sickbay.engine.model.cause import Fix
 from sickbay.engine.model.outcome import Outcome, VerdictState
 from sickbay.engine.model.report import ExpectationReport, Report, StepReport
-from sickbay.engine.model.verdict import Band, CauseFinding, RuleFinding
+from sickbay.engine.model.verdict import Band, CauseFinding, Diagnosis, RuleFinding
 from sickbay.engine.report.plain_text import plain
 from sickbay.engine.report.units import Units, percent, seconds
 
-__all__ = ["CauseView", "Fact", "FixView", "Outline", "StepView", "Unseen", "outline_of"]
+__all__ = [
+    "CauseView",
+    "Fact",
+    "FixView",
+    "Outline",
+    "StepView",
+    "Unseen",
+    "Weighed",
+    "next_look_line",
+    "outline_of",
+    "weigh",
+]
 
 ENGINES_ANY = "any"
 
@@ -97,7 +108,17 @@ class Unseen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outline:
+class Weighed:
+    """The causes of a diagnosis by what they came to; folded ones are inside their parents."""
+
+    top: CauseView | None = None  # the first, when one fits
+    others: tuple[CauseView, ...] = ()  # weighed, without the top
+    ruled_out: tuple[CauseView, ...] = ()
+    not_assessed: tuple[CauseView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline(Weighed):
     """The report in reading order."""
 
     word: str  # "FAILING"
@@ -107,10 +128,6 @@ class Outline:
     title: str
     about: tuple[tuple[str, str], ...]  # target, engine, model, started …
     cuts: tuple[str, ...]  # why the run is not whole; empty for a whole run
-    top: CauseView | None
-    others: tuple[CauseView, ...]  # weighed, not folded, without the top
-    ruled_out: tuple[CauseView, ...]
-    not_assessed: tuple[CauseView, ...]
     diagnosis: str  # the diagnosis' own sentence; "" without one
     advice: tuple[str, ...]  # what the steps that did not pass tell to do, where no cause with a fix fits
     steps: tuple[StepView, ...]
@@ -123,9 +140,8 @@ class Outline:
 def outline_of(report: Report, units: Units) -> Outline:
     """The report as a person reads it."""
     found = report.verdict.diagnosis
-    causes = _causes(found.causes, report.engine, units) if found else ()
-    top = causes[0] if report.verdict.top is not None and causes else None
-    rest = causes[1:] if top else causes
+    weighed = weigh(found, report.engine, units)
+    top = weighed.top
     unseen, others = _unseen(report)
     return Outline(
         word=report.verdict.state.value.upper(),
@@ -136,16 +152,29 @@ def outline_of(report: Report, units: Units) -> Outline:
         about=_about(report),
         cuts=_cuts(report),
         top=top,
-        others=tuple(c for c in rest if c.band not in {Band.RULED_OUT, Band.CANNOT_ASSESS}),
-        ruled_out=tuple(c for c in rest if c.band is Band.RULED_OUT),
-        not_assessed=tuple(c for c in rest if c.band is Band.CANNOT_ASSESS),
+        others=weighed.others,
+        ruled_out=weighed.ruled_out,
+        not_assessed=weighed.not_assessed,
         diagnosis=plain(found.summary) if found else "",
         advice=() if top and top.fixes else _advice(report),
         steps=tuple(_step(step, units) for step in report.steps),
         unseen=unseen,
         unseen_others=others,
-        next_look=_next_look(report),
+        next_look=next_look_line(found),
         cost=_cost(report),
+    )
+
+
+def weigh(found: Diagnosis | None, engine: str, units: Units) -> Weighed:
+    """The causes of a diagnosis by what they came to."""
+    causes = _causes(found.causes, engine, units) if found else ()
+    top = causes[0] if found and found.fits and causes else None
+    rest = causes[1:] if top else causes
+    return Weighed(
+        top=top,
+        others=tuple(c for c in rest if c.band not in {Band.RULED_OUT, Band.CANNOT_ASSESS}),
+        ruled_out=tuple(c for c in rest if c.band is Band.RULED_OUT),
+        not_assessed=tuple(c for c in rest if c.band is Band.CANNOT_ASSESS),
     )
 
 
@@ -306,8 +335,9 @@ def _unseen(report: Report) -> tuple[tuple[Unseen, ...], tuple[Unseen, ...]]:
     return wanted, others
 
 
-def _next_look(report: Report) -> str:
-    look = report.verdict.diagnosis.next_look if report.verdict.diagnosis else None
+def next_look_line(found: Diagnosis | None) -> str:
+    """The next best look in one line; "" when there is none."""
+    look = found.next_look if found else None
     if look is None:
         return ""
     names = ", ".join(plain(name, 80) for name in look.signals)

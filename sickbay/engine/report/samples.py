@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sickbay.engine.measure.stream import StreamTrace
+from sickbay.engine.measure.stream_stats import stats_of
 from sickbay.engine.model.report import Report
 from sickbay.engine.report.plain_text import plain
 
@@ -26,12 +28,12 @@ class Sample:
 
 
 def ttft_samples(report: Report) -> tuple[Sample, ...]:
-    """Every record under a step's raw evidence that holds a number `ttft_s`, in order; at most 500."""
+    """Every record under a step's raw evidence with a `ttft_s`, or a stream's trace, in order; at most 500."""
     found: list[Sample] = []
     for step in report.steps:
         for record in _records(step.raw, 0):
-            value = record["ttft_s"]
-            if math.isfinite(value) and value >= 0:
+            value = _ttft_s(record)
+            if value is not None and math.isfinite(value) and value >= 0:
                 found.append(Sample(f"{plain(step.id, 40)}{_group(record)}", float(value)))
             if len(found) == _SAMPLES_MAX:
                 return tuple(found)
@@ -42,8 +44,7 @@ def _records(raw: Any, depth: int) -> Iterator[Mapping[str, Any]]:
     if depth > _DEPTH_MAX:
         return
     if isinstance(raw, Mapping):
-        value = raw.get("ttft_s")
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if "ttft_s" in raw or "trace" in raw:
             yield raw
         for item in raw.values():
             yield from _records(item, depth + 1)
@@ -52,7 +53,21 @@ def _records(raw: Any, depth: int) -> Iterator[Mapping[str, Any]]:
             yield from _records(item, depth + 1)
 
 
+def _ttft_s(record: Mapping[str, Any]) -> float | None:
+    value = record.get("ttft_s")
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return value
+    try:
+        trace = StreamTrace.from_json(record["trace"])
+    except (KeyError, TypeError, ValueError):
+        return None  # another kind of trace
+    return stats_of(trace).ttft_s if trace.ok else None
+
+
 def _group(record: Mapping[str, Any]) -> str:
+    kind, length = record.get("kind"), record.get("length")
+    if isinstance(kind, str) and isinstance(length, int):
+        return f" {plain(kind, 12)} {length}"
     for key in _GROUP_KEYS:
         value = record.get(key)
         if isinstance(value, (str, int)) and not isinstance(value, bool) and len(str(value)) <= 24:

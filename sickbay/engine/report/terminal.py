@@ -13,11 +13,23 @@ from rich.text import Text
 
 from sickbay.engine.model.outcome import Outcome, VerdictState
 from sickbay.engine.model.report import Report
-from sickbay.engine.report.outline import CauseView, Fact, FixView, Outline, StepView, Unseen, outline_of
+from sickbay.engine.model.verdict import Diagnosis
+from sickbay.engine.report.outline import (
+    CauseView,
+    Fact,
+    FixView,
+    Outline,
+    StepView,
+    Unseen,
+    Weighed,
+    next_look_line,
+    outline_of,
+    weigh,
+)
 from sickbay.engine.report.plain_text import plain
-from sickbay.engine.report.units import Units
+from sickbay.engine.report.units import Units, percent
 
-__all__ = ["OUTCOME_STYLE", "to_terminal", "wants_colour"]
+__all__ = ["OUTCOME_STYLE", "diagnosis_text", "to_terminal", "wants_colour"]
 
 _VERDICT_STYLE = {
     VerdictState.HEALTHY: "bold green",
@@ -54,7 +66,44 @@ def to_terminal(
         written: paths of the other forms of this report, named at the end.
     """
     out = io.StringIO()
-    console = Console(
+    console = _console(out, width=width, colour=colour)
+    view = outline_of(report, units)
+    _answer(console, view)
+    _top(console, view)
+    _other_causes(console, view)
+    _evidence(console, view.steps)
+    _unseen(console, view)
+    _end(console, view, written)
+    return _trimmed(out)
+
+
+def diagnosis_text(
+    diagnosis: Diagnosis, *, engine: str = "", units: Units | None = None, width: int = 80, colour: bool = False
+) -> str:
+    """A diagnosis alone, as `to_terminal` shows it in a report.
+
+    Args:
+        diagnosis: what to show.
+        engine: whose flags come first in the fixes; "" when it is not known.
+        units: how numbers are shown.
+        width: columns; at least 60 are used.
+        colour: whether to add ANSI colours.
+    """
+    out = io.StringIO()
+    console = _console(out, width=width, colour=colour)
+    weighed = weigh(diagnosis, engine, units or Units())
+    _indented(console, plain(diagnosis.summary), 0, "bold")
+    if weighed.top is not None:
+        _cause(console, weighed.top)
+    _other_causes(console, weighed)
+    _next_look(console, next_look_line(diagnosis))
+    console.print()
+    _indented(console, f"{percent(diagnosis.coverage)} of the candidates' evidence was given", 0, "dim")
+    return _trimmed(out)
+
+
+def _console(out: TextIO, *, width: int, colour: bool) -> Console:
+    return Console(
         file=out,
         width=max(60, width),
         force_terminal=colour,
@@ -64,13 +113,9 @@ def to_terminal(
         markup=False,
         emoji=False,
     )
-    view = outline_of(report, units)
-    _answer(console, view)
-    _top(console, view)
-    _other_causes(console, view)
-    _evidence(console, view.steps)
-    _unseen(console, view)
-    _end(console, view, written)
+
+
+def _trimmed(out: io.StringIO) -> str:
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
@@ -86,13 +131,15 @@ def _answer(console: Console, view: Outline) -> None:
 
 
 def _top(console: Console, view: Outline) -> None:
-    top = view.top
-    if top is None:
-        if view.diagnosis and view.state is not VerdictState.HEALTHY:
-            _heading(console, "CAUSE")
-            _indented(console, view.diagnosis, 2)
-        _advice(console, view)
-        return
+    if view.top is not None:
+        _cause(console, view.top)
+    elif view.diagnosis and view.state is not VerdictState.HEALTHY:
+        _heading(console, "CAUSE")
+        _indented(console, view.diagnosis, 2)
+    _advice(console, view)
+
+
+def _cause(console: Console, top: CauseView) -> None:
     _heading(console, "CAUSE")
     name = Text(top.id, style="bold")
     name.append(f"  {top.sure}  ({top.layer})", style="not bold")
@@ -105,7 +152,6 @@ def _top(console: Console, view: Outline) -> None:
         _heading(console, "DO")
     for fix in top.fixes:
         _fix(console, fix)
-    _advice(console, view)
 
 
 def _advice(console: Console, view: Outline) -> None:
@@ -146,7 +192,7 @@ def _fix(console: Console, fix: FixView) -> None:
     console.print(Padding(table, (0, 0, 0, 4)))
 
 
-def _other_causes(console: Console, view: Outline) -> None:
+def _other_causes(console: Console, view: Weighed) -> None:
     folded = view.top.folded if view.top else ()
     if not (folded or view.others or view.ruled_out or view.not_assessed):
         return
@@ -216,14 +262,18 @@ def _unseen_line(one: Unseen) -> str:
 
 
 def _end(console: Console, view: Outline, written: Sequence[str]) -> None:
-    if view.next_look:
-        _heading(console, "NEXT LOOK")
-        _indented(console, view.next_look, 2)
+    _next_look(console, view.next_look)
     console.print()
     _indented(console, f"cost: {view.cost}", 0, "dim")
     for path in written:
         # A path is copied from the screen: it is printed whole, however long.
         console.print(Text(f"report: {plain(path, 4096)}"), soft_wrap=True)
+
+
+def _next_look(console: Console, line: str) -> None:
+    if line:
+        _heading(console, "NEXT LOOK")
+        _indented(console, line, 2)
 
 
 def _names(names: Sequence[str]) -> str:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+from sickbay.engine.measure.stream import ChunkSeen, ReadSeen, StreamTrace
 from sickbay.engine.model.report import Report
 from sickbay.engine.model.signal import UnknownReason, measured, unknown
 from sickbay.engine.report.latency import latency_bars
 from sickbay.engine.report.plots import ticks
-from sickbay.engine.report.samples import ttft_samples
+from sickbay.engine.report.samples import Sample, ttft_samples
 
 
 def test_nothing_measured_draws_nothing() -> None:
@@ -45,6 +48,21 @@ def test_samples_are_found_wherever_they_lie(admission_limit: Report) -> None:
     samples = ttft_samples(admission_limit)
     assert len(samples) == 6
     assert {sample.group for sample in samples} == {"probe.ttft short", "probe.ttft long"}
+
+
+def test_samples_from_the_probes_traces(admission_limit: Report) -> None:
+    trace = StreamTrace(
+        reads=(ReadSeen(0.25, 100), ReadSeen(0.3, 100)), chunks=(ChunkSeen(0, None, True), ChunkSeen(1, None, True))
+    ).to_json()
+    requests = [
+        {"kind": "cold", "length": 1024, "trace": trace},
+        {"kind": "cold", "length": 32, "trace": {**trace, "failure": "timeout"}},
+        {"kind": "cold", "length": 32, "trace": "another kind"},
+        {"kind": "cold", "length": 32, "trace": {"reads": 3}},
+    ]
+    step = replace(admission_limit.steps[0], raw={"requests": requests})
+    samples = ttft_samples(replace(admission_limit, steps=(step,)))
+    assert samples == (Sample("serving.alive cold 1024", 0.25),)
 
 
 def test_ticks_are_round() -> None:
