@@ -1,0 +1,63 @@
+"""A real browser shows the page: nothing is blocked by its policy, nothing runs, nothing is fetched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sickbay.engine.model.report import Report
+from sickbay.engine.report.formats import render
+
+pytestmark = pytest.mark.heavy
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--enable-logging=stderr",
+    "--window-size=1000,1400",
+)
+
+
+def chromium(*arguments: str, home: Path) -> tuple[str, str]:
+    path = shutil.which("chromium")
+    assert path, "chromium is not installed; run tests/heavy/setup.sh"
+    command = [path, *FLAGS, f"--user-data-dir={home / 'profile'}", *arguments]
+    environ = {**os.environ, "HOME": str(home)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=environ)
+    return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
+
+
+def test_the_page_renders_without_a_complaint(named_report: tuple[str, Report], tmp_path: Path) -> None:
+    name, report = named_report
+    page = tmp_path / f"{name}.html"
+    page.write_text(render(report, "html"))
+    picture = tmp_path / "page.png"
+    _, console = chromium(f"--screenshot={picture}", page.as_uri(), home=tmp_path)
+    assert console == ""
+    data = picture.read_bytes()
+    assert data.startswith(b"\x89PNG")
+    assert len(data) > 30_000  # an unstyled or blank page is smaller
+    if folder := os.environ.get("SICKBAY_SCREENSHOTS"):
+        shutil.copy(picture, Path(folder) / f"{name}.png")
+
+
+def test_markup_from_a_server_does_not_run(admission_limit: Report, tmp_path: Path) -> None:
+    evil = "</title></style><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">"
+    report = replace(admission_limit, title=evil, target=evil, verdict=replace(admission_limit.verdict, summary=evil))
+    page = tmp_path / "evil.html"
+    page.write_text(render(report, "html"))
+    dom, console = chromium("--dump-dom", page.as_uri(), home=tmp_path)
+    assert "<title>owned" not in dom
+    assert "<script" not in dom
+    assert "<img" not in dom
+    assert console == ""
