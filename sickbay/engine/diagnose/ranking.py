@@ -61,16 +61,17 @@ def probabilities(weighed: Sequence[Weighed], folded: Mapping[str, str]) -> dict
     """Cause id -> probability among the candidates and "something else", which stands at odds 1.
 
     A folded cause is no rival of the one that explains it, and takes nothing from the others; its own figure is
-    what it would have beside them. What is ruled out by its gate or cannot be assessed has 0.
+    what it would have beside them. What is ruled out by its gate or cannot be
+    assessed has 0: it is part of something else until it has been looked at.
     """
-    rivals = {i.cause.id: math.exp(i.log_odds) for i in weighed if i.gate is True and i.cause.id not in folded}
+    rivals = {i.cause.id: math.exp(i.log_odds) for i in weighed if i.assessable and i.cause.id not in folded}
     whole = 1.0 + math.fsum(rivals.values())
     shares = {name: odds / whole for name, odds in rivals.items()}
     for item in weighed:
         if item.cause.id in folded:
             odds = math.exp(item.log_odds)
             shares[item.cause.id] = odds / (whole + odds)
-        elif item.gate is not True:
+        elif not item.assessable:
             shares[item.cause.id] = 0.0
     return shares
 
