@@ -50,8 +50,8 @@ def diagnose(
     findings = tuple(_finding(item, ranked, folded, chances[item.cause.id]) for item in ranked)
     fits = bool(ranked) and ranked[0].fits
     look = next_look(ranked, chances, facts=facts, readings=readings, emitters=emitters)
-    if findings and findings[0].band is Band.CONFIRMED and findings[0].coverage >= 1.0:
-        look = None
+    if findings and findings[0].band is Band.CONFIRMED:
+        look = None  # it stands ten times above the next: no single look is owed to the reader
     total = math.fsum(item.evidence.total for item in weighed)
     measured = math.fsum(item.evidence.measured for item in weighed)
     coverage = measured / total if total else 0.0

@@ -66,3 +66,8 @@ def test_a_missing_baseline_is_named_as_such(make_cause: MakeCause) -> None:
 
 def test_nothing_missing_is_no_look(make_cause: MakeCause) -> None:
     assert look([make_cause("a", [("x", "strong")])], {"x": measured(True)}) is None
+
+
+def test_a_confirmed_cause_needs_no_further_look(make_cause: MakeCause) -> None:
+    causes = [make_cause("a", [("x", "decisive")]), make_cause("b", [("y", "weak")])]
+    assert look(causes, {"x": measured(True)}) is None
