@@ -1,0 +1,97 @@
+"""accelerator.visible: what the driver, its library and torch's build say of the accelerators on this host.
+
+It asks NVML itself, in a child process with a deadline, because a call into a wedged driver never returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from sickbay.checks.accelerator.devices import read_devices
+from sickbay.checks.accelerator.torch_build import ask_torch, torch_build
+from sickbay.checks.accelerator.traces import read_traces
+from sickbay.checks.accelerator.visible_judge import EMITS, judge_visible
+from sickbay.checks.host.container import container_mark
+from sickbay.checks.host.processes import engine_family, process_table
+from sickbay.checks.serving.local_process import find_process
+from sickbay.engine.errors import ProbeError
+from sickbay.engine.model.check import Check, Cost, Raw, Result
+from sickbay.engine.model.look import Look
+
+__all__ = ["AcceleratorVisible"]
+
+
+class AcceleratorVisible(Check):
+    """Which accelerators the driver lists, and whether the engine holds memory on one.
+
+    What a good answer does *not* prove: that the engine uses the device it should, that a kernel can run, that the
+    device is fast or its memory sound, or that the engine's own environment (another container, another torch) sees
+    what this one sees. `gpu.*` checks and a request to the engine answer those. torch is read from its files and
+    imported only with `ask_torch`.
+    """
+
+    name = "accelerator.visible"
+    title = "Which accelerators are visible, and does the engine hold memory on one"
+    emits = EMITS
+    isolated = True
+    params: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "expect": {
+                "type": "boolean",
+                "default": False,
+                "description": "a host without a usable accelerator is a failure, not a skip",
+            },
+            "ask_torch": {
+                "type": "boolean",
+                "default": False,
+                "description": "import torch in the child and ask whether CUDA is available (takes seconds)",
+            },
+        },
+    }
+    sources = (
+        "NVML API reference, nvmlReturn_t",
+        "a container loses its devices after a systemd reload: NVIDIA/nvidia-container-toolkit#48",
+        (
+            "nvidia-smi's exit code is 0 on a dead GPU and 1 on a harmless warning: pytorch/test-infra#3967, "
+            "so NVML's own codes are read instead"
+        ),
+    )
+
+    def cost(self, params: Mapping[str, Any]) -> Cost:
+        """No request; importing torch takes most of the time when asked."""
+        return Cost(seconds=30.0 if params["ask_torch"] else 5.0)
+
+    def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
+        """Ask NVML, sysfs, the package metadata, and torch when told to."""
+        if not look.target.is_local:
+            return {"local": False}
+        return {
+            "local": True,
+            "gpus": look.target.gpus,
+            "traces": read_traces(look.files),
+            "nvml": read_devices(),
+            "torch": torch_build(),
+            "asked": ask_torch() if params["ask_torch"] else None,
+            "container": container_mark(look.files),
+            **_engine(look),
+        }
+
+    def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
+        """Signals, and whether what should be visible is."""
+        return judge_visible(raw, params)
+
+
+def _engine(look: Look) -> dict[str, Any]:
+    """The engine's process ids, or why they are not known."""
+    if look.target.pid is None and not look.target.url and not look.target.direct_url:
+        return {"engine_pids": [], "engine_error": "the target names neither a pid nor a URL"}
+    try:
+        process = find_process(look.files, look.target)
+        if process is None:
+            return {"engine_pids": [], "engine_error": "no process of this host is seen behind the target's port"}
+        return {"engine_pids": sorted(engine_family(process_table(look.files), process.pid)), "engine_error": ""}
+    except ProbeError as error:
+        return {"engine_pids": [], "engine_error": error.detail}

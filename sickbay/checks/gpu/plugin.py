@@ -1,0 +1,14 @@
+"""Wiring only: the GPU checks as a plugin."""
+
+from __future__ import annotations
+
+from sickbay.engine.hookspecs import hookimpl
+from sickbay.engine.model.check import Check
+
+__all__ = ["sickbay_checks"]
+
+
+@hookimpl
+def sickbay_checks() -> list[Check]:
+    """The checks that read NVIDIA GPUs."""
+    return []
