@@ -48,9 +48,13 @@ def error(message: str) -> bytes:
 
 @dataclass
 class ScriptedServer:
-    """Answers each POST with a script made for its number and body, each GET with an empty 200, /tokenize by words."""
+    """Answers each POST with a script made for its number and body, each GET with an empty 200.
+
+    /tokenize counts words; /metrics gives `page` for the number of requests answered so far.
+    """
 
     script_for: Callable[[int, dict[str, Any]], Script]
+    page: Callable[[int], str] = lambda _answered: ""
     status: int = 200
     status_for: Callable[[dict[str, Any]], int] | None = None
     headers: dict[str, str] = field(default_factory=lambda: {"content-type": "text/event-stream"})
@@ -81,7 +85,8 @@ class ScriptedServer:
         length = int({name.lower(): value for name, value in names.items()}.get("content-length", 0))
         body = await reader.readexactly(length)
         if head.startswith("GET"):
-            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+            page = self.page(len(self.bodies)).encode() if head.startswith("GET /metrics ") else b""
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(page), page))
             return True
         if " /tokenize " in head:  # llama.cpp's: one token a word here
             answer = json.dumps({"tokens": list(range(len(json.loads(body)["content"].split())))}).encode()

@@ -24,7 +24,7 @@ def llama(trace_ttft_s: float, gaps: list[float], *, prompt_s: float = 0.1, toke
 
 
 def judge(*requests: tuple[str, StreamTrace], **more: object) -> Result:
-    return judge_path(path_raw(list(requests), **more), clump_ratio=0.5)
+    return judge_path(path_raw(list(requests), **more), clump_ratio=0.8)
 
 
 def test_a_clean_path() -> None:
@@ -50,8 +50,9 @@ FORMS = [
     pytest.param(llama(0.5, EVEN), False, id="a-far-network-is-no-buffer"),
     pytest.param(llama(6.0, EVEN), False, id="a-queue-is-no-buffer"),
     pytest.param(llama(0.1, [0.0005] * 47, token_s=0.0005), False, id="a-very-fast-engine"),
-    pytest.param(llama(0.1, ([0.0] * 3 + [0.06]) * 11 + [0.0] * 3), True, id="clumps-of-four"),
-    pytest.param(llama(0.1, [0.0, 0.03] * 23 + [0.0]), True, id="pairs"),
+    pytest.param(llama(0.1, ([0.0] * 3 + [0.06]) * 11 + [0.0] * 3), False, id="a-busy-cpu-makes-clumps-of-four"),
+    pytest.param(llama(0.1, ([0.0] * 5 + [0.09]) * 7 + [0.0] * 5), True, id="clumps-of-six"),
+    pytest.param(llama(0.1, [0.0, 0.03] * 23 + [0.0]), False, id="a-busy-cpu-makes-pairs"),
     pytest.param(llama(0.1, ([0.0] + [0.015] * 3) * 11), False, id="some-shared-reads"),
     pytest.param(stream(0.1, [0.06] * 11, per_chunk=4), False, id="four-tokens-an-event"),
     pytest.param(stream(0.1, [0.06] * 11, per_chunk=4, counted=False), False, id="four-uncounted-tokens-an-event"),
@@ -64,19 +65,19 @@ FORMS = [
 
 @pytest.mark.parametrize(("trace", "buffered"), FORMS)
 def test_the_form_of_the_stream(trace: StreamTrace, buffered: bool | None) -> None:
-    assert arrival_of(trace, clump_ratio=0.5, token_s=None, client_lag_s=0.001, drafted=False).buffered is buffered
+    assert arrival_of(trace, clump_ratio=0.8, token_s=None, client_lag_s=0.001, drafted=False).buffered is buffered
 
 
 def test_accepted_drafts_come_in_runs() -> None:
     runs = ([0.0] * 3 + [0.06]) * 11 + [0.0] * 3
     assert (
-        arrival_of(stream(0.1, runs), clump_ratio=0.5, token_s=None, client_lag_s=0.0, drafted=True).buffered is False
+        arrival_of(stream(0.1, runs), clump_ratio=0.8, token_s=None, client_lag_s=0.0, drafted=True).buffered is False
     )
-    assert arrival_of(stream(0.9, ONCE), clump_ratio=0.5, token_s=None, client_lag_s=0.0, drafted=True).buffered is True
+    assert arrival_of(stream(0.9, ONCE), clump_ratio=0.8, token_s=None, client_lag_s=0.0, drafted=True).buffered is True
 
 
 def test_our_own_stall_is_no_proof() -> None:
-    found = arrival_of(llama(0.34, CLUMPS), clump_ratio=0.5, token_s=None, client_lag_s=0.2, drafted=False)
+    found = arrival_of(llama(0.34, CLUMPS), clump_ratio=0.8, token_s=None, client_lag_s=0.2, drafted=False)
     assert found.buffered is None
     assert found.why == (
         "48 tokens in 48 events, 3 bursts, over 0.480 s; the server made them in 0.705 s; "
@@ -142,7 +143,7 @@ def test_under_a_queue_the_direct_way_must_be_clearly_faster(direct_s: tuple[flo
 def test_the_servers_histogram_counts_only_when_our_request_is_alone_in_it(count: int, known: bool) -> None:
     raw = path_raw([("gateway", stream(0.5, EVEN))], context=BUSY)
     raw["requests"][0]["server"] = {"count": float(count), "sum_s": 0.2}
-    result = judge_path(raw, clump_ratio=0.5)
+    result = judge_path(raw, clump_ratio=0.8)
     assert result.signals["path.overhead_s"].known is known
     assert not known or value(result, "path.overhead_s") == pytest.approx(0.3)
 

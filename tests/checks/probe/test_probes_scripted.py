@@ -265,3 +265,17 @@ def test_gateway_and_direct_in_alternate_order() -> None:
 def test_the_declared_cost_covers_what_is_sent(check: ProbeTtft | ProbePath) -> None:
     raw, _, server = probe(tokens(2), check)
     assert len(server.bodies) == raw["planned"] <= check.cost(defaults(check)).requests
+
+
+@pytest.mark.parametrize(("others", "known"), [(0, True), (1, False)], ids=["alone", "with-others"])
+def test_the_servers_histogram_is_read_around_each_request(others: int, known: bool) -> None:
+    def page(answered: int) -> str:
+        count = 5 + answered * (1 + others)
+        name = "vllm:time_to_first_token_seconds"
+        return f'{name}_count{{engine="0"}} {count}\n{name}_sum{{engine="0"}} {1.0 + 0.01 * answered}\n'
+
+    script = [0.1, *tokens(12)]
+    raw, result, _ = probe(script, ProbePath(), spec=VLLM, server={"page": page})
+    assert [request["server"] for request in raw["requests"]] == [{"count": 1.0 + others, "sum_s": 0.01}] * 2
+    assert result.signals["path.overhead_s"].known is known
+    assert not known or value(result, "path.overhead_s") > 0.05
