@@ -54,7 +54,7 @@ def _load_plugins() -> Plugins:
 
 
 def _build_knowledge(plugins: Plugins, extra_folders: tuple[Path, ...]) -> Knowledge:
-    return build_knowledge(plugins.checks, (*plugins.folders, *extra_folders))
+    return build_knowledge(plugins.checks, (*plugins.folders, *extra_folders), plugins.signals)
 
 
 def _make_environment(knowledge: Knowledge, engines: Mapping[str, Any], ask: Asker | None) -> Environment:
