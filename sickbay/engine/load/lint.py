@@ -1,0 +1,145 @@
+"""Every problem of a file, whatever kind of file it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from sickbay.engine.errors import ProblemsError
+from sickbay.engine.load.cause import read_cause
+from sickbay.engine.load.codes import Code
+from sickbay.engine.load.did_you_mean import did_you_mean, listed
+from sickbay.engine.load.fields import Fields, as_value
+from sickbay.engine.load.inputs import misfit
+from sickbay.engine.load.knowledge import Knowledge
+from sickbay.engine.load.runbook import read_runbook
+from sickbay.engine.load.signals_file import read_signals
+from sickbay.engine.load.targets import read_config
+from sickbay.engine.load.text_file import read_text
+from sickbay.engine.load.vocabulary import read_vocabulary
+from sickbay.engine.load.yaml_node import Node
+from sickbay.engine.load.yaml_source import read_yaml
+from sickbay.engine.model.config import Config
+from sickbay.engine.model.problem import Position, Problem
+
+__all__ = ["KINDS", "kind_of", "lint_file", "lint_text"]
+
+KINDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "runbook": ("runbook", "steps", "causes", "inputs", "budget", "title", "why"),
+    "cause": ("cause", "layer", "means", "evidence", "prior", "fix", "explains"),
+    "config": ("targets", "serve", "runbooks", "thresholds"),
+    "vocabulary": ("version", "signals"),
+    "signals": ("signals", "baseline"),
+}
+"""Kind of file to the keys by which it is known; the first key says it, else the kind with the most of them."""
+
+_FIRST: Final = {
+    "runbook": "runbook", "cause": "cause", "targets": "config", "serve": "config", "runbooks": "config",
+    "thresholds": "config", "version": "vocabulary", "signals": "signals", "baseline": "signals",
+}  # fmt: skip
+
+
+def kind_of(data: object) -> str:
+    """One of "runbook", "cause", "config", "vocabulary", "signals"; "" when the keys say nothing.
+
+    Args:
+        data: the file as plain data.
+    """
+    if not isinstance(data, dict) or not data:
+        return ""
+    first = str(next(iter(data)))
+    if "version" in data and "signals" in data:
+        return "vocabulary"
+    if first in _FIRST:
+        return _FIRST[first]
+    if "." in first or str(data.get("schema", "")).startswith("sickbay.report."):
+        return "signals"
+    scores = {kind: sum(key in data for key in keys) for kind, keys in KINDS.items()}
+    best = max(scores, key=lambda kind: scores[kind])
+    return best if scores[best] else ""
+
+
+def lint_file(path: Path, knowledge: Knowledge) -> list[Problem]:
+    """Every problem of the file, in the order of its lines; empty when it is sound."""
+    problems: list[Problem] = []
+    text = read_text(path, problems)
+    return problems if text is None else lint_text(text, str(path), knowledge)
+
+
+def lint_text(text: str, path: str, knowledge: Knowledge) -> list[Problem]:
+    """Every problem of a text; `path` is its name in messages."""
+    problems: list[Problem] = []
+    if text.lstrip()[:1] == "{" and "sickbay.report." in text:
+        read_signals(text, path, knowledge.vocabulary, problems)
+        return sorted(problems)
+    node = read_yaml(text, path, problems)
+    if node is None:
+        return sorted(problems)
+    problems.clear()  # each reader reads the text itself and tells them again
+    kind = kind_of(node.data)
+    if kind == "runbook":
+        read_runbook(text, path, knowledge, problems)
+    elif kind == "cause":
+        inside = "causes" in Path(path).parts
+        read_cause(text, path, knowledge.cause_compiler, problems, place_matters=inside)
+    elif kind == "config":
+        config = read_config(text, path, problems)
+        if config is not None:
+            problems += _job_problems(node, config, knowledge)
+    elif kind == "vocabulary":
+        read_vocabulary(text, path, problems)
+    elif kind == "signals":
+        read_signals(text, path, knowledge.vocabulary, problems)
+    else:
+        problems.append(_unknown_kind(node, path))
+    return sorted(set(problems))
+
+
+def _unknown_kind(node: Node, path: str) -> Problem:
+    if node.entries is None:
+        message = "wanted a mapping: a runbook, a cause, sickbay.yaml or signals"
+        return Problem(node.at, Code.UNKNOWN_KIND, message, "begin with 'runbook: NAME'")
+    first = next(iter(node.entries), "")
+    at = node.key_at(first) if first else Position(path)
+    hint = did_you_mean(first, _FIRST, f"the first key is one of {', '.join(sorted(_FIRST))}, or a signal's name")
+    return Problem(at, Code.UNKNOWN_KIND, f"the first key {first!r} says nothing about the kind of file", hint)
+
+
+def _job_problems(node: Node, config: Config, knowledge: Knowledge) -> Iterator[Problem]:
+    """Folders that are not there, and jobs against the runbooks that exist, the file's own folders among them."""
+    fields = Fields(node)
+    folders = [Path(folder) for folder in config.folders]
+    for item, folder in zip(fields.items("runbooks"), folders, strict=False):
+        if not folder.is_dir():
+            yield Problem(item.at, Code.NOT_READABLE, f"no folder {str(folder)!r}", "make it, or take it out")
+    there = [folder for folder in folders if folder.is_dir()]
+    whole = Knowledge(knowledge.checks, (*knowledge.folders, *there)) if there else knowledge
+    for item in fields.below("serve").items("jobs"):
+        yield from _job(Fields(item), whole)
+
+
+def _job(job: Fields, knowledge: Knowledge) -> Iterator[Problem]:
+    name = job.text("runbook")
+    if not name:
+        return
+    if name not in knowledge.runbook_paths:
+        hint = did_you_mean(name, knowledge.runbook_paths, "see `sickbay list`")
+        yield Problem(job.value_at("runbook"), Code.UNKNOWN_RUNBOOK, f"no runbook {name!r}", hint)
+        return
+    try:
+        inputs = {item.name: item for item in knowledge.runbook(name).inputs}
+    except ProblemsError as error:
+        yield from error.problems
+        return
+    given = job.below("set")
+    for key, node in given:
+        if key not in inputs:
+            hint = did_you_mean(key, inputs, f"it has: {listed(inputs)}")
+            yield Problem(given.key_at(key), Code.UNKNOWN_INPUT, f"runbook {name!r} has no input {key!r}", hint)
+        elif wrong := misfit(inputs[key], as_value(node)):
+            yield Problem(node.at, Code.INPUT_DEFAULT, f"{key}: {wrong}")
+    for key, item in inputs.items():
+        if item.default is None and key not in given:
+            message = f"runbook {name!r} must be given {key!r}"
+            yield Problem(job.value_at("runbook"), Code.MISSING_KEY, message, f"set: {{{key}: VALUE}}")
