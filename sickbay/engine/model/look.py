@@ -139,6 +139,14 @@ class Files(Protocol):
         """
         ...
 
+    def read_bytes(self, path: str, *, offset: int = 0, bytes_max: int = 1_000_000) -> bytes:
+        """Up to `bytes_max` bytes from `offset`; a negative one counts from the end (a log's tail).
+
+        Raises:
+            ProbeError: like `read_text`.
+        """
+        ...
+
     def names(self, path: str) -> list[str]:
         """Names in a folder, sorted. Raises ProbeError like `read_text`."""
         ...

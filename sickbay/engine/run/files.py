@@ -43,15 +43,26 @@ class RootedFiles:
         Raises:
             ProbeError: absent, permission, or not a regular readable file.
         """
+        return self.read_bytes(path, bytes_max=bytes_max).decode("utf-8", "replace")
+
+    def read_bytes(self, path: str, *, offset: int = 0, bytes_max: int = 1_000_000) -> bytes:
+        """Up to `bytes_max` bytes from `offset`; a negative one counts from the end.
+
+        Raises:
+            ProbeError: absent, permission, or not a regular readable file.
+        """
         try:
             # Non-blocking: opening a pipe that nobody writes must not wait.
             descriptor = os.open(self._below(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         except (OSError, ValueError) as error:
             raise _problem(path, error) from error
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
                 raise ProbeError(UnknownReason.MALFORMED, f"{path}: not a regular file")
-            return _read(descriptor, bytes_max).decode("utf-8", "replace")
+            if offset:
+                os.lseek(descriptor, offset if offset > 0 else max(0, status.st_size + offset), os.SEEK_SET)
+            return _read(descriptor, bytes_max)
         except OSError as error:
             raise _problem(path, error) from error
         finally:
