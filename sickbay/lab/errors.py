@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from sickbay.engine.errors import SickbayError, UsageError
 
-__all__ = ["DemoPartsMissingError", "StageError"]
+__all__ = ["DemoPartsMissingError", "LaneMissingError", "StageError"]
 
 
 class StageError(SickbayError):
     """A part of the stage did not start, or the fault did not come up in time."""
+
+
+class LaneMissingError(StageError):
+    """What this fault needs is not on this machine, so that it is left out and not failed."""
+
+    def __init__(self, part: str, why: str) -> None:
+        super().__init__(f"needs {part}: {why}")
+        self.part = part
+        self.why = why
 
 
 class DemoPartsMissingError(UsageError):

@@ -8,7 +8,7 @@ from typing import Any
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.look import Files
 
-__all__ = ["read_traces"]
+__all__ = ["expected", "read_traces"]
 
 _GPU_CLASSES = ("0x0300", "0x0302")  # PCI class: VGA controller, 3D controller
 _VENDORS = {"0x10de": "NVIDIA", "0x1002": "AMD"}
@@ -53,3 +53,19 @@ def _module(files: Files) -> str:
         return ""
     found = re.search(r"\b(\d{3,}\.\d+(?:\.\d+)*)\b", text)
     return found.group(1) if found else "unknown"
+
+
+def expected(traces: dict[str, Any], gpus: str = "auto") -> str:
+    """What shows that there should be an NVIDIA device, as a clause; "" when nothing does.
+
+    `gpus` is the target's own word: "auto", "none", or indices.
+    """
+    if gpus == "none":
+        return ""
+    if pci := (traces["pci"] or {}).get("NVIDIA", []):
+        return f"PCI lists {len(pci)} NVIDIA device{'s' * (len(pci) != 1)}"
+    if traces["nodes"]:
+        return f"/dev has {', '.join(traces['nodes'])}"
+    if traces["module"]:
+        return f"the NVIDIA kernel module {traces['module']} is loaded"
+    return f"the target names GPUs {gpus}" if gpus != "auto" else ""

@@ -13,9 +13,7 @@ from sickbay.checks.accelerator.torch_build import ask_torch, torch_build
 from sickbay.checks.accelerator.traces import read_traces
 from sickbay.checks.accelerator.visible_judge import EMITS, judge_visible
 from sickbay.checks.host.container import container_mark
-from sickbay.checks.host.processes import engine_family, process_table
-from sickbay.checks.serving.local_process import find_process
-from sickbay.engine.errors import ProbeError
+from sickbay.checks.host.engine_process import engine_pids
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.look import Look
 
@@ -76,22 +74,9 @@ class AcceleratorVisible(Check):
             "torch": torch_build(),
             "asked": ask_torch() if params["ask_torch"] else None,
             "container": container_mark(look.files),
-            **_engine(look),
+            **engine_pids(look),
         }
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """Signals, and whether what should be visible is."""
         return judge_visible(raw, params)
-
-
-def _engine(look: Look) -> dict[str, Any]:
-    """The engine's process ids, or why they are not known."""
-    if look.target.pid is None and not look.target.url and not look.target.direct_url:
-        return {"engine_pids": [], "engine_error": "the target names neither a pid nor a URL"}
-    try:
-        process = find_process(look.files, look.target)
-        if process is None:
-            return {"engine_pids": [], "engine_error": "no process of this host is seen behind the target's port"}
-        return {"engine_pids": sorted(engine_family(process_table(look.files), process.pid)), "engine_error": ""}
-    except ProbeError as error:
-        return {"engine_pids": [], "engine_error": error.detail}

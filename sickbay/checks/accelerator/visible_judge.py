@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sickbay.checks.accelerator.nvml import NoNvml
+from sickbay.checks.accelerator.traces import expected
 from sickbay.engine.model.check import Raw, Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
@@ -41,17 +42,6 @@ def judge_visible(raw: Raw, params: Mapping[str, Any]) -> Result:
     return Result(outcome=outcome, summary=summary, signals=signals, next_step=next_step)
 
 
-def _traced(raw: Raw) -> str:
-    """What shows that there should be an NVIDIA device; "" when nothing does."""
-    traces = raw["traces"]
-    pci = (traces["pci"] or {}).get("NVIDIA", [])
-    if pci:
-        return f"PCI lists {len(pci)} NVIDIA device{'s' * (len(pci) != 1)}"
-    if traces["nodes"]:
-        return f"/dev has {', '.join(traces['nodes'])}"
-    return f"the NVIDIA kernel module {traces['module']} is loaded" if traces["module"] else ""
-
-
 def _nvml(raw: Raw) -> dict[str, Reading]:
     nvml = raw["nvml"]
     names = ("count", "names", "driver_version", "cuda_driver_version", "memory_used_ratio_max")
@@ -61,7 +51,7 @@ def _nvml(raw: Raw) -> dict[str, Reading]:
         reason = UnknownReason.MISSING_LIBRARY if missing else UnknownReason.ABSENT
         found = {f"accelerator.{name}": unknown(reason, why) for name in names}
         # Without any trace of a device a missing library is the plain fact "none here", not a gap.
-        if raw["traces"]["pci"] is not None and not _traced(raw):
+        if raw["traces"]["pci"] is not None and not expected(raw["traces"]):
             found["accelerator.count"] = measured(0.0, "sysfs lists no NVIDIA device and there is no driver")
         ok = unknown(reason, why) if missing else measured(False, why)
         error = unknown(reason, why) if missing else measured(nvml["error"], "nvmlInit")
@@ -118,7 +108,7 @@ def _torch(raw: Raw) -> dict[str, Reading]:
 def _engine_uses(raw: Raw) -> Reading:
     nvml = raw["nvml"]
     if not nvml["ok"]:
-        if nvml["error"] == "LibraryNotFound" and raw["traces"]["pci"] is not None and not _traced(raw):
+        if nvml["error"] == "LibraryNotFound" and raw["traces"]["pci"] is not None and not expected(raw["traces"]):
             return measured(False, "this host has no NVIDIA device and no driver library")
         return unknown(UnknownReason.ABSENT, NoNvml(nvml["error"], nvml["code"]).words)
     engine = set(raw["engine_pids"])
@@ -153,11 +143,8 @@ def _outcome(raw: Raw, params: Mapping[str, Any]) -> tuple[Outcome, str, str]:
 def _expected(raw: Raw, params: Mapping[str, Any]) -> str:
     if raw["gpus"] == "none":
         return ""
-    if traced := _traced(raw):
-        return traced
-    if params["expect"]:
-        return "the step expects an accelerator"
-    return f"the target names GPUs {raw['gpus']}" if raw["gpus"] != "auto" else ""
+    traced = expected(raw["traces"], raw["gpus"])
+    return traced or ("the step expects an accelerator" if params["expect"] else "")
 
 
 def _listed(raw: Raw, wanted: str) -> tuple[Outcome, str, str]:

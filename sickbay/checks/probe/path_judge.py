@@ -49,7 +49,9 @@ def judge_path(raw: Raw, *, clump_ratio: float) -> Result:
     """Every signal of probe.path from its raw data."""
     gateway = _way(raw, "gateway", clump_ratio)
     direct = _way(raw, "direct", clump_ratio)
-    buffered = _buffered(gateway, direct, has_direct=bool(raw["has_direct"]))
+    buffered = _unless_busy(
+        _buffered(gateway, direct, has_direct=bool(raw["has_direct"])), _health(raw, "gateway"), _connect(raw)
+    )
     extra = _extra(gateway, direct, has_direct=bool(raw["has_direct"]))
     overhead = _overhead(gateway, direct, raw["context"], extra)
     first = [s.ttft_s - (t.headers_s - (t.connect_s or 0.0)) for t, s in zip(gateway.traces, gateway.stats, strict=True)
@@ -130,6 +132,25 @@ def _buffered(gateway: _Way, direct: _Way, *, has_direct: bool) -> Reading:
     if has_direct and also and len(also) * 2 >= len(direct.arrivals):
         return measured(False, f"the engine itself sends in clumps, straight too: {also[0].why}")
     return measured(True, f"{held[0].why} ({len(held)} of {len(told)} streams)")
+
+
+BUSY_HEALTH_S = 0.1
+"""An empty route slower than this, beyond the network's own way and back, means a busy event loop. A guess: healthy
+gateways answer within a few milliseconds; the blocked one measured here took 0.5 to 4 s."""
+
+
+def _unless_busy(buffered: Reading, health: Reading, connect: Reading) -> Reading:
+    """Clumps prove no buffer while the way is too busy to answer an empty route: a blocked event loop clumps too."""
+    if buffered.value is not True or not isinstance(health.value, float):
+        return buffered
+    network_s = connect.value if isinstance(connect.value, float) else 0.0
+    if health.value <= BUSY_HEALTH_S + 2 * network_s:
+        return buffered
+    return unknown(
+        UnknownReason.INCONSISTENT,
+        f"the stream came in clumps ({buffered.source}), but an empty route takes {health.value:.3f} s on the same way: "
+        "its event loop is busy, and that alone clumps a stream; ask again when it is idle",
+    )
 
 
 def _extra(gateway: _Way, direct: _Way, *, has_direct: bool) -> Reading:

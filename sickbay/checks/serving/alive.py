@@ -49,7 +49,7 @@ class ServingAlive(Check):
         "serving.answers_http", "serving.first_token_ok", "serving.first_token_s", "serving.http_status",
         "serving.error_text", "serving.auth_ok", "serving.model_served", "serving.models_served",
         "serving.engine_recognised", "serving.other_engine_port", "serving.port_listening",
-        "serving.process_found", "serving.process_stopped", "serving.process_uptime_s",
+        "serving.process_found", "serving.known_process_gone", "serving.process_stopped", "serving.process_uptime_s",
     )  # fmt: skip
     sources = ("vllm-project/vllm#36451", "vllm-project/vllm#51663", "man7.org/linux/man-pages/man5/proc.5.html")
 
@@ -166,14 +166,14 @@ def _models(raw: Raw) -> dict[str, Reading]:
 
 def _local(raw: Raw) -> dict[str, Reading]:
     local = raw.get("local")
-    names = ("port_listening", "process_found", "process_stopped", "process_uptime_s")
+    names = ("port_listening", "process_found", "known_process_gone", "process_stopped", "process_uptime_s")
     if local is None:
         far = unknown(
             UnknownReason.NOT_CONFIGURED, "the target is another host; its processes cannot be seen from here"
         )
         found = {f"serving.{name}": far for name in names}
     else:
-        found = _process(local)
+        found = _process(local) | {"serving.known_process_gone": _known_process(local)}
         found["serving.port_listening"] = (
             measured(bool(local["listening"]), "/proc/net/tcp")
             if "listening" in local
@@ -181,7 +181,7 @@ def _local(raw: Raw) -> dict[str, Reading]:
         )
     others = raw.get("other_ports")
     if others is None:
-        reading = unknown(UnknownReason.NOT_ASKED, "the target's own port answers, so no other was asked")
+        reading = unknown(UnknownReason.NOT_ASKED, "something holds the target's own port, so no other was asked")
     elif "problem" in others:
         reading = _problem(others["problem"])
     else:
@@ -189,6 +189,16 @@ def _local(raw: Raw) -> dict[str, Reading]:
         asked = ", ".join(str(port) for port in others["asked"]) or "none"
         reading = measured(float(answering[0]) if answering else 0.0, f"asked /v1/models on ports: {asked}")
     return found | {"serving.other_engine_port": reading}
+
+
+def _known_process(local: Mapping[str, Any]) -> Reading:
+    """Whether the process the target names is gone. A pid that another program has taken over looks alive."""
+    if not local.get("pid_given"):
+        return unknown(UnknownReason.NOT_CONFIGURED, "the target names no process id: --pid")
+    if "process_problem" in local:
+        return _problem(local["process_problem"])
+    process = local["process"]
+    return measured(not process["found"], str(process.get("detail") or f"/proc/{process.get('pid')}/stat"))
 
 
 def _process(local: Mapping[str, Any]) -> dict[str, Reading]:
@@ -208,7 +218,7 @@ def _process(local: Mapping[str, Any]) -> dict[str, Reading]:
     uptime = process["uptime_s"]
     return {
         "serving.process_found": measured(True, source),
-        "serving.process_stopped": measured(bool(process["stopped"]), source),
+        "serving.process_stopped": measured(bool(process["stopped"]), process["stopped"] or source),
         "serving.process_uptime_s": measured(float(uptime), source)
         if uptime is not None
         else unknown(UnknownReason.ABSENT, "/proc/uptime cannot be read"),
@@ -241,6 +251,8 @@ def _verdict(raw: Raw, found: Mapping[str, Reading]) -> tuple[Outcome, str, str]
     if value["first_token_ok"] is not True:
         said = request["message"] or request["failure"] or "the answer had no token"
         summary = f"no token within {raw['timeout_s']:g} s: {said}{elsewhere}"
+        if value["process_stopped"] is True:
+            summary = f"a process of the engine is stopped: {found['serving.process_stopped'].source}; {summary}"
         return Outcome.FAIL, summary, "Look at the queue, the engine's log and its process."
     summary = f"first token after {value['first_token_s']:.3f} s"
     if value["health_ok"] is not True:
@@ -262,7 +274,7 @@ def _silent(raw: Raw, found: Mapping[str, Reading], elsewhere: str) -> tuple[Out
             "Let it go on (kill -CONT, or thaw its cgroup) and find who stopped it.",
         )
     if elsewhere:
-        return Outcome.FAIL, f"{detail}{elsewhere}", "Correct the address of the target."
+        return Outcome.FAIL, f"{detail}{elsewhere}", "Correct the address of the target, or start its engine."
     listening = found["serving.port_listening"].value
     where = "; nothing of this host listens on that port" if listening is False else ""
     return Outcome.FAIL, f"{detail}{where}", "Start the engine, or correct the address of the target."

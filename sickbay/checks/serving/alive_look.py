@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 from sickbay.checks.probe.request import route_for, wants_completions
 from sickbay.checks.probe.streaming import stream_once
-from sickbay.checks.serving.local_process import find_process, listeners, target_port
+from sickbay.checks.serving.local_process import find_process, listeners, stopped_child, target_port
 from sickbay.checks.serving.other_ports import DEFAULT_PORTS, answering_ports, candidates
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.measure.recognise import served_models
@@ -20,23 +21,31 @@ __all__ = ["look_alive"]
 HEALTH_TIMEOUT_S = 5.0
 PROMPT = "Answer with one word: ready?"
 TOKENS_MAX = 4
-_NOT_AN_ENGINE = {UnknownReason.UNSUPPORTED, UnknownReason.ABSENT, UnknownReason.MALFORMED}
+_HEALTH_PATH = "/health"  # of all engines but Ollama and Triton
 
 
 async def look_alive(look: Look, timeout_s: float) -> dict[str, Any]:
     """Health, engine, models, one short streamed request; on silence, what this host can tell about it."""
     raw: dict[str, Any] = {"url": look.target.url, "asked_model": look.target.model, "timeout_s": timeout_s}
-    found = await _engine(look, raw)
-    spec = found.spec if found else None
-    raw["health"] = await _health(look, spec)
+    found, raw["health"] = await asyncio.gather(_engine(look, raw), _health(look, _HEALTH_PATH))
+    own = found.spec.endpoints.get("health") if found else None
+    if own is not None and own.path != _HEALTH_PATH:
+        raw["health"] = await _health(look, own.path)
     if raw["health"].get("status") is not None:
         await _models(look, found, raw)
         raw["request"] = await _short_request(look, found, timeout_s)
     if look.target.is_local:
         raw["local"] = _local(look)
-    if raw["health"].get("status") is None or found is None:
+    if _is_elsewhere(raw, found):
         raw["other_ports"] = await _other_ports(look)
     return raw
+
+
+def _is_elsewhere(raw: dict[str, Any], found: EngineFound | None) -> bool:
+    """Whether the engine may be on another port: none answers here, and no silent process holds this one."""
+    if raw["health"].get("status") is not None:
+        return found is None and raw["engine"]["problem"]["reason"] == "unsupported"
+    return not raw.get("local", {}).get("listening", False)
 
 
 async def _engine(look: Look, raw: dict[str, Any]) -> EngineFound | None:
@@ -51,9 +60,8 @@ async def _engine(look: Look, raw: dict[str, Any]) -> EngineFound | None:
     return found
 
 
-async def _health(look: Look, spec: EngineSpec | None) -> dict[str, Any]:
+async def _health(look: Look, path: str) -> dict[str, Any]:
     """Status and time of the health endpoint of the users' URL, or why there was no answer."""
-    path = spec.endpoints["health"].path if spec and "health" in spec.endpoints else "/health"
     try:
         answer = await look.http.request(
             "GET", path, timeout_s=min(HEALTH_TIMEOUT_S, _left(look)), bytes_max=20_000, fresh=True
@@ -129,6 +137,7 @@ def _local(look: Look) -> dict[str, Any]:
     except ProbeError as error:
         found["listening_problem"] = _told(error)
     try:
+        found["pid_given"] = look.target.pid is not None
         process = find_process(look.files, look.target)
     except ProbeError as error:
         if error.reason is UnknownReason.ABSENT and look.target.pid is not None:
@@ -136,10 +145,12 @@ def _local(look: Look) -> dict[str, Any]:
         return found | {"process_problem": _told(error)}
     if process is None:
         return found | {"process": {"found": False, "detail": f"no process of this host can be told for port {port}"}}
+    halted = process if process.stopped else stopped_child(look.files, process.pid)
     return found | {
         "process": {
             "found": True, "pid": process.pid, "name": process.name, "state": process.state,
-            "stopped": process.stopped, "uptime_s": process.uptime_s,
+            "stopped": f"/proc/{halted.pid}/stat ({halted.name}, state {halted.state})" if halted else "",
+            "uptime_s": process.uptime_s,
         }
     }  # fmt: skip
 

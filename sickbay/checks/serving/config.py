@@ -13,6 +13,7 @@ from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknow
 
 __all__ = ["ServingConfig"]
 
+_IDENTITY = 3  # engine, version and model are no settings
 _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}
 
@@ -82,6 +83,11 @@ class ServingConfig(Check):
         )
         if odd:
             return Result(outcome=Outcome.WARN, summary=f"{summary}; {odd}", signals=found)
+        if told <= _IDENTITY and raw["problems"]:
+            why = next(iter(raw["problems"].values()))["detail"]
+            return Result(
+                outcome=Outcome.UNKNOWN, summary=f"no setting of {raw['title']} can be read: {why}", signals=found
+            )
         return Result(outcome=Outcome.PASS, summary=summary, signals=found)
 
 
@@ -132,4 +138,4 @@ def _offload(found: Mapping[str, Reading]) -> Reading:
 
 def _say(found: Mapping[str, Reading], name: str) -> str:
     value = found[f"serving.{name}"].value
-    return f"{value:g}" if isinstance(value, float) else "an unknown number of"
+    return f"{value:g}" if isinstance(value, float) else "?"

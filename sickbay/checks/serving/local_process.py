@@ -13,10 +13,21 @@ from sickbay.engine.model.look import Files
 from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.model.target import Target
 
-__all__ = ["Listener", "Process", "command_line", "find_process", "listeners", "process_state", "target_port"]
+__all__ = [
+    "Listener",
+    "Process",
+    "command_line",
+    "find_process",
+    "listeners",
+    "process_state",
+    "stopped_child",
+    "target_port",
+]
 
 LISTEN = "0A"  # include/net/tcp_states.h: TCP_LISTEN
 FILES_READ_MAX = 20_000
+PROCESSES_MAX = 5_000
+FAMILY_DEPTH_MAX = 4
 TICKS_PER_S = 100  # USER_HZ; 100 on every Linux that matters (sysconf(_SC_CLK_TCK))
 _FORWARDERS = {"docker-proxy", "rootlessport", "slirp4netns", "gvproxy", "kube-proxy"}
 
@@ -149,6 +160,36 @@ def process_state(files: Files, pid: int) -> Process:
     if len(fields) < 20:
         raise ProbeError(UnknownReason.MALFORMED, f"/proc/{pid}/stat: wanted 22 fields or more, found {text[:60]!r}")
     return Process(pid=pid, name=name, state=fields[0], uptime_s=_uptime(files, fields[19]), frozen=_frozen(files, pid))
+
+
+def stopped_child(files: Files, pid: int) -> Process | None:
+    """The first stopped descendant: engines keep their loop in a process of its own, behind a healthy front."""
+    parents: dict[int, int] = {}
+    for name in files.names("/proc")[:PROCESSES_MAX]:
+        if name.isdigit():
+            parents[int(name)] = _parent(files, name)
+    family = {pid}
+    for _ in range(FAMILY_DEPTH_MAX):
+        more = {child for child, parent in parents.items() if parent in family} - family
+        if not more:
+            break
+        family |= more
+    for child in sorted(family - {pid}):
+        try:
+            process = process_state(files, child)
+        except ProbeError:  # ended meanwhile
+            continue
+        if process.stopped:
+            return process
+    return None
+
+
+def _parent(files: Files, name: str) -> int:
+    try:
+        text = files.read_text(f"/proc/{name}/stat", bytes_max=4_000)
+        return int(text[text.rfind(")") + 2 :].split()[1])
+    except (ProbeError, ValueError, IndexError):
+        return 0
 
 
 def _uptime(files: Files, started_ticks: str) -> float | None:

@@ -20,6 +20,7 @@ from sickbay.checks.serving.window_load import (
     traffic_signals,
 )
 from sickbay.checks.serving.window_look import read_window
+from sickbay.checks.serving.window_slots import slot_signals
 from sickbay.engine.measure.exposition import parse_lines
 from sickbay.engine.measure.metric_json import metrics_from_json
 from sickbay.engine.measure.window import PageRead, Window
@@ -123,6 +124,7 @@ class ServingWindow(Check):
         found |= load_signals(window, raw.get("settings", {}))
         found |= kv_signals(window, [row.get("slots") for row in reads])
         found |= traffic_signals(window) | token_signals(window) | latency_signals(window)
+        found |= slot_signals([row.get("slots") for row in reads], found, window.seconds)
         found |= law_signals(window, found)
         found = {name: found[name] for name in self.emits}
         return Result(outcome=_outcome(found), summary=_summary(found), signals=found, next_step=_next(found))

@@ -142,7 +142,9 @@ def _stalled(window: Window) -> Reading:
     known = {name: found.value for name, found in moved.items() if isinstance(found.value, float)}
     if not known:
         return next(iter(moved.values()), unknown(UnknownReason.ABSENT, "no counter of progress on the page"))
-    if any(value > 0 for value in known.values()) or min(present) <= 0:
+    if min(present) <= 0:
+        return measured(False, "a read found nothing running and nothing waiting")
+    if any(value > 0 for value in known.values()):
         return measured(False, f"progress: {', '.join(f'{name} +{value:g}' for name, value in known.items())}")
     return measured(
         True,
@@ -163,7 +165,7 @@ def _saturation(window: Window, load: Signals, stalled: Reading) -> Reading:
         return measured("deadlock", f"{numbers}; nothing moved", window_s=window.seconds)
     queued = _queued(window.totals("requests_waiting"), waiting)
     if not queued and limit is None and (kv is None or kv < _KV_FULL):
-        return measured("not-saturated", f"{numbers}; nothing waits", window_s=window.seconds)
+        return measured("not-saturated", f"{numbers}; no queue stands", window_s=window.seconds)
     name = _class(_while_queued(window, running), limit, queued=queued, kv=kv)
     if not name:
         missing = "serving.requests_running_limit" if limit is None else "serving.kv_usage_ratio"

@@ -255,26 +255,35 @@ def _looked_up(window: Window) -> Reading:
 
 
 def _spec_ratio(window: Window) -> Reading:
-    told = window.gauge("spec_acceptance_ratio")
-    if told.known and not window.name_of("spec_draft_tokens"):
-        return told
+    if window.name_of("spec_acceptance_ratio") and not window.name_of("spec_draft_tokens"):
+        return _idle_at_zero(window, window.gauge("spec_acceptance_ratio"))
     return window.ratio("spec_accepted_tokens", "spec_draft_tokens")
 
 
 def _spec_length(window: Window) -> Reading:
-    told = window.gauge("spec_acceptance_length")
-    if told.known:
-        return told
+    if window.name_of("spec_acceptance_length"):
+        return _idle_at_zero(window, window.gauge("spec_acceptance_length"))
     found = window.ratio("spec_accepted_tokens", "spec_drafts")
     value = number(found)
     return found if value is None else measured(1.0 + value, f"1 plus {found.source}", window_s=window.seconds)
 
 
+def _idle_at_zero(window: Window, told: Reading) -> Reading:
+    """Gauges that stand at 0 while speculation is off: each verified draft gives one token at least."""
+    if told.known and not number(window.gauge("spec_acceptance_length")):
+        return unknown(
+            UnknownReason.NO_TRAFFIC, f"{told.source} is 0: speculation is off, or nothing was drafted in the window"
+        )
+    return told
+
+
 def _lora(window: Window) -> Reading:
     """VLLM tells adapters in labels, newest series last by value; others give the ratio."""
+    if "lora_info" not in window.metrics:
+        return window.gauge("lora_slots_used_ratio", "max")
     name = window.name_of("lora_info")
     if not name:
-        return window.gauge("lora_slots_used_ratio", "max")
+        return window.why_not("lora_info")
     newest = max(window.reads[-1].page.named(name), key=lambda sample: sample.value, default=None)
     if newest is None:
         return window.why_not("lora_info")

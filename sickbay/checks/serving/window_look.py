@@ -130,7 +130,9 @@ def _slot(row: Any) -> dict[str, float]:
     if not isinstance(tokens, (int, float)):
         tokens = dig(row, "n_past")  # builds of 2024
     context = dig(row, "n_ctx")
+    task = dig(row, "id_task")
     return {
+        "task": float(task) if isinstance(task, (int, float)) else -1.0,
         "busy": float(bool(dig(row, "is_processing"))),
         "context": float(context) if isinstance(context, (int, float)) else 0.0,
         "tokens": float(tokens) if isinstance(tokens, (int, float)) else 0.0,

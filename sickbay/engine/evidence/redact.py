@@ -50,7 +50,6 @@ _HINT = re.compile(
 )
 _SECRET_KEY = re.compile(rf"(?i)^(?:.*[_-])?(?:{_NAMES}|authorization|proxy-authorization|cookie|set-cookie)$")
 _SECRET_FLAG = re.compile(rf"(?i)^--(?:{_NAMES}|token)$")
-_TOKEN = re.compile(r"^\[(?:secret:)[^\]]*\]$")
 _NO_SECRETS = {"none", "null", "true", "false", "", "***", "(set)"}
 
 
@@ -102,7 +101,7 @@ class Redactor:
     def token(self, secret: str, what: str) -> str:
         """The token that stands for this secret."""
         digest = hmac.new(self._key, secret.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:10]
-        token = f"[secret:{digest}]"
+        token = f"[redacted:{digest}]"
         self.found.setdefault(token, what)
         return token
 
@@ -137,7 +136,7 @@ class Redactor:
 
 def _is_secret(text: str) -> bool:
     """Whether it can be one: neither empty, nor a word for none, nor already a token."""
-    return text.lower() not in _NO_SECRETS and not text.startswith("[secret:") and _TOKEN.match(text) is None
+    return text.lower() not in _NO_SECRETS and not text.startswith("[redacted:")
 
 
 def host_key() -> bytes:

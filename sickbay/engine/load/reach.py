@@ -149,11 +149,12 @@ def _unread(
 
 def budget_problems(steps: Sequence[ReadStep], budget: Budget, at: Position) -> Iterator[Problem]:
     """Warnings when the steps together may cost more than the budget allows."""
-    costs = [(one.group, cost) for one in steps if (cost := _cost(one)) is not None]
+    costs = [(one, cost) for one in steps if (cost := _cost(one)) is not None]
     requests = sum(cost.requests for _, cost in costs)
     slowest: dict[int, float] = {}
-    for group, cost in costs:
-        slowest[group] = max(slowest.get(group, 0.0), cost.seconds)
+    for one, cost in costs:
+        most_s = cost.seconds if one.step.deadline_s is None else min(one.step.deadline_s, cost.seconds)
+        slowest[one.group] = max(slowest.get(one.group, 0.0), most_s)
     seconds = sum(slowest.values())
     if requests > budget.requests:
         message = f"the steps may need {requests} requests; the budget is {budget.requests}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +16,12 @@ from sickbay.engine.model.target import Target
 __all__ = ["dig", "needs_key", "recognise", "served_models"]
 
 READ_TIMEOUT_S = 6.0
+SECOND_TIMEOUT_S = 3.0
+SILENT_PATHS_MAX = 2
 READ_BYTES_MAX = 2_000_000
 MODELS_MAX = 64
 _MODELS_PATH = "/v1/models"
+_NO_CONNECTION = {UnknownReason.REFUSED, UnknownReason.UNREACHABLE, UnknownReason.NOT_CONFIGURED}
 
 Answers = Mapping[str, HttpResponse | ProbeError]
 
@@ -27,29 +29,33 @@ Answers = Mapping[str, HttpResponse | ProbeError]
 async def recognise(http: Http, target: Target, specs: Sequence[EngineSpec]) -> EngineFound:
     """The engine behind the target, by the least that tells it: no generation, nothing that drains.
 
-    Reads go to the engine itself (`direct_url`) where the target has one. `target.engine` other than "auto"
-    is believed; fingerprints that speak for another engine are then told in `facts["contradiction"]`.
+    Paths are asked one after another on one connection, most telling first, until a fingerprint matches: a small
+    server holds a thread for each open connection, and a sick one has none to spare. Reads go to the engine itself
+    (`direct_url`) where the target has one. `target.engine` other than "auto" is believed; a fingerprint that
+    speaks for another engine is then told in `facts["contradiction"]`.
 
     Raises:
         ProbeError: nothing answers (its reason as the connection gave it), everything wants a key (auth), what
             answers is no known engine (unsupported), or `target.engine` is no known name (not-configured).
     """
     wanted = _named(target.engine, specs)
-    early = {mark.path for spec in specs for mark in spec.fingerprints if not mark.late} | {_MODELS_PATH}
-    answers = dict(await _read(http, sorted(early)))
-    matches = _matches(answers, specs)
-    if not matches and wanted is None:
+    answers: dict[str, HttpResponse | ProbeError] = {}
+    match: _Match | None = None
+    for path in _paths(specs if wanted is None else [wanted]):
+        answers[path] = await _read(http, path, timeout_s=READ_TIMEOUT_S if not answers else SECOND_TIMEOUT_S)
         _raise_when_silent(answers, target)
-        late = {mark.path for spec in specs for mark in spec.fingerprints if mark.late} - early
-        answers |= await _read(http, sorted(late))
-        matches = _matches(answers, specs)
-    if wanted is None and not matches:
+        seen = _match(path, answers[path], specs)
+        if seen is not None and (wanted is None or seen.spec is wanted):
+            match = seen
+            break
+        match = match or seen
+    if match is None and wanted is None:
         raise _not_known(answers, target, specs)
-    _raise_when_silent(answers, target)
-    match = next((found for found in matches if wanted is None or found.spec is wanted), None)
-    spec = wanted or matches[0].spec
-    answers |= await _read(http, [path for path in _fact_paths(spec) if path not in answers])
-    return _found(spec, match, matches, answers, target)
+    spec = wanted or (match.spec if match else specs[0])
+    for path in _fact_paths(spec):
+        if path not in answers:
+            answers[path] = await _read(http, path, timeout_s=READ_TIMEOUT_S)
+    return _found(spec, match, answers, target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,41 +75,49 @@ def _named(name: str, specs: Sequence[EngineSpec]) -> EngineSpec | None:
     raise ProbeError(UnknownReason.NOT_CONFIGURED, f"engine {name!r} is not known; {hint}")
 
 
-async def _read(http: Http, paths: Sequence[str]) -> dict[str, HttpResponse | ProbeError]:
-    async def one(path: str) -> HttpResponse | ProbeError:
-        try:
-            return await http.request("GET", path, timeout_s=READ_TIMEOUT_S, bytes_max=READ_BYTES_MAX, direct=True)
-        except BudgetExceededError:
-            raise
-        except ProbeError as error:
-            return error
+def _paths(specs: Sequence[EngineSpec]) -> list[str]:
+    """Fingerprint paths: the model list first, which tells most engines apart, then by engine; late ones last.
 
-    found = await asyncio.gather(*(one(path) for path in paths))
-    return dict(zip(paths, found, strict=True))
+    A path that drains on one engine is asked after all others, when that engine was not found by its own.
+    """
+    drains = {endpoint.path for spec in specs for endpoint in spec.endpoints.values() if endpoint.drains}
+    marks = [mark for spec in specs for mark in spec.fingerprints]
+    early = [mark.path for mark in marks if not mark.late]
+    late = sorted((mark.path for mark in marks if mark.late), key=lambda path: path in drains)
+    return list(dict.fromkeys([_MODELS_PATH, *early, *late]))
+
+
+async def _read(http: Http, path: str, *, timeout_s: float) -> HttpResponse | ProbeError:
+    try:
+        return await http.request("GET", path, timeout_s=timeout_s, bytes_max=READ_BYTES_MAX, direct=True)
+    except BudgetExceededError:
+        raise
+    except ProbeError as error:
+        return error
 
 
 def _raise_when_silent(answers: Answers, target: Target) -> None:
-    """Raise the connection's own error when no path answered at all."""
+    """Raise the connection's own error: at once when there was no connection, on the second silent path else."""
     errors = [answer for answer in answers.values() if isinstance(answer, ProbeError)]
     if not errors or len(errors) < len(answers):
         return
-    order = [UnknownReason.REFUSED, UnknownReason.UNREACHABLE, UnknownReason.TIMEOUT]
-    first = min(errors, key=lambda error: order.index(error.reason) if error.reason in order else len(order))
+    first = errors[0]
+    connected = first.reason not in _NO_CONNECTION or getattr(first, "kind", "") == "closed"
+    if len(errors) < SILENT_PATHS_MAX and connected:
+        return
     where = target.direct_url or target.url
-    raise ProbeError(
-        first.reason, f"nothing at {where} answers: {first.detail} (asked {len(answers)} paths)"
-    ) from first
+    raise ProbeError(first.reason, f"nothing at {where} answers: {first.detail}") from first
 
 
-def _matches(answers: Answers, specs: Sequence[EngineSpec]) -> list[_Match]:
-    found = []
+def _match(path: str, answer: HttpResponse | ProbeError, specs: Sequence[EngineSpec]) -> _Match | None:
+    """The first engine that has a fingerprint on this path which holds."""
+    if not isinstance(answer, HttpResponse):
+        return None
     for spec in specs:
         for mark in spec.fingerprints:
-            answer = answers.get(mark.path)
-            if isinstance(answer, HttpResponse) and _holds(mark, answer):
-                found.append(_Match(spec, _how(mark)))
-                break
-    return found
+            if mark.path == path and _holds(mark, answer):
+                return _Match(spec, _how(mark))
+    return None
 
 
 def _holds(mark: Fingerprint, answer: HttpResponse) -> bool:
@@ -153,9 +167,7 @@ def _fact_paths(spec: EngineSpec) -> list[str]:
     return [path for path in paths if path.startswith("/") and "{" not in path]
 
 
-def _found(
-    spec: EngineSpec, match: _Match | None, matches: Sequence[_Match], answers: Answers, target: Target
-) -> EngineFound:
+def _found(spec: EngineSpec, match: _Match | None, answers: Answers, target: Target) -> EngineFound:
     models_at = spec.endpoints["models"].path if "models" in spec.endpoints else _MODELS_PATH
     models_answer = answers.get(models_at)
     models = served_models(_json(models_answer)) if isinstance(models_answer, HttpResponse) else ()
@@ -171,9 +183,9 @@ def _found(
             for path, answer in answers.items()
         }
     }
-    others = [other for other in matches if other.spec is not spec]
-    if others and match is None:
-        facts["contradiction"] = f"engine: {spec.name} was given, but {others[0].how}, as {others[0].spec.name} has"
+    if match is not None and match.spec is not spec:
+        facts["contradiction"] = f"engine: {spec.name} was given, but {match.how}, as {match.spec.name} has"
+        match = None
     return EngineFound(
         spec=spec,
         version=version[:120],

@@ -205,9 +205,13 @@ def _other_causes(console: Console, view: Weighed) -> None:
             _cause_line(console, child, f"{child.id} (follows from {cause.id})")
     if view.ruled_out:
         _indented(console, "ruled out: " + ", ".join(cause.id for cause in view.ruled_out), 2)
+    unseen = [cause.id for cause in view.not_assessed if not (cause.requires_missing or cause.requires)]
+    if unseen:
+        _indented(console, f"cannot be assessed, nothing that speaks of them was measured: {', '.join(unseen)}", 2)
     for cause in view.not_assessed:
         needs = _names(cause.requires_missing) or cause.requires
-        _indented(console, f"cannot be assessed: {cause.id}, needs {needs}", 2)
+        if needs:
+            _indented(console, f"cannot be assessed: {cause.id}, needs {needs}", 2)
 
 
 def _cause_line(console: Console, cause: CauseView, name: str) -> None:

@@ -75,11 +75,12 @@ class Gates:
 
 
 async def _give_up(work: asyncio.Future[Any]) -> bool:
-    """Cancel it and let it clean up; whether it ended."""
+    """Cancel it and let it clean up; whether it ended. Work in a thread cannot be cancelled and did not."""
     work.cancel()
-    if isinstance(work, asyncio.Task):
-        with suppress(asyncio.CancelledError):
-            await asyncio.wait({work}, timeout=GRACE_S)
+    if not isinstance(work, asyncio.Task):
+        return False
+    with suppress(asyncio.CancelledError):
+        await asyncio.wait({work}, timeout=GRACE_S)
     if work.done() and not work.cancelled():
         work.exception()  # seen; nobody else will ask
     return work.done()

@@ -339,14 +339,7 @@ class StepHttp:
         content_type = {} if json is None else {"Content-Type": "application/json"}
         for _ in range(REDIRECTS_MAX + 1):
             headers = self.client.headers_for(opened.url, {**content_type, **(given or {})}, first_origin=first_origin)
-            response = await self.client.session(fresh=fresh).request(
-                opened.method,
-                opened.url,
-                data=body,
-                headers=headers,
-                allow_redirects=False,
-                trace_request_ctx=opened.exchange,
-            )
+            response = await self._send(opened, body, headers, fresh=fresh)
             opened.response = response
             opened.marks = _marks_of(response, opened.sent_at_s)
             onward = _onward(opened, response.status, response.headers.get("Location", ""))
@@ -355,11 +348,41 @@ class StepHttp:
             response.close()
             opened.response = None
             opened.url = onward
+            opened.exchange = type(opened.exchange)()
         raise HttpProbeError(
             UnknownReason.MALFORMED,
             f"{opened.method} {shown(opened.url)}: more than {REDIRECTS_MAX} redirects; is it a loop?",
             kind="redirect",
         )
+
+    async def _send(
+        self, opened: _Opened, body: bytes | None, headers: Mapping[str, str], *, fresh: bool
+    ) -> aiohttp.ClientResponse:
+        """One request to its answer's headers.
+
+        A server may close an idle connection at the very moment we use it again. That says nothing of its health,
+        so the request is sent once more on a connection of its own.
+        """
+        from aiohttp import ClientConnectorError, ClientOSError, ServerDisconnectedError  # late, with the session
+
+        async def send(session: aiohttp.ClientSession) -> aiohttp.ClientResponse:
+            return await session.request(
+                opened.method,
+                opened.url,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                trace_request_ctx=opened.exchange,
+            )
+
+        try:
+            return await send(self.client.session(fresh=fresh))
+        except (ServerDisconnectedError, ClientOSError) as error:
+            reused = opened.exchange.sent_at_s is not None and opened.exchange.connect_s is None
+            if isinstance(error, ClientConnectorError) or not reused:
+                raise
+        opened.exchange = type(opened.exchange)()
+        return await send(self.client.session(fresh=True))
 
     def too_late(self, opened: _Opened, timeout_s: float) -> ProbeError:
         """What the time-out means, by how far the request came."""

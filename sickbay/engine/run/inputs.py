@@ -108,12 +108,12 @@ def complete_params(check: Check, params: Mapping[str, Any], *, where: str) -> d
 def _problems(check: Check, params: Mapping[str, Any]) -> list[str]:
     return [
         f"with.{'.'.join(map(str, error.instance_path))}: {error.message}" if error.instance_path else error.message
-        for error in _validator(type(check)).iter_errors(dict(params))
+        for error in _validator(check).iter_errors(dict(params))
     ]
 
 
 @lru_cache(maxsize=512)
-def _validator(check: type[Check]) -> Any:
+def _validator(check: Check) -> Any:
     import jsonschema_rs  # late: listing and running checks without parameters needs none
 
     return jsonschema_rs.Draft202012Validator(dict(check.params))

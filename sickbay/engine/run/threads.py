@@ -9,7 +9,6 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -66,13 +65,17 @@ class _Worker:
                 result = function()
             except BaseException as caught:  # handed to whoever waits, SystemExit of a library included
                 error = caught
-            with suppress(RuntimeError):  # the loop is closed: the run has ended without this call
+            try:
                 loop.call_soon_threadsafe(self._hand_over, future, result, error)
+            except RuntimeError:  # the loop is closed: the run has ended without this call
+                return
             del job, function, future, result, error
 
     def _hand_over(self, future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
         self._free(self)
-        if future.done():
+        if future.done():  # nobody waits any more
+            if asyncio.iscoroutine(result):
+                result.close()
             return
         if error is None:
             future.set_result(result)

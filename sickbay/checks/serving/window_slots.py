@@ -1,0 +1,58 @@
+"""What the slots of a llama.cpp server tell that its metrics page does not: prompt lengths of live requests. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sickbay.checks.serving.window_load import Signals, number
+from sickbay.engine.model.signal import Reading, measured
+
+__all__ = ["slot_signals"]
+
+Slots = Sequence[Sequence[Mapping[str, float]] | None]
+
+
+def slot_signals(slots: Slots, found: Mapping[str, Reading], seconds: float) -> Signals:
+    """Prompt lengths and the prefill they cost, for the signals that the page itself left unknown.
+
+    Args:
+        slots: per read, per slot: busy flag, tokens of its prompt, task number.
+        found: the window's other signals; a known one is never replaced.
+        seconds: length of the window.
+
+    Returns:
+        Derived readings; empty when no request was seen in a slot.
+    """
+    lengths = sorted(_lengths(slots))
+    if not lengths:
+        return {}
+    mean = sum(lengths) / len(lengths)
+    p95 = lengths[min(len(lengths) - 1, round(0.95 * (len(lengths) - 1)))]
+    seen = f"derived from /slots: prompts of {len(lengths)} requests seen running (long ones are seen more easily)"
+    signals = {
+        "serving.prompt_length_tokens_mean": measured(mean, seen, window_s=seconds),
+        "serving.prompt_length_tokens_p95": measured(p95, seen, window_s=seconds),
+    }
+    hits = number(found.get("serving.prefix_cache_hit_ratio")) or 0.0
+    computed = mean * (1.0 - hits)
+    signals["serving.prompt_computed_tokens_mean"] = measured(
+        computed, f"{seen}, less the {hits:.0%} from the cache", window_s=seconds
+    )
+    per_token_s = number(found.get("serving.prefill_s_per_token"))
+    if per_token_s is not None:
+        signals["serving.prefill_s_mean"] = measured(
+            computed * per_token_s,
+            f"{computed:.0f} computed tokens at {per_token_s:.3g} s each; {seen}",
+            window_s=seconds,
+        )
+    return {name: reading for name, reading in signals.items() if not found[name].known}
+
+
+def _lengths(slots: Slots) -> list[float]:
+    """One prompt length a request: a task is counted once, however many reads saw it."""
+    seen: dict[tuple[int, float], float] = {}
+    for row in slots:
+        for index, slot in enumerate(row or ()):
+            if slot["busy"] and slot["tokens"] > 0:
+                seen.setdefault((index, slot.get("task", slot["tokens"])), slot["tokens"])
+    return list(seen.values())
