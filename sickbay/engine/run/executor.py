@@ -21,7 +21,7 @@ from sickbay.engine.run.budget import RequestBudget
 from sickbay.engine.run.environment import Asker, Environment
 from sickbay.engine.run.events import Event, EventKind, OnEvent
 from sickbay.engine.run.http import HttpClient, shown
-from sickbay.engine.run.merge import merge_into, merge_steps
+from sickbay.engine.run.merge import merge_baseline, merge_into, merge_steps
 from sickbay.engine.run.plan import Plan, PlannedStep
 from sickbay.engine.run.retake import retaken
 from sickbay.engine.run.run_id import new_run_id
@@ -167,7 +167,7 @@ async def run_runbook(
             began_at_s=began_at_s,
             trust_proxies=environment.trust_proxies,
         ),
-        baseline=baseline,
+        baseline=dict(baseline),
     )
     execution = _Execution(running, on_event, journal, finished)
     watcher = asyncio.ensure_future(_watch(interrupt, running)) if interrupt is not None else None
@@ -235,6 +235,7 @@ class _Execution:
                 raise
         for planned, report in zip(group, found, strict=True):
             merge_into(self._running.signals, report.signals)
+            merge_baseline(self._running.baseline, report.signals)
             if planned.step.on_fail is OnFail.STOP and not self._stopped_by and _stops(report):
                 self._stopped_by = planned.id
 

@@ -11,7 +11,9 @@ from sickbay.engine.model.signal import Reading, UnknownReason, unknown
 if TYPE_CHECKING:
     from sickbay.engine.model.report import StepReport
 
-__all__ = ["merge_into", "merge_steps", "stamped", "unread"]
+__all__ = ["merge_baseline", "merge_into", "merge_steps", "stamped", "unread"]
+
+_BASELINE = "baseline."
 
 
 def stamped(
@@ -41,8 +43,10 @@ def unread(emits: Iterable[str], reason: UnknownReason, detail: str) -> dict[str
 
 
 def merge_into(signals: dict[str, Reading], more: Mapping[str, Reading]) -> None:
-    """Add readings that came later."""
+    """Add readings that came later; those of the baseline are no signals of this run."""
     for name, reading in more.items():
+        if name.startswith(_BASELINE):
+            continue
         present = signals.get(name)
         if present is not None and not reading.known:
             if present.known:
@@ -50,6 +54,13 @@ def merge_into(signals: dict[str, Reading], more: Mapping[str, Reading]) -> None
             if reading.reason is UnknownReason.NOT_ASKED:
                 continue  # "no step looked" says less than why a look failed
         signals[name] = reading
+
+
+def merge_baseline(baseline: dict[str, Reading], more: Mapping[str, Reading]) -> None:
+    """Add the known `baseline.<signal>` readings of a step; what a baseline file gave stands."""
+    for name, reading in more.items():
+        if name.startswith(_BASELINE) and reading.known:
+            baseline.setdefault(name.removeprefix(_BASELINE), reading)
 
 
 def merge_steps(steps: Iterable[StepReport]) -> dict[str, Reading]:
@@ -62,7 +73,7 @@ def merge_steps(steps: Iterable[StepReport]) -> dict[str, Reading]:
             continue
         item = step.id.split("[", 1)[1].rstrip("]")
         for name, reading in step.signals.items():
-            if isinstance(reading.value, float) and not reading.by:
+            if isinstance(reading.value, float) and not reading.by and name in signals:
                 items.setdefault(name, {})[item] = reading.value
     for name, by in items.items():
         if not signals[name].by:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +48,7 @@ class PlanningKnowledge(Protocol):
 class Obstacle:
     """Why a step cannot run here.
 
-    `code` is the step report's reason: "not-configured", "effect", "budget", "missing-library", "not-selected".
+    `code` is the step report's reason: "not-configured", "past", "effect", "budget", "missing-library", "not-selected".
     `reason` is what its signals are unknown for.
     """
 
@@ -238,6 +239,10 @@ def _obstacle(check: Check, cost: Cost, runbook: Runbook, target: Target, ceilin
                 )  # fmt: skip
         elif not _has(target, need, check):
             return Obstacle("not-configured", _needs_words(need, target), UnknownReason.NOT_CONFIGURED)
+    at_s = target.prometheus.at_s if target.prometheus is not None else None
+    if at_s is not None and not check.past:
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
+        return Obstacle("past", f"it looks at now, and this run asks about {when}", UnknownReason.UNSUPPORTED)
     allowed = runbook.budget.effect
     if check.effect.exceeds(allowed):
         return Obstacle(

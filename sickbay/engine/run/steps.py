@@ -53,7 +53,7 @@ class Running:
     budget: RequestBudget
     threads: DaemonThreads
     http: HttpClient
-    baseline: Mapping[str, Reading]
+    baseline: dict[str, Reading]
     shared: Shared = field(default_factory=Shared)
     gates: Gates = field(default_factory=Gates)
     signals: dict[str, Reading] = field(default_factory=dict)

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sickbay.engine.model.expression import Expression
+from sickbay.engine.model.outcome import Layer, Outcome, VerdictState
+from sickbay.engine.model.report import ExpectationReport, StepReport
+from sickbay.engine.model.runbook import Expectation, Group, Runbook, Step
+from sickbay.engine.model.verdict import Band, CauseFinding, Diagnosis
+from sickbay.engine.run.verdict import decide
+
+LIMIT = Expression(source="> 1", names=(), program=lambda _: None)
+DIAGNOSIS = Diagnosis(
+    causes=(
+        CauseFinding(
+            cause="admission-limit", layer=Layer.SERVING, means="", band=Band.LIKELY, probability=0.93, log_odds=3.0,
+            coverage=1.0,
+        ),
+    ),
+    coverage=0.5, fits=True, summary="",
+)  # fmt: skip
+
+
+def book(*steps: Step, **more: Any) -> Runbook:
+    return Runbook(name="b", title="", why="", causes=(), groups=tuple(Group((step,)) for step in steps), **more)
+
+
+def expecting(id_: str = "w") -> Step:
+    return Step(id=id_, check="c", expect=(Expectation(signal="x.y", fail=LIMIT),))
+
+
+def report(id_: str, outcome: str, expectation: str = "", **more: Any) -> StepReport:
+    expectations: tuple[ExpectationReport, ...] = ()
+    if expectation:
+        expectations = (ExpectationReport(signal="x.y", outcome=Outcome(expectation), value=2.0, detail="2 s > 1 s"),)
+    return StepReport(
+        id=id_, check="c", outcome=Outcome(outcome), summary=f"{id_} said so", started_s=0, elapsed_s=0,
+        expectations=expectations, **more,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("expectation", "state", "summary"),
+    [
+        ("fail", VerdictState.FAILING, "x.y 2 s > 1 s. Likely cause: admission-limit (serving, 93%)"),
+        ("warn", VerdictState.DEGRADED, "x.y 2 s > 1 s. Likely cause: admission-limit (serving, 93%)"),
+        ("pass", VerdictState.HEALTHY, "all that was promised holds: x.y 2 s > 1 s"),
+        (
+            "unknown", VerdictState.INCONCLUSIVE,
+            "cannot be said: x.y 2 s > 1 s. Likely cause: admission-limit (serving, 93%)",
+        ),
+    ],
+)  # fmt: skip
+def test_expectations_decide(expectation: str, state: VerdictState, summary: str) -> None:
+    verdict = decide(book(expecting()), [report("w", expectation, expectation)], DIAGNOSIS)
+    assert (verdict.state, verdict.summary) == (state, summary)
+
+
+def test_nobody_is_blamed_for_a_healthy_service() -> None:
+    verdict = decide(book(expecting()), [report("w", "pass", "pass")], DIAGNOSIS)
+    assert verdict.diagnosis is None
+    assert verdict.top is None
+
+
+def test_a_check_that_fails_by_itself_is_evidence_only() -> None:
+    """The processor is full and every promise is kept: healthy."""
+    runbook = book(expecting(), Step(id="cpu", check="c"))
+    assert decide(runbook, [report("w", "pass", "pass"), report("cpu", "fail")], None).state is VerdictState.HEALTHY
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "state"),
+    [
+        ("fail", "", VerdictState.FAILING),
+        ("warn", "", VerdictState.DEGRADED),
+        ("pass", "", VerdictState.HEALTHY),
+        ("unknown", "timeout", VerdictState.INCONCLUSIVE),
+        ("skip", "parent", VerdictState.INCONCLUSIVE),
+        ("skip", "not-configured", VerdictState.INCONCLUSIVE),
+        ("skip", "when", VerdictState.HEALTHY),
+        ("skip", "not-selected", VerdictState.HEALTHY),
+    ],
+)
+def test_critical_steps_decide(outcome: str, reason: str, state: VerdictState) -> None:
+    runbook = book(Step(id="alive", check="c", critical=True), expecting())
+    steps = [report("alive", outcome, critical=True, reason=reason), report("w", "pass", "pass")]
+    assert decide(runbook, steps, None).state is state
+
+
+def test_one_measured_expectation_is_enough_unless_the_run_was_cut() -> None:
+    runbook = book(expecting("v"), expecting("w"))
+    steps = [report("v", "pass", "pass"), report("w", "unknown", "unknown")]
+    assert decide(runbook, steps, None).state is VerdictState.HEALTHY
+    cut = decide(runbook, steps, None, partial=True)
+    assert cut.state is VerdictState.INCONCLUSIVE
+    assert cut.summary == "cannot be said: the deadline cut the run short; x.y 2 s > 1 s"
+    assert decide(runbook, steps, None, interrupted=True).summary.startswith(
+        "cannot be said: the run was interrupted; "
+    )
+
+
+def test_a_failure_stands_even_if_the_run_was_cut() -> None:
+    assert decide(book(expecting()), [report("w", "fail", "fail")], None, partial=True).state is VerdictState.FAILING
+
+
+def test_a_skipped_expectation_is_unknown() -> None:
+    verdict = decide(book(expecting()), [report("w", "skip", reason="deadline")], None)
+    assert (verdict.state, verdict.summary) == (VerdictState.INCONCLUSIVE, "cannot be said: w said so")
+
+
+def test_min_coverage() -> None:
+    runbook = book(expecting(), min_coverage=0.6)
+    verdict = decide(runbook, [report("w", "pass", "pass")], DIAGNOSIS)
+    assert verdict.state is VerdictState.INCONCLUSIVE
+    assert verdict.summary.startswith(
+        "cannot be said: only 50% of the evidence could be measured; the runbook wants 60%"
+    )
+
+
+def test_without_anything_that_decides_every_step_does() -> None:
+    runbook = book(Step(id="a", check="c"), Step(id="b", check="c"))
+    assert decide(runbook, [report("a", "pass"), report("b", "fail")], None).state is VerdictState.FAILING
+    assert decide(runbook, [report("a", "pass"), report("b", "unknown")], None).state is VerdictState.HEALTHY
+    assert decide(runbook, [report("a", "unknown"), report("b", "skip")], None).state is VerdictState.INCONCLUSIVE
+    assert decide(runbook, [], None).summary == "cannot be said: nothing that decides was looked at"
+
+
+def test_no_cause_fits() -> None:
+    empty = Diagnosis(causes=DIAGNOSIS.causes, coverage=1.0, fits=False, summary="")
+    verdict = decide(book(expecting()), [report("w", "fail", "fail")], empty)
+    assert verdict.summary == "x.y 2 s > 1 s. No known cause fits what was measured"
