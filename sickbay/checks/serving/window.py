@@ -32,6 +32,7 @@ from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknow
 __all__ = ["ServingWindow"]
 
 _ODD_SHOWN_MAX = 4
+_QUEUED = {"admission-limited", "memory-limited", "both", "gated"}
 
 
 class ServingWindow(Check):
@@ -125,7 +126,7 @@ class ServingWindow(Check):
         found |= kv_signals(window, [row.get("slots") for row in reads])
         found |= traffic_signals(window) | token_signals(window) | latency_signals(window)
         found |= slot_signals([row.get("slots") for row in reads], found, window.seconds)
-        found |= law_signals(window, found)
+        found |= law_signals(window, found, [row.get("slots") for row in reads])
         found = {name: found[name] for name in self.emits}
         return Result(outcome=_outcome(found), summary=_summary(found), signals=found, next_step=_next(found))
 
@@ -183,7 +184,7 @@ def _outcome(found: Signals) -> Outcome:
     """What is wrong whatever the objective: a stall or a deadlock fails; a standing queue or a restart warns."""
     if found["serving.stalled"].value is True or found["serving.saturation"].value == "deadlock":
         return Outcome.FAIL
-    queued = (number(found["serving.requests_waiting_min"]) or 0.0) > 0
+    queued = found["serving.saturation"].value in _QUEUED or (number(found["serving.requests_waiting_min"]) or 0.0) > 0
     errors = (number(found["serving.error_ratio"]) or 0.0) > 0.01
     if queued or errors or found["serving.counters_reset"].value or (number(found["serving.preemptions"]) or 0.0) > 0:
         return Outcome.WARN

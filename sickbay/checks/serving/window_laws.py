@@ -5,7 +5,7 @@ Little's law, token balance and conservation tell stale gauges, stalls and leake
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sickbay.checks.serving.window_load import Signals, number
 from sickbay.engine.measure.window import Window
@@ -25,12 +25,12 @@ _PROGRESS = (
     "finished",
 )
 _STALL_READS_MIN = 3
-_STALL_SECONDS_MIN = 3.0
+_STALL_SECONDS_MIN = 8.0  # one step of a CPU engine with a full token budget takes 4 s and more
 
 
-def law_signals(window: Window, load: Signals) -> Signals:
+def law_signals(window: Window, load: Signals, slots: Sequence[Sequence[Mapping[str, float]] | None]) -> Signals:
     """Consistency, stall, busy share and the saturation class."""
-    stalled = _stalled(window)
+    stalled = _stalled(window, slots)
     return {
         "serving.busy_ratio": _busy(window),
         "serving.littles_law_ratio": _little(window, load),
@@ -128,24 +128,31 @@ def _conservation(window: Window) -> Reading:
     )
 
 
-def _stalled(window: Window) -> Reading:
+def _stalled(window: Window, slots: Sequence[Sequence[Mapping[str, float]] | None]) -> Reading:
     """Work is there in every read, and nothing that counts progress moved."""
     rows = zip(window.totals("requests_running"), window.totals("requests_waiting"), strict=True)
     present = [(running or 0.0) + (waiting or 0.0) for running, waiting in rows if (running, waiting) != (None, None)]
+    moved = {name: window.delta(name) for name in _PROGRESS if window.name_of(name)}
+    known = {name: found.value for name, found in moved.items() if isinstance(found.value, float)}
+    if not known:
+        return next(iter(moved.values()), unknown(UnknownReason.ABSENT, "no counter of progress on the page"))
+    if min(present, default=0.0) <= 0:
+        return measured(False, "a read found nothing running and nothing waiting")
+    if any(value > 0 for value in known.values()):
+        return measured(False, f"progress: {', '.join(f'{name} +{value:g}' for name, value in known.items())}")
     if len(present) < _STALL_READS_MIN or window.seconds < _STALL_SECONDS_MIN:
         return unknown(
             UnknownReason.TIMEOUT,
             f"a stall needs {_STALL_READS_MIN} reads over {_STALL_SECONDS_MIN:g} s, got {len(present)} over "
             f"{window.seconds:.1f} s",
         )
-    moved = {name: window.delta(name) for name in _PROGRESS if window.name_of(name)}
-    known = {name: found.value for name, found in moved.items() if isinstance(found.value, float)}
-    if not known:
-        return next(iter(moved.values()), unknown(UnknownReason.ABSENT, "no counter of progress on the page"))
-    if min(present) <= 0:
-        return measured(False, "a read found nothing running and nothing waiting")
-    if any(value > 0 for value in known.values()):
-        return measured(False, f"progress: {', '.join(f'{name} +{value:g}' for name, value in known.items())}")
+    prompt = max((slot["tokens"] for slot in slots[-1] or () if slot["busy"] and not slot.get("decoded")), default=0.0)
+    if prompt > 0:
+        return unknown(
+            UnknownReason.INCONSISTENT,
+            f"nothing moved within {window.seconds:.1f} s, but a slot computes a prompt of {prompt:g} tokens, which is "
+            "one step; take a longer window",
+        )
     return measured(
         True,
         f"{min(present):g} or more requests in each of {len(present)} reads over {window.seconds:.1f} s, and none of "

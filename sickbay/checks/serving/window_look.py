@@ -125,17 +125,21 @@ async def _slots(look: Look, found: EngineFound) -> list[dict[str, float]] | Non
 
 
 def _slot(row: Any) -> dict[str, float]:
-    """Numbers only: a slot's answer may hold the prompt."""
-    tokens = dig(row, "n_prompt_tokens")
-    if not isinstance(tokens, (int, float)):
-        tokens = dig(row, "n_past")  # builds of 2024
-    context = dig(row, "n_ctx")
-    task = dig(row, "id_task")
+    """Numbers only: a slot's answer may hold the prompt.
+
+    `tokens` are those the slot holds, its output included; `decoded` is that output; `task` tells requests apart.
+    """
+
+    def count(*paths: str, missing: float = 0.0) -> float:
+        found = next((dig(row, path) for path in paths if isinstance(dig(row, path), (int, float))), None)
+        return missing if found is None else float(found)
+
     return {
-        "task": float(task) if isinstance(task, (int, float)) else -1.0,
+        "task": count("id_task", missing=-1.0),
         "busy": float(bool(dig(row, "is_processing"))),
-        "context": float(context) if isinstance(context, (int, float)) else 0.0,
-        "tokens": float(tokens) if isinstance(tokens, (int, float)) else 0.0,
+        "context": count("n_ctx"),
+        "tokens": count("n_prompt_tokens", "n_past"),  # n_past: builds of 2024
+        "decoded": count("next_token.0.n_decoded", "next_token.n_decoded"),
     }
 
 

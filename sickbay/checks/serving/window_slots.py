@@ -16,7 +16,7 @@ def slot_signals(slots: Slots, found: Mapping[str, Reading], seconds: float) -> 
     """Prompt lengths and the prefill they cost, for the signals that the page itself left unknown.
 
     Args:
-        slots: per read, per slot: busy flag, tokens of its prompt, task number.
+        slots: per read, per slot: busy flag, tokens it holds, output tokens among them, task number.
         found: the window's other signals; a known one is never replaced.
         seconds: length of the window.
 
@@ -49,10 +49,15 @@ def slot_signals(slots: Slots, found: Mapping[str, Reading], seconds: float) -> 
 
 
 def _lengths(slots: Slots) -> list[float]:
-    """One prompt length a request: a task is counted once, however many reads saw it."""
+    """One prompt length a request: a task is counted once, however many reads saw it.
+
+    A slot's tokens grow with its output, so the output is taken off (seen on a real server: 1,831 tokens while the
+    prompt is computed, then 1,834 with 3 decoded).
+    """
     seen: dict[tuple[int, float], float] = {}
     for row in slots:
         for index, slot in enumerate(row or ()):
-            if slot["busy"] and slot["tokens"] > 0:
-                seen.setdefault((index, slot.get("task", slot["tokens"])), slot["tokens"])
+            length = slot["tokens"] - slot.get("decoded", 0.0)
+            if slot["busy"] and length > 0:
+                seen.setdefault((index, slot.get("task", length)), length)
     return list(seen.values())

@@ -1,0 +1,234 @@
+"""serving.alive over real HTTP: a token, no token, no answer, no key, no such model, another port."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sickbay.checks.serving.alive import ServingAlive
+from sickbay.engine.model.check import Result
+from sickbay.engine.model.outcome import Outcome
+from sickbay.engine.model.signal import UnknownReason
+from sickbay.engine.model.target import Target
+from tests.checks.serving.fake_proc import listen, proc_root, process
+from tests.checks.serving.looking import looking, reason, run_check, value
+from tests.checks.serving.pages_server import Answer, PagesServer, chat_stream, ok, serving
+from tests.checks.serving.replay import page
+
+MODELS = ok(json.loads(page("vllm", "models.json")))
+HEALTHY: dict[str, Answer] = {
+    "/health": Answer(),
+    "/v1/models": MODELS,
+    "/version": ok({"version": "0.32.0"}),
+    "/v1/chat/completions": chat_stream("Yes", "."),
+}
+
+
+def alive(url: str, *, requests: int = 4, timeout_s: float = 5.0, **target: Any) -> tuple[dict[str, Any], Result]:
+    async def main() -> tuple[dict[str, Any], Result]:
+        async with looking(Target(name="t", url=url, **target), requests=requests, seconds=20.0) as look:
+            return await run_check(ServingAlive(), look, timeout_s=timeout_s)
+
+    return asyncio.run(main())
+
+
+def at(routes: Mapping[str, Answer], **given: Any) -> tuple[PagesServer, dict[str, Any], Result]:
+    fallback = given.pop("fallback", Answer(b'{"detail":"Not Found"}', status=404))
+    with serving(routes, fallback=fallback) as server:
+        raw, result = alive(server.url, **given)
+    return server, raw, result
+
+
+def free_port() -> int:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port: int = held.getsockname()[1]
+    return port
+
+
+def test_a_token_came() -> None:
+    server, raw, result = at(HEALTHY)
+    assert result.outcome is Outcome.PASS
+    assert result.summary.startswith("first token after 0.")
+    for name in (
+        "reachable",
+        "health_ok",
+        "answers_http",
+        "first_token_ok",
+        "auth_ok",
+        "model_served",
+        "engine_recognised",
+    ):
+        assert value(result, name) is True, name
+    assert value(result, "connect_error") == ""
+    assert value(result, "process_found") is True  # the server is this test's own process
+    assert reason(result, "other_engine_port") is UnknownReason.NOT_ASKED
+    assert [path for method, path in server.asked if method == "POST"] == ["/v1/chat/completions"]
+    assert "Yes" not in json.dumps(raw)
+    assert "ready" not in json.dumps(raw)
+
+
+def test_health_alone_is_not_believed() -> None:
+    broken = Answer(b'{"error":{"message":"EngineCore encountered an issue","code":500}}', 500)
+    _, _, result = at(HEALTHY | {"/v1/chat/completions": broken})
+    assert result.outcome is Outcome.FAIL
+    assert value(result, "health_ok") is True
+    assert value(result, "first_token_ok") is False
+    assert value(result, "http_status") == 500
+    assert value(result, "error_text") == "HTTP 500: EngineCore encountered an issue"
+    assert result.summary == "no token within 5 s: HTTP 500: EngineCore encountered an issue"
+
+
+def test_an_answer_without_a_token_is_none() -> None:
+    _, _, result = at(HEALTHY | {"/v1/chat/completions": chat_stream()})
+    assert result.outcome is Outcome.FAIL
+    assert value(result, "first_token_ok") is False
+    assert not result.signals["serving.first_token_s"].known
+
+
+def test_a_token_in_spite_of_bad_health() -> None:
+    _, _, result = at(HEALTHY | {"/health": Answer(b"", 503)})
+    assert result.outcome is Outcome.WARN
+    assert value(result, "first_token_ok") is True
+    assert "but GET /health gave 503" in result.summary
+
+
+def test_without_a_key() -> None:
+    routes = {"/health": Answer(), "/metrics": ok('vllm:num_requests_running{engine="0"} 0\n')}
+    _, _, result = at(routes, fallback=Answer(b'{"error":"Unauthorized"}', 401))
+    assert result.outcome is Outcome.FAIL
+    assert value(result, "auth_ok") is False
+    assert value(result, "engine_recognised") is True
+    assert reason(result, "model_served") is UnknownReason.AUTH
+    assert result.summary == "/v1/chat/completions refuses us: HTTP 401: Unauthorized"
+
+
+def test_a_wrong_model_that_is_answered_all_the_same() -> None:
+    _, _, result = at(HEALTHY, model="gpt-of-our-own")
+    assert value(result, "first_token_ok") is True
+    assert value(result, "model_served") is False
+    assert result.outcome is Outcome.FAIL
+    assert result.summary == (
+        "the model is not served: GET /v1/models: asked for 'gpt-of-our-own', served smollm2-135m-instruct"
+    )
+
+
+def test_a_model_without_chat_template_is_asked_in_raw_form() -> None:
+    no_template = Answer(b'{"error":{"message":"default chat template is no longer allowed"}}', 400)
+    text = 'data: {"choices":[{"text":"hi","index":0,"finish_reason":"length"}]}\n\ndata: [DONE]\n\n'
+    completions = Answer(text.encode(), kind="text/event-stream")
+    server, _, result = at(HEALTHY | {"/v1/chat/completions": no_template, "/v1/completions": completions})
+    assert value(result, "first_token_ok") is True
+    assert [path for method, path in server.asked if method == "POST"] == ["/v1/chat/completions", "/v1/completions"]
+
+
+def test_the_budget_is_kept() -> None:
+    server, _, result = at(HEALTHY, requests=0)
+    assert result.outcome is Outcome.UNKNOWN
+    assert reason(result, "first_token_ok") is UnknownReason.BUDGET
+    assert not [path for method, path in server.asked if method == "POST"]
+
+
+def test_nothing_listens_and_no_engine_is_elsewhere(tmp_path: Path) -> None:
+    port = free_port()
+    _, result = alive(f"http://127.0.0.1:{port}", root=str(proc_root(tmp_path)))
+    assert result.outcome is Outcome.FAIL
+    for name in ("reachable", "answers_http", "health_ok", "first_token_ok", "process_found", "port_listening"):
+        assert value(result, name) is False, name
+    assert value(result, "connect_error") == "refused"
+    assert value(result, "other_engine_port") == 0
+    assert result.summary == (
+        f"GET http://127.0.0.1:{port}/health: nothing listens on 127.0.0.1:{port} (connection refused); "
+        "nothing of this host listens on that port"
+    )
+
+
+def test_the_engine_is_on_another_port(tmp_path: Path) -> None:
+    root, port = proc_root(tmp_path), free_port()
+    with serving(HEALTHY) as engine, serving({}) as stranger:
+        for number, each in enumerate((stranger, engine)):
+            listen(root, each.port, 70 + number)
+        _, result = alive(f"http://127.0.0.1:{port}", root=str(root))
+    assert value(result, "other_engine_port") == engine.port
+    assert result.summary.endswith(f"(connection refused); an inference engine answers on port {engine.port}")
+    assert stranger.asked == [("GET", "/v1/models")]
+    assert engine.asked == [("GET", "/v1/models")]
+
+
+def test_a_web_server_on_the_port_and_the_engine_beside_it(tmp_path: Path) -> None:
+    root = proc_root(tmp_path)
+    with serving(HEALTHY) as engine, serving({"/": ok("<html></html>", "text/html")}) as web:
+        listen(root, engine.port, 71)
+        _, result = alive(web.url, root=str(root))
+    assert value(result, "engine_recognised") is False
+    assert value(result, "reachable") is True
+    assert value(result, "other_engine_port") == engine.port
+    assert result.outcome is Outcome.FAIL
+
+
+def test_a_silent_port_whose_process_is_stopped(tmp_path: Path) -> None:
+    root = proc_root(tmp_path)
+    process(root, 41, inodes=(77,), state="T", name="llama-server")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        port = silent.getsockname()[1]
+        listen(root, port, 77)
+        health = {"path": "/health", "problem": _timeout(port)}
+        _, result = _judged(port, health, root)
+    assert value(result, "reachable") is True
+    assert value(result, "process_stopped") is True
+    assert result.summary.startswith("the engine's process is stopped: /proc/41/stat (llama-server, state T); ")
+    assert reason(result, "other_engine_port") is UnknownReason.NOT_ASKED
+
+
+def _timeout(port: int) -> dict[str, str]:
+    return {
+        "reason": "timeout",
+        "kind": "timeout",
+        "detail": f"GET u: 127.0.0.1:{port} took the request and sent no answer",
+    }
+
+
+def _judged(port: int, health: dict[str, Any], root: Path) -> tuple[dict[str, Any], Result]:
+    """The judgement of a silent port without waiting for its deadline: only the host is really looked at."""
+    from sickbay.checks.serving.alive_look import _local
+
+    async def main() -> tuple[dict[str, Any], Result]:
+        async with looking(Target(name="t", url=f"http://127.0.0.1:{port}", root=str(root))) as look:
+            raw = {
+                "url": "", "asked_model": "", "timeout_s": 5.0, "health": health,
+                "engine": {"problem": health["problem"]}, "local": _local(look),
+            }  # fmt: skip
+            return raw, ServingAlive().judge(raw, {"timeout_s": 5.0})
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("problem", "reachable", "error"),
+    [
+        pytest.param({"reason": "unreachable", "kind": "dns", "detail": "no such name"}, False, "dns", id="dns"),
+        pytest.param({"reason": "unreachable", "kind": "tls", "detail": "no TLS"}, False, "tls", id="tls"),
+        pytest.param(
+            {"reason": "timeout", "kind": "timeout", "detail": "GET u: no connection to h:1 within 5 s"},
+            False, "timeout", id="packets-dropped",
+        ),
+        pytest.param({"reason": "refused", "kind": "closed", "detail": "closed early"}, True, "", id="closed"),
+    ],
+)  # fmt: skip
+def test_how_a_remote_host_does_not_answer(problem: dict[str, str], reachable: bool, error: str) -> None:
+    raw = {
+        "url": "", "asked_model": "", "timeout_s": 5.0, "health": {"path": "/health", "problem": problem},
+        "engine": {"problem": problem}, "other_ports": {"asked": [8000], "answering": []},
+    }  # fmt: skip
+    result = ServingAlive().judge(raw, {"timeout_s": 5.0})
+    assert value(result, "reachable") is reachable
+    assert value(result, "connect_error") == error
+    assert reason(result, "process_found") is UnknownReason.NOT_CONFIGURED
