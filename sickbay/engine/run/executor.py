@@ -20,6 +20,7 @@ from sickbay.engine.model.signal import Reading, UnknownReason
 from sickbay.engine.run.budget import RequestBudget
 from sickbay.engine.run.environment import Asker, Environment
 from sickbay.engine.run.events import Event, EventKind, OnEvent
+from sickbay.engine.run.expectations import shown_value
 from sickbay.engine.run.http import HttpClient, shown
 from sickbay.engine.run.merge import merge_baseline, merge_into, merge_steps
 from sickbay.engine.run.plan import Plan, PlannedStep
@@ -334,7 +335,9 @@ class _Execution:
         if truth is None:
             missing = ", ".join(missing_names(when.names, values)) or "a value it reads"
             return f"its condition cannot be said without {missing}: {when.source}"
-        read = ", ".join(f"{name} = {values[name]}" for name in dict.fromkeys(when.names) if name in values)
+        read = ", ".join(
+            f"{name} = {shown_value(values[name], '')}" for name in dict.fromkeys(when.names) if name in values
+        )
         return f"its condition is false: {when.source}{f' ({read})' if read else ''}"
 
     def _time_is_up(self) -> bool:

@@ -32,7 +32,7 @@ def retaken(found: StepReport, planned: PlannedStep, running: Running) -> StepRe
     signals = stamped(result.signals, planned.check.emits, step=planned.id, check=planned.name, at_s=at_s)
     expectations = judge_expectations(
         planned.step.expect,
-        signals={**running.signals, **signals},
+        signals=running.seen(signals),
         values=running.values(signals),
         vocabulary=running.plan.vocabulary,
     )

@@ -75,11 +75,13 @@ class Running:
 
     def values(self, more: Mapping[str, Reading] | None = None) -> dict[str, Value]:
         """What expressions read now."""
-        signals = self.signals
-        if more:
-            signals = dict(signals)
-            merge_into(signals, more)
-        return values_of(signals, self.plan.inputs, self.baseline)
+        return values_of(self.seen(more or {}), self.plan.inputs, self.baseline)
+
+    def seen(self, more: Mapping[str, Reading]) -> Mapping[str, Reading]:
+        """All readings so far with a step's own; its unknown ones do not hide what another step knows."""
+        signals = dict(self.signals)
+        merge_into(signals, more)
+        return signals
 
     def interrupt(self) -> None:
         """End every wait and every child that is looking."""
@@ -311,7 +313,7 @@ def _report(
     expectations = (
         judge_expectations(
             expect,
-            signals={**running.signals, **signals},
+            signals=running.seen(signals),
             values=running.values(signals),
             vocabulary=running.plan.vocabulary,
         )

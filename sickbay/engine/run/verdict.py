@@ -12,7 +12,7 @@ from sickbay.engine.model.verdict import Diagnosis, Verdict
 
 __all__ = ["decide"]
 
-_NOT_APPLICABLE = {"when", "not-selected"}
+_NOT_APPLICABLE = {"when", "not-selected", "past"}
 """Skips that are somebody's decision, not a gap in what was seen."""
 
 

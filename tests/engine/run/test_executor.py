@@ -98,7 +98,7 @@ def test_when(bench: Any, expression: Any) -> None:
     )
     assert outcomes(report) == {"a": "pass", "holds": "pass", "false": "skip", "unknown": "skip"}
     _, _, false, missing = report.steps
-    assert (false.reason, false.summary) == ("when", "its condition is false: x.y > 9 (x.y = 5.0)")
+    assert (false.reason, false.summary) == ("when", "its condition is false: x.y > 9 (x.y = 5)")
     assert (missing.reason, missing.summary) == ("when", "its condition cannot be said without x.z: x.z > 9")
 
 
