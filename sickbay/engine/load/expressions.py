@@ -127,7 +127,7 @@ class ExpressionCompiler:
 
     def _declared(self, text: CelSource) -> tuple[Mapping[str, SignalType], Any]:
         """The names and the environment; with the expression's own open names when it reads any."""
-        if not self._open_names:
+        if not self._open_names or not any(family in text.written for family in _OPEN):
             return self.names, self._environment
         words = {token.text for token in text.tokens if token.kind == "name" and token.text.startswith(_OPEN)}
         fresh = words - self.names.keys()

@@ -62,7 +62,7 @@ class Knowledge:
             found[name] = spec
         for check in self.checks.values():
             for signal in check.emits:
-                if signal not in found:
+                if signal.removeprefix("baseline.") not in found:
                     hint = did_you_mean(signal, found, "add it to the vocabulary with the hook sickbay_signals")
                     raise PluginError(f"check {check.name!r} emits {signal!r}, which is no signal; {hint}")
         return found

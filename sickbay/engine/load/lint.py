@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sickbay.engine.errors import ProblemsError
 from sickbay.engine.load.cause import read_cause
@@ -14,14 +14,14 @@ from sickbay.engine.load.fields import Fields, as_value
 from sickbay.engine.load.inputs import misfit
 from sickbay.engine.load.knowledge import Knowledge
 from sickbay.engine.load.runbook import read_runbook
-from sickbay.engine.load.signals_file import read_signals
-from sickbay.engine.load.targets import read_config
 from sickbay.engine.load.text_file import read_text
 from sickbay.engine.load.vocabulary import read_vocabulary
 from sickbay.engine.load.yaml_node import Node
 from sickbay.engine.load.yaml_source import read_yaml
-from sickbay.engine.model.config import Config
 from sickbay.engine.model.problem import Position, Problem
+
+if TYPE_CHECKING:
+    from sickbay.engine.model.config import Config
 
 __all__ = ["KINDS", "kind_of", "lint_file", "lint_text"]
 
@@ -71,7 +71,7 @@ def lint_text(text: str, path: str, knowledge: Knowledge) -> list[Problem]:
     """Every problem of a text; `path` is its name in messages."""
     problems: list[Problem] = []
     if text.lstrip()[:1] == "{" and "sickbay.report." in text:
-        read_signals(text, path, knowledge.vocabulary, problems)
+        _lint_signals(text, path, knowledge, problems)
         return sorted(problems)
     node = read_yaml(text, path, problems)
     if node is None:
@@ -84,16 +84,30 @@ def lint_text(text: str, path: str, knowledge: Knowledge) -> list[Problem]:
         inside = "causes" in Path(path).parts
         read_cause(text, path, knowledge.cause_compiler, problems, place_matters=inside)
     elif kind == "config":
-        config = read_config(text, path, problems)
-        if config is not None:
-            problems += _job_problems(node, config, knowledge)
+        _lint_config(node, text, path, knowledge, problems)
     elif kind == "vocabulary":
         read_vocabulary(text, path, problems)
     elif kind == "signals":
-        read_signals(text, path, knowledge.vocabulary, problems)
+        _lint_signals(text, path, knowledge, problems)
     else:
         problems.append(_unknown_kind(node, path))
     return sorted(set(problems))
+
+
+def _lint_signals(text: str, path: str, knowledge: Knowledge, problems: list[Problem]) -> None:
+    # Late: most files that are linted are runbooks, and start-up has 150 ms in all.
+    from sickbay.engine.load.signals_file import read_signals
+
+    read_signals(text, path, knowledge.vocabulary, problems)
+
+
+def _lint_config(node: Node, text: str, path: str, knowledge: Knowledge, problems: list[Problem]) -> None:
+    # Late, for the same reason.
+    from sickbay.engine.load.targets import read_config
+
+    config = read_config(text, path, problems)
+    if config is not None:
+        problems += _job_problems(node, config, knowledge)
 
 
 def _unknown_kind(node: Node, path: str) -> Problem:

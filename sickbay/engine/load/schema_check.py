@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
@@ -21,6 +21,7 @@ SCHEMAS = ("runbook.v1", "cause.v1", "config.v1", "target.v1", "signals.v1", "si
 """The schemas of this loader; files `NAME.json` of the package folder `sickbay/schemas`."""
 
 _FOLLOW_UPS = frozenset({Code.WRONG_TYPE, Code.UNKNOWN_KEY})
+_FOLDER = Path(__file__).parents[2] / "schemas"
 ERRORS_MAX = 200
 """Schema errors told of one file; a file with more is of another kind."""
 
@@ -28,8 +29,7 @@ ERRORS_MAX = 200
 @lru_cache(maxsize=16)
 def read_schema(name: str) -> dict[str, Any]:
     """A shipped schema by its name, e.g. "runbook.v1"."""
-    text = resources.files("sickbay").joinpath("schemas", f"{name}.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
+    found: dict[str, Any] = json.loads((_FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     return found
 
 

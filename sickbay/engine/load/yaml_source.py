@@ -22,7 +22,7 @@ NODES_MAX = 100_000
 """Values in one file, aliases counted as often as they are used."""
 ALIASES_MAX = 1_000
 
-_NOT_YAML = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NOT_YAML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def read_yaml(text: str | bytes, path: str, problems: list[Problem]) -> Node | None:
