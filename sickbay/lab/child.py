@@ -125,8 +125,18 @@ class Child:
             return ""
 
 
-def start(name: str, module: str, options: Mapping[str, Any], *, folder: Path, timeout_s: float = 60.0) -> Child:
+def start(
+    name: str,
+    module: str,
+    options: Mapping[str, Any],
+    *,
+    folder: Path,
+    timeout_s: float = 60.0,
+    may_fail: bool = False,
+) -> Child:
     """Start a child and wait for its ready line.
+
+    `may_fail`: a child that ends or says an error is given back, ended, with the options as its facts.
 
     Raises:
         StageError: it ended, said an error, or said nothing within `timeout_s`. Nothing is left running.
@@ -153,6 +163,11 @@ def start(name: str, module: str, options: Mapping[str, Any], *, folder: Path, t
     child = Child(name=name, process=process, log=log)
     try:
         child.facts = _read_ready(child, read_end, timeout_s=timeout_s)
+    except StageError as error:
+        child.stop()
+        if not may_fail:
+            raise
+        child.facts = {**options, "failed": str(error)}
     except BaseException:
         child.stop()
         raise

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 __all__ = ["Expected", "Fault"]
@@ -45,7 +46,33 @@ class Fault:
     signals: tuple[Mapping[str, str], ...] = ()
     target: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    lane: str = ""
+    model: Mapping[str, Any] = field(default_factory=dict)
+    replicas: tuple[Mapping[str, Any], ...] = ()
+    stub: Mapping[str, Any] = field(default_factory=dict)
+    gpu: Mapping[str, Any] = field(default_factory=dict)
+    files: Mapping[str, Any] = field(default_factory=dict)
+    answers: Mapping[str, Any] = field(default_factory=dict)
+    needs: Mapping[str, str] = field(default_factory=dict)
+    before: Mapping[str, Any] | None = None
+    source: str = ""
     path: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """Where its file stands; pages and files are named from here."""
+        return Path(self.path).parent
+
+    def when_well(self) -> Fault | None:
+        """The same service before the fault, as `before` describes it; None when the file does not."""
+        if self.before is None:
+            return None
+        tuples = {
+            name: tuple(value) if isinstance(value, list) else (value,)
+            for name, value in self.before.items()
+            if name in ("workload", "proxy", "hogs", "replicas", "signals")
+        }
+        return replace(self, **{**self.before, **tuples, "before": None})
 
     @property
     def is_control(self) -> bool:

@@ -26,6 +26,11 @@ class Felt:
     tokens_per_s: float | None
     ttft_over_e2e: float | None  # near 1: the whole answer came at once
     other_model_ratio: float | None  # answered by a model that was not asked for
+    wrong_ratio: float | None  # answers without the known right word, of those that are graded
+    length_ratio: float | None  # answers that only the length limit ended
+    short_ratio: float | None  # answers cut by a limit before the number of tokens that was asked for
+    slowest_over_p50: float | None  # worst over median time to first token
+    wasted_ratio: float | None  # tokens the server made over tokens that reached users
     in_flight: int
     oldest_wait_s: float  # age of the oldest request that is still unanswered
 
@@ -59,14 +64,27 @@ def read_events(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
 
-def feel(events: Sequence[Mapping[str, Any]], *, now_s: float, since_s: float = 0.0, asked_model: str = "") -> Felt:
-    """Sum up the requests that ended (or still wait) between `since_s` and `now_s` (seconds of the load's clock)."""
+def feel(
+    events: Sequence[Mapping[str, Any]],
+    *,
+    now_s: float,
+    since_s: float = 0.0,
+    asked_model: str = "",
+    tokens_made: float | None = None,
+) -> Felt:
+    """Sum up the requests that ended (or still wait) between `since_s` and `now_s` (seconds of the load's clock).
+
+    `tokens_made` is what the server's own counter says it produced in that time.
+    """
     done = [e for e in events if e["event"] == "done" and e["at_s"] >= since_s]
     ended = {e["id"] for e in events if e["event"] == "done"}
     open_since = [e["at_s"] for e in events if e["event"] == "sent" and e["id"] not in ended]
     good = [e for e in done if e["status"] == 200 and e["error"] in ("", "left")]
     ttfts = _known(good, "ttft_s")
     named = [e for e in good if e["model"]]
+    graded = [e for e in good if e.get("right") is not None]
+    whole = [e for e in good if not e["error"]]
+    cut = [e for e in whole if e["finish"] == "length"]
     window_s = max(now_s - since_s, 1e-9)
     return Felt(
         finished=len(done),
@@ -79,6 +97,11 @@ def feel(events: Sequence[Mapping[str, Any]], *, now_s: float, since_s: float = 
         tokens_per_s=sum(e["tokens"] for e in good) / window_s if good else None,
         ttft_over_e2e=_quantile([e["ttft_s"] / e["e2e_s"] for e in good if e["ttft_s"] is not None], 0.5),
         other_model_ratio=sum(e["model"] != asked_model for e in named) / len(named) if named and asked_model else None,
+        wrong_ratio=sum(not e["right"] for e in graded) / len(graded) if graded else None,
+        length_ratio=len(cut) / len(whole) if whole else None,
+        short_ratio=sum(e["tokens"] < e.get("limit", 0) for e in cut) / len(whole) if whole else None,
+        slowest_over_p50=max(ttfts) / p50 if (p50 := _quantile(ttfts, 0.5)) else None,
+        wasted_ratio=tokens_made / max(sum(e["tokens"] for e in done), 1) if tokens_made is not None else None,
         in_flight=len(open_since),
         oldest_wait_s=max((now_s - at for at in open_since), default=0.0),
     )

@@ -2,7 +2,7 @@
 
 Options: model (path), port, ctx, parallel, threads, alias, api_key, metrics, slots, props, cpus (list of
 processor indices), and params: any field of xllamacpp's CommonParams, dotted for nested ones
-(`{"sampling.temp": 1.8, "n_batch": 16}`).
+(`{"sampling.temp": 1.8, "n_batch": 16}`). `cgroups` and `address_space_bytes` limit this process (see `limits`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sickbay.lab.child import announce, pin, read_config
+from sickbay.lab.limits import enter_limits
 from sickbay.lab.model import MODEL_ALIAS, find_model, require_server
 
 __all__ = ["main"]
@@ -60,6 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     config = read_config(argv)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     pin(config.options.get("cpus", ()))
+    enter_limits(config.options)
     try:
         require_server()
         import xllamacpp

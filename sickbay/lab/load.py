@@ -6,7 +6,7 @@ sends, reads to the end, sends again), open loop (`rate_rps`: Poisson arrivals, 
 
     {"event": "sent", "id": 3, "at_s": 1.204}
     {"event": "done", "id": 3, "at_s": 2.5, "ttft_s": 0.9, "e2e_s": 1.3, "tokens": 40, "gap_s_p50": 0.01,
-     "gap_s_max": 0.1, "status": 200, "model": "...", "finish": "length", "error": ""}
+     "gap_s_max": 0.1, "status": 200, "model": "...", "finish": "length", "error": "", "right": null, "limit": 50}
 
 `at_s` counts from the start of the load. `ttft_s` is null when no token came. A user who leaves early
 (`disconnect_after_s`) is done with `error` "left".
@@ -22,7 +22,7 @@ import re
 import statistics
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,6 +30,7 @@ import aiohttp
 
 from sickbay.lab.child import announce, pin, read_config
 from sickbay.lab.prompts import Prompter
+from sickbay.lab.questions import Chat, Questions, is_right
 
 __all__ = ["Users", "Workload", "main"]
 
@@ -55,6 +56,13 @@ class Workload:
     prompt_tokens: int = 100
     output_tokens: int = 50
     shared_prefix_tokens: int = 0
+    cases: str | list[dict[str, Any]] = ""  # questions with known answers: the name of a shipped set, or a list
+    code_at_head: bool = False  # a code at the head of each prompt is asked for at its end
+    turns: int = 0  # a chat of so many turns, carried on
+    system: str = ""
+    system_tokens: int = 0  # a system prompt of so many random words
+    clock: bool = False  # the client's template puts the time on the first line
+    omit: tuple[str, ...] = ()  # fields left out of the request body
     disconnect_after_s: float = 0.0
     connections_max: int = 0  # size of the client's own pool; 0 is no limit
     duration_s: float = 600.0
@@ -74,11 +82,14 @@ class _Stream:
     finish: str = ""
     model: str = ""
     error: str = ""
+    text: list[str] | None = None  # kept only when the answer is graded or carried on
 
     def line(self, line: bytes) -> None:
-        """Take one line; a token is a chunk with text in it. The body is not parsed, to save CPU."""
+        """Take one line; a token is a chunk with text in it. The body is parsed only for its text, to save CPU."""
         if CONTENT.search(line):
             self.times.append(time.perf_counter())
+            if self.text is not None:
+                self.text.append(str(json.loads(line[line.index(b"{") :])["choices"][0]["delta"].get("content", "")))
             if not self.model and (name := MODEL.search(line)):
                 self.model = name[1].decode("utf-8", "replace")
         if end := FINISH.search(line):
@@ -91,11 +102,12 @@ class Users:
     def __init__(self, workload: Workload, sink: TextIO) -> None:
         self._workload = workload
         self._sink = sink
-        self._prompts = Prompter(
+        prompts = Prompter(
             seed=workload.seed,
             tokens_per_word=workload.tokens_per_word,
             shared_prefix_tokens=workload.shared_prefix_tokens,
         )
+        self._questions = Questions(asdict(workload), prompts, seed=workload.seed)
         self._dice = random.Random(workload.seed)  # noqa: S311 - not a secret
         self._start = time.perf_counter()
         self._sent = 0
@@ -129,18 +141,21 @@ class Users:
                 await asyncio.sleep(self._dice.expovariate(work.rate_rps))
 
     async def _client(self, session: aiohttp.ClientSession) -> None:
+        chat = Chat()
         while True:
-            answered = await self._one(session)
+            answered = await self._one(session, chat)
             pause_s = self._workload.pause_s and self._dice.expovariate(1 / self._workload.pause_s)
             await asyncio.sleep(pause_s if answered else max(FAILED_PAUSE_S, pause_s))
 
-    async def _one(self, session: aiohttp.ClientSession) -> bool:
+    async def _one(self, session: aiohttp.ClientSession, chat: Chat | None = None) -> bool:
         work = self._workload
         number, self._sent = self._sent, self._sent + 1
-        stream = _Stream()
-        body = {
+        chat = chat if chat is not None else Chat()
+        question = self._questions.draw(chat)
+        stream = _Stream(text=[] if question.want is not None or work.turns else None)
+        body: dict[str, Any] = {
             "model": work.model,
-            "messages": [{"role": "user", "content": self._prompts.draw(work.prompt_tokens)}],
+            "messages": question.messages,
             "max_tokens": work.output_tokens,
             "temperature": 0,
             "seed": work.seed,
@@ -148,6 +163,7 @@ class Users:
             "ignore_eos": True,
             **work.extra,
         }
+        body = {name: value for name, value in body.items() if name not in work.omit}
         sent = time.perf_counter()
         self._write({"event": "sent", "id": number, "at_s": sent - self._start})
         try:
@@ -157,7 +173,11 @@ class Users:
             stream.error = "left" if work.disconnect_after_s else "timeout"
         except (aiohttp.ClientError, OSError) as error:
             stream.error = type(error).__name__
-        self._write(_record(number, sent, time.perf_counter(), self._start, stream))
+        if work.turns and stream.text is not None:
+            chat.messages.append({"role": "assistant", "content": "".join(stream.text)})
+        record = _record(number, sent, time.perf_counter(), self._start, stream)
+        right = None if question.want is None else is_right("".join(stream.text or ()), question.want)
+        self._write({**record, "right": right, "limit": work.output_tokens})
         return stream.status == 200 and not stream.error
 
     async def _read(self, session: aiohttp.ClientSession, body: dict[str, Any], stream: _Stream) -> None:
@@ -200,7 +220,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the users until the duration is over or the process is killed."""
     config = read_config(argv)
     pin(config.options.get("cpus", ()))
-    workload = Workload(**{**config.options, "cpus": tuple(config.options.get("cpus", ()))})
+    tuples: dict[str, Any] = {key: tuple(config.options.get(key, ())) for key in ("cpus", "omit")}
+    workload = Workload(**{**config.options, **tuples})
 
     async def run(sink: TextIO) -> None:
         users = Users(workload, sink)

@@ -22,8 +22,9 @@ def tokens_per_word(url: str, *, api_key: str = "", timeout_s: float = 30.0) -> 
     headers = {"Content-Type": "application/json"}
     if api_key:
         headers["Authorization"] = f"Bearer {api_key}"
+    # llama.cpp reads `content`, vLLM reads `prompt`; each ignores the other.
     request = urllib.request.Request(  # noqa: S310 - a loopback URL of our own
-        f"{url}/tokenize", data=json.dumps({"content": text}).encode(), headers=headers
+        f"{url}/tokenize", data=json.dumps({"content": text, "prompt": text}).encode(), headers=headers
     )
     with urllib.request.urlopen(request, timeout=timeout_s) as answer:  # noqa: S310 - as above
         count = len(json.load(answer)["tokens"])
@@ -41,13 +42,14 @@ class Prompter:
         self._random = random.Random(seed)  # noqa: S311 - not a secret
         self._per_word = tokens_per_word
         self._prefix_tokens = shared_prefix_tokens
-        self._prefix = self._words(shared_prefix_tokens)
+        self._prefix = self.words(shared_prefix_tokens)
 
     def draw(self, tokens: int) -> str:
         """The next text; `tokens` counts the shared prefix too."""
         head = f"{self._random.randrange(10**6)} "
-        own = self._words(max(1, tokens - self._prefix_tokens - 4))
+        own = self.words(max(1, tokens - self._prefix_tokens - 4))
         return f"{self._prefix} {head}{own}".strip()
 
-    def _words(self, tokens: int) -> str:
+    def words(self, tokens: int) -> str:
+        """About so many tokens of random words."""
         return " ".join(self._random.choice(WORDS) for _ in range(round(tokens / self._per_word)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sickbay.engine.cli.table import add_format, print_rows
+from sickbay.engine.cli.table import Row, add_format, print_rows
 from sickbay.engine.cli.tools import Tools
 
 __all__ = ["arguments", "call"]
@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(args: argparse.Namespace, tools: Tools) -> int:
     """One line an engine: what of it can be read."""
-    rows = [
+    rows: list[Row] = [
         {
             "engine": spec.name,
             "title": spec.title,

@@ -103,7 +103,7 @@ def _dispatch(arguments: list[str], make_tools: Callable[[], Any]) -> int:
         close = difflib.get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(VERBS)}"
         raise UsageError(f"no verb {verb!r}; {hint}")
-    module: Verb = import_module(f"sickbay.engine.cli.{verb}")  # type: ignore[assignment]
+    module: Verb = import_module(f"sickbay.engine.cli.{verb}")
     parser = Parser(prog=f"sickbay {verb}", description=VERBS[verb], allow_abbrev=False)
     module.arguments(parser)
     return module.call(parser.parse_args(arguments[1:]), make_tools())

@@ -6,12 +6,15 @@ import argparse
 import dataclasses
 import difflib
 import os
+import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from sickbay.engine.errors import UsageError
+from sickbay.engine.load.duration import duration_s
 from sickbay.engine.load.targets import load_config
 from sickbay.engine.model.config import Config
 from sickbay.engine.model.target import LogSource, PrometheusSource, Secret, Target
@@ -45,6 +48,10 @@ def add_target_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--model-path", metavar="PATH", help="the weights on this host")
     group.add_argument("--baseline", metavar="FILE", help="a report or signals file that shows this service healthy")
     group.add_argument("--prometheus", metavar="URL", help="a Prometheus that holds this target's series")
+    group.add_argument(
+        "--at", metavar="TIME",
+        help="look at this time instead of now, in Prometheus: 2026-11-23T12:05Z, Unix seconds, or 2h (before now)",
+    )  # fmt: skip
     group.add_argument("--selector", default="", metavar="MATCHERS", help="""its labels, e.g. 'job="vllm",pod="a"'""")
     group.add_argument(
         "--replica", action="append", default=[], metavar="URL", help="a replica behind --url; repeatable"
@@ -64,6 +71,8 @@ def choose_target(args: argparse.Namespace, *, needed: bool = True) -> tuple[Tar
         target = _named(config, args.target)
     elif args.url:
         target = Target(name=_name_of(args.url))
+    elif args.prometheus and args.at:  # after the fact, the engine may be gone
+        target = Target(name=args.selector or _name_of(args.prometheus))
     elif needed:
         raise UsageError(
             f"{args.verb if 'verb' in args else 'run'}: no target; name one with --url http://host:8000, "
@@ -128,11 +137,32 @@ def _overrides(args: argparse.Namespace, target: Target) -> dict[str, Any]:
         found["logs"] = (*target.logs, *(LogSource(kind="file", where=path) for path in args.log))
     if args.prometheus:
         found["prometheus"] = PrometheusSource(url=_checked_url(args.prometheus, "prometheus"), selector=args.selector)
+    if args.at:
+        source = found.get("prometheus", target.prometheus)
+        if source is None:
+            raise UsageError("--at: only a Prometheus knows the past; give --prometheus URL")
+        found["prometheus"] = dataclasses.replace(source, at_s=_time(args.at))
     if args.replica:
         found["replicas"] = tuple(_checked_url(url, "replica") for url in args.replica)
     if args.insecure:
         found["tls_verify"] = False
     return found
+
+
+def _time(text: str) -> float:
+    """Unix seconds of an ISO time (UTC where it names no zone), of Unix seconds, or of `2h` before now."""
+    ago_s = duration_s(text.removeprefix("-"))
+    if ago_s:
+        return time.time() - ago_s
+    try:
+        return float(text) if text.replace(".", "", 1).isdigit() else _iso(text)
+    except ValueError as error:
+        raise UsageError(f"--at: {text!r} is no time; wanted e.g. 2026-11-23T12:05Z, 1795435500, or 2h for two hours ago") from error
+
+
+def _iso(text: str) -> float:
+    found = datetime.fromisoformat(text)
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def _checked_url(url: str, flag: str) -> str:

@@ -53,7 +53,9 @@ class Result:
     """One look's answer; written once, never changed.
 
     `signals` maps a name of the vocabulary to its reading; a signal the check promises (`emits`) and
-    does not return is recorded as unknown (absent). `summary` is one sentence with the numbers in it.
+    does not return is recorded as unknown (absent). `baseline.<signal>` is a number of the same service when it was
+    well: it goes to the run's baseline, where a baseline file does not give it. `summary` is one sentence with the
+    numbers in it.
     """
 
     outcome: Outcome
@@ -79,6 +81,9 @@ class Check(ABC):
     """JSON Schema (2020-12) of `with:`; the engine validates, then fills in defaults."""
     needs: ClassVar[Sequence[str]] = ()
     """Parts of the target it cannot do without: "url", "host", "gpu", "model_files", "logs", "prometheus"."""
+    past: ClassVar[bool] = False
+    """True: it can look at the past time of `target.prometheus.at_s`. All other checks look at now, and are left out of
+    a run that asks about the past: readings of two times must not meet in one diagnosis."""
     isolated: ClassVar[bool] = False
     """True: `look` runs in a child process, because a driver underneath may hang or crash."""
     sources: ClassVar[Sequence[str]] = ()

@@ -117,11 +117,10 @@ def measured(
     value: float | bool | str, source: str = "", *, window_s: float | None = None, by: Mapping[str, float] | None = None
 ) -> Reading:
     """A measured value; integers become floats, NaN and infinity become unknown (malformed)."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return unknown(UnknownReason.MALFORMED, f"{source or 'the source'} gave {value}")
-    return Reading(value=value, source=source, window_s=window_s, by=by or {})
+    number = value if isinstance(value, (bool, str)) else float(value)
+    if isinstance(number, float) and not math.isfinite(number):
+        return unknown(UnknownReason.MALFORMED, f"{source or 'the source'} gave {number}")
+    return Reading(value=number, source=source, window_s=window_s, by=by or {})
 
 
 def unknown(reason: UnknownReason, detail: str = "") -> Reading:
