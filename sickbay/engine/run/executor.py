@@ -18,6 +18,7 @@ from sickbay.engine.model.report import Report, StepReport
 from sickbay.engine.model.runbook import OnFail
 from sickbay.engine.model.signal import Reading, UnknownReason
 from sickbay.engine.run.budget import RequestBudget
+from sickbay.engine.run.candidates import candidates
 from sickbay.engine.run.environment import Asker, Environment
 from sickbay.engine.run.events import Event, EventKind, OnEvent
 from sickbay.engine.run.expectations import shown_value
@@ -355,7 +356,7 @@ class _Execution:
         )
         if running.environment.diagnose is not None and causes:
             diagnosis = running.environment.diagnose(
-                causes,
+                candidates(causes, steps),
                 signals,
                 symptom=plan.runbook.name,
                 inputs=plan.inputs,
