@@ -82,7 +82,8 @@ def _fault(data: dict[str, Any], where: str) -> Fault:
     expected = data.pop("expected")
     verdict = expected.pop("verdict")
     workload = data.pop("workload", [])
-    lists: dict[str, Any] = {key: tuple(data.pop(key)) for key in ("proxy", "hogs", "signals", "replicas") if key in data}
+    names = [key for key in ("proxy", "hogs", "signals", "replicas") if key in data]
+    lists: dict[str, Any] = {key: tuple(data.pop(key)) for key in names}
     return Fault(
         **data,
         **lists,

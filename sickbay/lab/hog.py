@@ -9,6 +9,7 @@ import sys
 import threading
 
 from sickbay.lab.child import announce, pin, read_config
+from sickbay.lab.limits import enter_limits
 
 __all__ = ["main"]
 
@@ -19,6 +20,7 @@ def main(argv: list[str] | None = None) -> int:
     """Burn or hold until killed."""
     config = read_config(argv)
     pin(config.options.get("cpus", ()))
+    enter_limits(config.options)
     held = bytearray(config.options.get("memory_bytes", 0))
     for page in range(0, len(held), PAGE_BYTES):
         held[page] = 1

@@ -84,7 +84,7 @@ def feel(
     named = [e for e in good if e["model"]]
     graded = [e for e in good if e.get("right") is not None]
     whole = [e for e in good if not e["error"]]
-    cut = [e for e in whole if e["finish"] == "length"]
+    cut = [e for e in whole if e.get("finish") == "length"]
     window_s = max(now_s - since_s, 1e-9)
     return Felt(
         finished=len(done),
@@ -107,9 +107,15 @@ def feel(
     )
 
 
-def judge_impact(wanted: Mapping[str, Any], felt: Felt) -> Impact:
-    """Compare the one declared measure with its bar. No data never shows an impact."""
+def judge_impact(wanted: Mapping[str, Any], felt: Felt, before: Felt | None = None) -> Impact:
+    """Compare the one declared measure with its bar. No data never shows an impact.
+
+    A measure `against: before` is taken as times the same measure of `before`, felt when all was well.
+    """
     value = getattr(felt, wanted["measure"])
+    if wanted.get("against") == "before":
+        well = None if before is None else getattr(before, wanted["measure"])
+        value = value / well if value is not None and well else None
     at_least, at_most = wanted.get("at_least"), wanted.get("at_most")
     shown = value is not None and (at_least is None or value >= at_least) and (at_most is None or value <= at_most)
     return Impact(measure=wanted["measure"], value=value, at_least=at_least, at_most=at_most, shown=shown, felt=felt)

@@ -11,6 +11,7 @@ Options (all optional but `upstream`):
     keep_upstream_on_disconnect: the request behind goes on when the user has left.
     models: names that are let through; another one is refused with 404.
     via: false leaves out the `Via` header.
+    upstreams, weights: several servers and the share of requests each gets; 0 is a drained one.
     port, cpus, seed, upstream_api_key.
 """
 
@@ -51,6 +52,8 @@ class Behaviour:
     truncate_prompt_tokens: int = 0
     keep_upstream_on_disconnect: bool = False
     models: tuple[str, ...] = ()
+    upstreams: tuple[str, ...] = ()
+    weights: tuple[float, ...] = ()
     via: bool = True
     port: int = 0
     cpus: tuple[int, ...] = ()
@@ -111,7 +114,7 @@ class FaultyProxy:
         headers = {k: v for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP}
         if self.behaviour.upstream_api_key:
             headers["Authorization"] = f"Bearer {self.behaviour.upstream_api_key}"
-        url = self.behaviour.upstream + request.path_qs
+        url = self._upstream() + request.path_qs
         try:
             async with (
                 self._gate,
@@ -122,6 +125,12 @@ class FaultyProxy:
                 return await self._answer(request, upstream)
         except aiohttp.ClientConnectionError as error:
             return web.json_response({"error": {"message": f"bad gateway: {type(error).__name__}"}}, status=502)
+
+    def _upstream(self) -> str:
+        behaviour = self.behaviour
+        if not behaviour.weights:
+            return behaviour.upstream
+        return self._dice.choices(behaviour.upstreams, weights=behaviour.weights)[0]
 
     async def _answer(self, request: web.Request, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
         behaviour = self.behaviour
@@ -210,7 +219,8 @@ async def held_back(pieces: AsyncIterator[bytes], size_bytes: int) -> AsyncItera
 
 
 async def _serve(options: dict[str, Any]) -> tuple[web.AppRunner, int]:
-    tuples: dict[str, Any] = {key: tuple(options[key]) for key in ("models", "cpus") if key in options}
+    names = [key for key in ("models", "cpus", "upstreams", "weights") if key in options]
+    tuples: dict[str, Any] = {key: tuple(options[key]) for key in names}
     proxy = FaultyProxy(Behaviour(**(options | tuples)))
     await proxy.open()
     app = web.Application(client_max_size=BODY_BYTES_MAX)

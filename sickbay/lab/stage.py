@@ -10,7 +10,6 @@ from __future__ import annotations
 import http.client
 import shutil
 import signal
-import socket
 import tempfile
 import threading
 import time
@@ -22,15 +21,18 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 
 from sickbay.lab.child import Child, start
-from sickbay.lab.errors import StageError
+from sickbay.lab.errors import LaneMissingError, StageError
 from sickbay.lab.fault import Fault
 from sickbay.lab.impact import Felt, Impact, feel, judge_impact, read_events
-from sickbay.lab.model import MODEL_ALIAS, find_model, require_server
+from sickbay.lab.model import MODEL_ALIAS
 from sickbay.lab.prompts import tokens_per_word
+from sickbay.lab.servers import TITLES, Servers, free_port
+from sickbay.lab.told import placed, target_of, write_files
 
 __all__ = ["Stage"]
 
-USUAL_PORT = 8080  # llama.cpp's own default (tools/server/README.md of ggml-org/llama.cpp)
+TOKENS_MADE = "llamacpp:tokens_predicted_total"
+CALIBRATE_S = 12.0
 POLL_S = 0.1
 PAGE_BYTES_MAX = 2**20
 IMPACT_TIMEOUT_S = 90.0
@@ -55,11 +57,12 @@ class Stage:
         self._since_s = 0.0
         self._load_start = 0.0
         self._user_url = ""
+        self._servers: Servers | None = None
+        self._tokens_made_before = 0.0
 
     # --- start and stop ---
 
     def __enter__(self) -> Self:
-        require_server()
         self._folder = Path(tempfile.mkdtemp(prefix="sickbay-lab-"))
         if threading.current_thread() is threading.main_thread():
             self._old_handler = signal.signal(signal.SIGTERM, _leave)
@@ -80,6 +83,8 @@ class Stage:
         while self._children:
             self._children[-1].stop()
             self._children.pop()
+        if self._servers is not None:
+            self._servers.close()
         if self._old_handler is not None:
             signal.signal(signal.SIGTERM, self._old_handler)
             self._old_handler = None
@@ -88,20 +93,25 @@ class Stage:
 
     def _start(self) -> None:
         fault = self.fault
+        if fault.needs:
+            [(part, why), *_] = fault.needs.items()
+            raise LaneMissingError(part, why)
+        write_files(fault, self._folder)
+        self._servers = Servers(fault, self._folder, add=self._add)
         shown = {key: value for key, value in fault.server.items() if key != "api_key"}
-        self._tell(f"starting a real llama.cpp server: {_words(shown) or 'its usual settings'}")
-        server = self._add("server", "sickbay.lab.llamacpp_server", self._server_options())
-        url = server.url
-        for index, behaviour in reversed(list(enumerate(fault.proxy))):
-            self._tell(f"putting a proxy in front of it: {_words(behaviour)}")
-            options = {**behaviour, "upstream": url, "seed": self._seed}
-            url = self._add(f"proxy-{index}", "sickbay.lab.proxy", options).url
-        self._user_url = f"http://127.0.0.1:{_dead_port()}" if fault.target.get("port") == "wrong" else url
+        self._tell(f"starting {TITLES[fault.engine]}: {_words(shown) or 'its usual settings'}")
+        if fault.model:
+            self._tell(f"with another model file: {_words(fault.model)}")
+        servers = self._servers.start()
+        self._user_url = self._start_proxies([server.url for server in servers])
+        if fault.target.get("port") == "wrong":
+            self._user_url = f"http://127.0.0.1:{free_port()}"
+        per_word = self._tokens_per_word()
+        loads = [self._calibrated(work, per_word) for work in fault.workload]
         self._load_start = time.monotonic()
-        per_word = tokens_per_word(server.url, api_key=fault.server.get("api_key", "")) if fault.workload else 1.0
-        for index, workload in enumerate(fault.workload):
+        for index, workload in enumerate(loads):
             self._tell(f"sending users: {_words(workload)}")
-            self._add(f"load-{index}", "sickbay.lab.load", self._load_options(index, workload, per_word))
+            self._add(f"load-{index}", "sickbay.lab.load", self._load_options(f"load-{index}", workload, per_word))
         for hog in fault.hogs:
             self._tell(f"starting a hog: {_words(hog)}")
             for _ in range(hog.get("cpu", 1)):
@@ -109,24 +119,53 @@ class Stage:
                 self._add(f"hog-{len(self._children)}", "sickbay.lab.hog", options)
         self._wait_ready()
         self._since_s = self.now_s
+        self._tokens_made_before = self._gauge(TOKENS_MADE)
         for order in fault.signals:
             self._send(order)
 
-    def _add(self, name: str, module: str, options: Mapping[str, Any]) -> Child:
-        child = start(name, module, options, folder=self._folder)
+    def _start_proxies(self, upstreams: list[str]) -> str:
+        """Put the proxies before the servers; where the users go then."""
+        url = upstreams[0]
+        for index, behaviour in reversed(list(enumerate(self.fault.proxy))):
+            self._tell(f"putting a proxy in front of it: {_words(behaviour)}")
+            options = {**behaviour, "upstream": url, "seed": self._seed}
+            if "weights" in behaviour:
+                options["upstreams"] = upstreams
+            url = self._add(f"proxy-{index}", "sickbay.lab.proxy", options).url
+        return url
+
+    def _tokens_per_word(self) -> float:
+        server = self.child("server")
+        if not self.fault.workload or self.fault.engine == "recorded" or not server.state():
+            return 1.0
+        return tokens_per_word(server.url, api_key=self.fault.server.get("api_key", ""))
+
+    def _calibrated(self, workload: Mapping[str, Any], per_word: float) -> Mapping[str, Any]:
+        """The workload; a rate that is given as times the capacity is measured now, in a closed loop."""
+        work = dict(workload)
+        times = work.pop("rate_of_capacity", None)
+        if times is None:
+            return work
+        clients = self.fault.server.get("parallel", 4)
+        probe = self._load_options("capacity", {**work, "clients": clients, "duration_s": CALIBRATE_S}, per_word)
+        child = self._add("capacity", "sickbay.lab.load", probe)
+        child.process.wait()
+        events = read_events(Path(probe["file"]))
+        done = sum(event["event"] == "done" and not event["error"] for event in events)
+        rate = max(done, 1) / CALIBRATE_S
+        self._tell(f"{clients} users at once get {rate:.2f} answers a second; {times:g} times that many are sent")
+        return {**work, "rate_rps": times * rate}
+
+    def _add(self, name: str, module: str, options: Mapping[str, Any], **how: Any) -> Child:
+        child = start(name, module, options, folder=self._folder, **how)
         self._children.append(child)
         return child
 
-    def _server_options(self) -> dict[str, Any]:
-        options = {"ctx": 4096, **self.fault.server, "model": str(find_model())}
-        usual = options.pop("port", "free") == "usual" and _is_free(USUAL_PORT)
-        return {**options, "port": USUAL_PORT if usual else _free_port()}
-
-    def _load_options(self, index: int, workload: Mapping[str, Any], per_word: float) -> dict[str, Any]:
+    def _load_options(self, name: str, workload: Mapping[str, Any], per_word: float) -> dict[str, Any]:
         return {
             **workload,
             "url": self._user_url,
-            "file": str(self._folder / f"load-{index}.jsonl"),
+            "file": str(self._folder / f"{name}.jsonl"),
             "model": self._asked_model,
             "api_key": self._known_key,
             "seed": workload.get("seed", 1) + 1000 * self._seed,
@@ -135,9 +174,15 @@ class Stage:
 
     def _send(self, order: Mapping[str, str]) -> None:
         [(verb, name)] = order.items()
+        child = self.child(name)
+        if verb == "restart":
+            assert self._servers is not None
+            self._tell(f"restarting the {name}")
+            self._children.remove(child)
+            self._servers.restart(child)
+            return
         number, wanted = {"stop": (signal.SIGSTOP, "T"), "kill": (signal.SIGKILL, "")}[verb]
         self._tell(f"sending {number.name} to the {name}")
-        child = self.child(name)
         child.send(number)
         self._until(lambda: child.state() == wanted, f"{name} did not take {number.name}", timeout_s=10.0)
 
@@ -176,17 +221,16 @@ class Stage:
     @property
     def target(self) -> dict[str, Any]:
         """What sickbay is told: keyword arguments of `Target` (`api_key` as plain text, `logs` as paths)."""
-        fault, server = self.fault, self.child("server")
-        target: dict[str, Any] = {"name": fault.name, "url": self._user_url, "engine": "auto", "local": True}
-        if fault.proxy and fault.target.get("direct_url"):
-            target["direct_url"] = server.url
-        if fault.target.get("model"):
-            target["model"] = fault.target["model"]
-        if self._known_key:
-            target["api_key"] = self._known_key
-        if fault.target.get("pid", True) and server.state():
-            target["pid"] = server.pid
-        return target
+        assert self._servers is not None
+        replicas = [child for child in self._children if child.name.startswith("replica-")]
+        servers = [self.child("server"), *replicas]
+        return target_of(self.fault, self._servers, servers, user_url=self._user_url, api_key=self._known_key)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The runbook's inputs, with the places of the fault's files in them."""
+        inputs: dict[str, Any] = placed(self.fault.inputs, self._folder)
+        return inputs
 
     @property
     def server_url(self) -> str:
@@ -227,22 +271,31 @@ class Stage:
             return ""
         return body.decode("utf-8", "replace")
 
-    def felt(self) -> Felt:
-        """What users have felt since the fault is on."""
+    def felt(self, *, since_s: float | None = None) -> Felt:
+        """What users have felt since the fault is on, or since this second of the users' clock."""
         events = []
         for index in range(len(self.fault.workload)):
             # Each load numbers its requests from 0; the file's index keeps them apart.
             file = self._folder / f"load-{index}.jsonl"
             events += [{**event, "id": (index, event["id"])} for event in read_events(file)]
-        return feel(events, now_s=self.now_s, since_s=self._since_s, asked_model=self._asked_model)
+        made = None
+        if self.fault.impact["measure"] == "wasted_ratio":
+            made = self._gauge(TOKENS_MADE) - self._tokens_made_before
+        return feel(
+            events,
+            now_s=self.now_s,
+            since_s=self._since_s if since_s is None else since_s,
+            asked_model=self._asked_model,
+            tokens_made=made,
+        )
 
-    def impact(self, *, timeout_s: float = IMPACT_TIMEOUT_S) -> Impact:
+    def impact(self, *, timeout_s: float = IMPACT_TIMEOUT_S, before: Felt | None = None) -> Impact:
         """Wait for enough finished requests (or until the bar is reached without them) and judge the harm."""
         until = time.monotonic() + timeout_s
         wanted = self.fault.impact
         while True:
             felt = self.felt()
-            impact = judge_impact(wanted, felt)
+            impact = judge_impact(wanted, felt, before)
             enough = felt.finished >= wanted.get("requests", 3)
             if (impact.shown and enough) or time.monotonic() > until:
                 return impact
@@ -273,24 +326,3 @@ def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _free_port() -> int:
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        port: int = holder.getsockname()[1]
-        return port
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as holder:
-        try:
-            holder.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-def _dead_port() -> int:
-    """A port on which nothing listens."""
-    return _free_port()

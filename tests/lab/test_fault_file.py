@@ -73,7 +73,7 @@ def test_one_workload_or_many(tmp_path: Path) -> None:
         pytest.param(
             "engine: llamacpp",
             "engine: ollama",
-            '{file}:4:9: error: engine: "ollama" is not one of "llamacpp" [schema]',
+            '{file}:4:9: error: engine: "ollama" is not one of "llamacpp", "vllm" or "recorded" [schema]',
             id="unknown-engine",
         ),
         pytest.param(
