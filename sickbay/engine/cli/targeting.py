@@ -157,7 +157,9 @@ def _time(text: str) -> float:
     try:
         return float(text) if text.replace(".", "", 1).isdigit() else _iso(text)
     except ValueError as error:
-        raise UsageError(f"--at: {text!r} is no time; wanted e.g. 2026-11-23T12:05Z, 1795435500, or 2h for two hours ago") from error
+        raise UsageError(
+            f"--at: {text!r} is no time; wanted e.g. 2026-11-23T12:05Z, 1795435500, or 2h for two hours ago"
+        ) from error
 
 
 def _iso(text: str) -> float:

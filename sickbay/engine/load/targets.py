@@ -143,7 +143,12 @@ class _TargetReader:
 
     def _prometheus(self, fields: Fields) -> PrometheusSource:
         url = self._url(fields.get("url")).rstrip("/")
-        return PrometheusSource(url=url, selector=fields.text("selector"), at_s=fields.number("at_s"))
+        return PrometheusSource(
+            url=url,
+            selector=fields.text("selector"),
+            at_s=fields.number("at_s"),
+            api_key=self._secret(fields.get("api_key")),
+        )
 
 
 def _home(path: str) -> Path:

@@ -38,6 +38,7 @@ class PrometheusSource:
     url: str
     selector: str = ""  # label matchers without braces, e.g. 'job="vllm", namespace="prod"'
     at_s: float | None = None  # look at this time instead of now (Unix seconds)
+    api_key: Secret | None = None  # sent as a bearer token, to this address only
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

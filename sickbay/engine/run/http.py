@@ -123,6 +123,9 @@ class HttpClient:
                 headers["Authorization"] = f"Bearer {reveal(self.target.api_key, 'the API key')}"
             for name, value in self.target.headers.items():
                 headers[name] = reveal(value, f"the header {name!r}") if isinstance(value, Secret) else value
+        stored = self.target.prometheus
+        if stored is not None and stored.api_key is not None and origin == _origin(stored.url):
+            headers["Authorization"] = f"Bearer {reveal(stored.api_key, 'the key of Prometheus')}"
         for name, text in (given or {}).items():
             if origin == first_origin or name.lower() in _HARMLESS:
                 for present in [key for key in headers if key.lower() == name.lower()]:

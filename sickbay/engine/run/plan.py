@@ -229,6 +229,10 @@ def _check_of(step: Step, knowledge: PlanningKnowledge) -> Check:
 
 def _obstacle(check: Check, cost: Cost, runbook: Runbook, target: Target, ceiling: Effect) -> Obstacle | None:
     """What stands in the way of this check, the most lasting thing first."""
+    at_s = target.prometheus.at_s if target.prometheus is not None else None
+    if at_s is not None and not check.past:
+        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
+        return Obstacle("past", f"it looks at now, and this run asks about {when}", UnknownReason.UNSUPPORTED)
     for need in check.needs:
         if need.startswith("library:"):
             missing = library_missing(need)
@@ -239,10 +243,6 @@ def _obstacle(check: Check, cost: Cost, runbook: Runbook, target: Target, ceilin
                 )  # fmt: skip
         elif not _has(target, need, check):
             return Obstacle("not-configured", _needs_words(need, target), UnknownReason.NOT_CONFIGURED)
-    at_s = target.prometheus.at_s if target.prometheus is not None else None
-    if at_s is not None and not check.past:
-        when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
-        return Obstacle("past", f"it looks at now, and this run asks about {when}", UnknownReason.UNSUPPORTED)
     allowed = runbook.budget.effect
     if check.effect.exceeds(allowed):
         return Obstacle(

@@ -52,6 +52,8 @@ def known_secrets(target: Target) -> dict[str, str]:
     """Every secret of the target that can be read, with what it is; for redaction."""
     found: dict[str, str] = {}
     named = [("api key", target.api_key), *((f"header {name}", value) for name, value in target.headers.items())]
+    if target.prometheus is not None:
+        named.append(("key of Prometheus", target.prometheus.api_key))
     for what, secret in named:
         if isinstance(secret, Secret):
             try:

@@ -1,0 +1,278 @@
+"""One window of one engine out of a Prometheus, in the same plain form as a window of live reads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from sickbay.engine.errors import BudgetExceededError, ProbeError
+from sickbay.engine.measure.metric_json import metrics_to_json
+from sickbay.engine.model.engine_spec import EngineSpec
+from sickbay.engine.model.look import Look
+from sickbay.engine.model.signal import UnknownReason
+from sickbay.engine.model.target import PrometheusSource, Target
+from sickbay.plugins.sources.prometheus import Answer, ask, matcher
+from sickbay.plugins.sources.prometheus_reads import Scrapes, pages_of, scrapes_of
+from sickbay.plugins.sources.prometheus_replica import Replica, one_replica
+
+__all__ = ["past_window", "server_clock", "utc"]
+
+KEY_QUANTITIES = (
+    "requests_running", "requests_waiting", "generation_tokens", "prompt_tokens", "prompt_tokens_computed", "finished",
+)  # fmt: skip
+CLOCK_DIFFERS_S = 5.0
+BACKWARDS_MAX = 1
+STALE_FACTOR = 3.0
+STALE_MIN_S = 5.0
+
+
+def utc(at_s: float) -> str:
+    """A time as people write it in an incident: `2026-11-23T12:05:00Z`."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
+
+
+async def server_clock(look: Look, source: PrometheusSource) -> tuple[float, str]:
+    """Now, by Prometheus's own clock, and a note when ours differs by more than 5 s.
+
+    Raises:
+        ProbeError: it does not answer.
+    """
+    ours = look.clock.wall()
+    answer = await ask(look, source, "vector(1)", ours)
+    if answer.server_s is None or abs(answer.server_s - ours) <= CLOCK_DIFFERS_S:
+        return ours, ""
+    ahead = answer.server_s - ours
+    return answer.server_s, (
+        f"clocks disagree: Prometheus is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this host; "
+        "times are taken by its clock"
+    )
+
+
+async def past_window(
+    look: Look, specs: Sequence[EngineSpec], *, ends_s: float, window_s: float, is_now: bool
+) -> dict[str, Any]:
+    """What the engine's own page said from `ends_s - window_s` to `ends_s`.
+
+    Returns:
+        Plain data as `serving.window` records it (engine, metric map, reads with their lines), and beside it
+        `queries` as executed, `replica`, `interval_s`, `gaps` and `notes`.
+
+    Raises:
+        ProbeError: no answer, no series, several replicas, a stale series; the sentence says which and what to do.
+    """
+    source = look.target.prometheus
+    if source is None:
+        raise ProbeError(UnknownReason.NOT_CONFIGURED, "the target has no prometheus; give --prometheus URL")
+    reader = _Reader(look, source, ends_s, window_s)
+    spec = await reader.engine(specs)
+    light = await reader.ask(matcher(_plain_names(spec), source.selector, range_s=window_s), ends_s)
+    if not light.series:
+        raise await reader.nothing(spec)
+    up = await reader.ask(matcher(["up"], source.selector, range_s=window_s), ends_s)
+    replica = one_replica(light.series, up.series, _addresses(look.target))
+    scrapes = scrapes_of(replica.series, _counters(spec))
+    notes = [*replica.notes, *light.warnings, *_judge_scrapes(scrapes, replica, ends_s, window_s, is_now=is_now)]
+    first, last = scrapes.times[0], scrapes.times[-1]
+    ends = [await reader.buckets(spec, at_s, replica, up) for at_s in (first, last)]
+    return {
+        "engine": spec.name,
+        "version": "",
+        "metrics": metrics_to_json(spec.metrics),
+        "absent": dict(spec.absent),
+        "mirrors": list(spec.mirror_labels),
+        "settings": {},
+        "reads": pages_of(replica.series, ends[0], ends[1], scrapes),
+        "queries": reader.executed,
+        "replica": replica.shown,
+        "interval_s": round(scrapes.interval_s, 3),
+        "gaps": [{"from_s": round(gap.from_s, 3), "seconds": round(gap.seconds, 3)} for gap in scrapes.gaps],
+        "notes": notes,
+        "from_s": round(first, 3),
+        "to_s": round(last, 3),
+    }
+
+
+class _Reader:
+    """Asks, and remembers what was asked."""
+
+    def __init__(self, look: Look, source: PrometheusSource, ends_s: float, window_s: float) -> None:
+        self._look = look
+        self._source = source
+        self._ends_s = ends_s
+        self._window_s = window_s
+        self.executed: list[dict[str, Any]] = []
+
+    async def ask(self, query: str, at_s: float) -> Answer:
+        answer = await ask(self._look, self._source, query, at_s)
+        self.executed.append({"query": query, "at_s": round(at_s, 3), "series": len(answer.series)})
+        return answer
+
+    async def engine(self, specs: Sequence[EngineSpec]) -> EngineSpec:
+        """The target's engine, or the one whose metrics are there."""
+        named = self._look.target.engine
+        able = [spec for spec in specs if spec.metrics and spec.metrics_format == "prometheus"]
+        if named not in {"", "auto"}:
+            for spec in able:
+                if spec.name == named:
+                    return spec
+            raise ProbeError(
+                UnknownReason.UNSUPPORTED,
+                f"engine {named!r} has no metrics that a Prometheus could hold; known: "
+                f"{', '.join(spec.name for spec in able)}",
+            )
+        names = {spec.name: _key_names(spec) for spec in able}
+        every = [name for each in names.values() for name in each]
+        found = await self.ask(
+            f"count by (__name__) ({self._last(matcher(every, self._source.selector))})", self._ends_s
+        )
+        there = {one.name for one in found.series}
+        seen = [spec for spec in able if there & set(names[spec.name])]
+        if not seen:
+            raise await self.nothing(None, every)
+        if len(seen) > 1:
+            raise ProbeError(
+                UnknownReason.INCONSISTENT,
+                f"the selector matches series of {' and '.join(spec.title for spec in seen)}; name one with --engine, "
+                "or narrow the selector",
+            )
+        return seen[0]
+
+    def _last(self, text: str) -> str:
+        """Whatever was there within the window, not only at its end."""
+        return f"last_over_time({text}[{max(1, round(self._window_s))}s])"
+
+    async def buckets(self, spec: EngineSpec, at_s: float, replica: Replica, up: Answer) -> tuple[Any, ...]:
+        """The histograms' buckets at one scrape, of the same replica."""
+        names = [f"{name}_bucket" for name in _histograms(spec)]
+        if not names:
+            return ()
+        selector = ",".join(
+            part for part in (self._source.selector.strip().strip("{}").strip(","), _pinned(replica)) if part
+        )
+        found = await self.ask(matcher(names, selector, range_s=1.0), at_s)
+        return one_replica(found.series, up.series, _addresses(self._look.target)).series if found.series else ()
+
+    async def nothing(self, spec: EngineSpec | None, names: Sequence[str] = ()) -> ProbeError:
+        """Why there is no series: a selector that fits none, a scrape that fails, a time without data."""
+        wanted = list(names) or (_key_names(spec) if spec is not None else [])
+        what = f"no series of {spec.title if spec else 'any known engine'}"
+        when = f"from {utc(self._ends_s - self._window_s)} to {utc(self._ends_s)}"
+        selector = self._source.selector.strip().strip("{}")
+        try:
+            up = await self.ask(matcher(["up"], selector, range_s=self._window_s), self._ends_s)
+            down = [one for one in up.series if one.samples and not any(value for _, value in one.samples)]
+            if down:
+                return ProbeError(
+                    UnknownReason.ABSENT,
+                    f"{what} {when}: Prometheus could not scrape it (up is 0 in all of "
+                    f"{len(down[0].samples)} tries); was the engine down, or its metrics page guarded?",
+                )
+            if selector:
+                other = await self.ask(f"group by (job, instance) ({self._last(matcher(wanted))})", self._ends_s)
+                labels = sorted(
+                    f'job="{one.labels.get("job", "")}",instance="{one.labels.get("instance", "")}"'
+                    for one in other.series
+                )
+                if labels:
+                    return ProbeError(
+                        UnknownReason.ABSENT,
+                        f"{what} matches the selector {selector!r} {when}; without it there are "
+                        f"{'; '.join(labels[:4])}",
+                    )
+        except BudgetExceededError:
+            raise
+        except ProbeError as error:
+            return error
+        return ProbeError(
+            UnknownReason.ABSENT,
+            f"{what} {when}: Prometheus did not scrape it then, or no longer keeps that time (retention)",
+        )
+
+
+def _judge_scrapes(scrapes: Scrapes, replica: Replica, ends_s: float, window_s: float, *, is_now: bool) -> list[str]:
+    """Notes on gaps and failed scrapes.
+
+    Raises:
+        ProbeError: the samples cannot carry a window: too few, stale, from the future, or of two servers.
+    """
+    if len(scrapes.times) < 2:
+        raise ProbeError(
+            UnknownReason.ABSENT,
+            f"one scrape only within {window_s:g} s ({replica.shown}); an increase needs two: take a longer window_s",
+        )
+    down = sum(at_s > scrapes.times[-1] and value == 0 for at_s, value in replica.up)
+    age = ends_s - scrapes.times[-1]
+    limit = max(STALE_MIN_S, STALE_FACTOR * scrapes.interval_s)
+    if age > limit:
+        ago = "now" if is_now else utc(ends_s)
+        raise ProbeError(
+            UnknownReason.ABSENT,
+            f"stale: the newest sample of {replica.shown} is {age:.0f} s older than {ago}, with a scrape each "
+            f"{scrapes.interval_s:g} s before; the scrape stopped at {utc(scrapes.times[-1])}"
+            + (f", and {down} tries since failed (up is 0): the engine was down, or did not answer" if down else ""),
+        )
+    swinging = {name: times for name, times in scrapes.backwards.items() if times > BACKWARDS_MAX}
+    if swinging:
+        name, times = max(swinging.items(), key=lambda item: item[1])
+        raise ProbeError(
+            UnknownReason.INCONSISTENT,
+            f"{name} of {replica.shown} went back {times} times within {window_s:g} s: two servers answer under one "
+            "name, or one restarts again and again; scrape each replica under its own instance",
+        )
+    notes = [
+        f"gap: no sample for {gap.seconds:.0f} s after {utc(gap.from_s)} (a scrape each {scrapes.interval_s:g} s)"
+        for gap in scrapes.gaps[:4]
+    ]
+    lost = sum(gap.seconds for gap in scrapes.gaps)
+    if lost > 0.5 * (scrapes.times[-1] - scrapes.times[0]):
+        raise ProbeError(
+            UnknownReason.INCONSISTENT,
+            f"{lost:.0f} of {scrapes.times[-1] - scrapes.times[0]:.0f} s have no samples ({notes[0]}); no mean over "
+            "them is true",
+        )
+    failed = sum(value == 0 for _, value in replica.up)
+    if failed:
+        notes.append(f"{failed} of {len(replica.up)} scrapes failed (up is 0)")
+    late = scrapes.times[0] - (ends_s - window_s)
+    if late > limit:
+        notes.append(f"the first sample came {late:.0f} s after the window began: the series is younger")
+    return notes
+
+
+def _pinned(replica: Replica) -> str:
+    """The replica's own labels as matchers, so that the buckets are read of it alone."""
+    return ",".join(
+        f'{name}="{value}"' for name, value in replica.labels.items() if '"' not in value and "\\" not in value
+    )
+
+
+def _addresses(target: Target) -> list[str]:
+    """host:port of the target, as Prometheus writes an instance."""
+    found = []
+    for url in (target.metrics_url, target.direct_url, target.url):
+        parts = urlsplit(url) if url else None
+        if parts is not None and parts.netloc:
+            found.append(parts.netloc.rpartition("@")[2])
+    return found
+
+
+def _key_names(spec: EngineSpec) -> list[str]:
+    return [name for key in KEY_QUANTITIES if key in spec.metrics for name in spec.metrics[key].names]
+
+
+def _histograms(spec: EngineSpec) -> list[str]:
+    return list(dict.fromkeys(n for each in spec.metrics.values() if each.kind == "histogram" for n in each.names))
+
+
+def _plain_names(spec: EngineSpec) -> list[str]:
+    """Every name but the buckets."""
+    names = [name for each in spec.metrics.values() if each.kind != "histogram" for name in each.names]
+    return [*names, *(f"{name}{part}" for name in _histograms(spec) for part in ("_sum", "_count"))]
+
+
+def _counters(spec: EngineSpec) -> frozenset[str]:
+    """Names whose value must never fall."""
+    plain = {name for each in spec.metrics.values() if each.kind == "counter" for name in each.names}
+    return frozenset(plain | {f"{name}_count" for name in _histograms(spec)})
