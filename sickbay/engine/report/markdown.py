@@ -120,14 +120,22 @@ def _others(view: Outline) -> Iterator[str]:
     for cause in folded:
         yield f"- {_cause_line(cause)}; it follows from {code(view.top.id if view.top else '')}"
     for cause in view.others:
+        if not cause.weighty:
+            continue
         yield f"- {_cause_line(cause)}"
         for child in cause.folded:
             yield f"  - {_cause_line(child)}; it follows from {code(cause.id)}"
+    light = [code(cause.id) for cause in view.others if not cause.weighty]
+    if light:
+        yield "- less than 1 % each: " + ", ".join(light)
     if view.ruled_out:
         yield "- ruled out: " + ", ".join(code(cause.id) for cause in view.ruled_out)
     for cause in view.not_assessed:
-        needs = ", ".join(code(name) for name in cause.requires_missing) or code(cause.requires)
-        yield f"- cannot be assessed: {code(cause.id)}, needs {needs}"
+        needs = ", ".join(code(name) for name in cause.requires_missing) or (
+            code(cause.requires) if cause.requires else ""
+        )
+        wants = f", needs {needs}" if needs else ": nothing that speaks of it was measured"
+        yield f"- cannot be assessed: {code(cause.id)}{wants}"
     yield ""
 
 

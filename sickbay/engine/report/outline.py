@@ -14,7 +14,7 @@ from sickbay.engine.model.outcome import Outcome, VerdictState
 from sickbay.engine.model.report import ExpectationReport, Report, StepReport
 from sickbay.engine.model.verdict import Band, CauseFinding, Diagnosis, RuleFinding
 from sickbay.engine.report.plain_text import plain
-from sickbay.engine.report.units import Units, percent, seconds
+from sickbay.engine.report.units import Units, chance, percent, seconds
 
 __all__ = [
     "CauseView",
@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 ENGINES_ANY = "any"
+WEIGHTY = 0.01
+"""A cause below this probability is named in a list, without a line of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,7 @@ class CauseView:
     means: str
     band: Band
     probability: str
+    weighty: bool = True  # likely enough to deserve a line of its own
     coverage: str
     supporting: tuple[Fact, ...] = ()
     against: tuple[Fact, ...] = ()
@@ -225,7 +228,8 @@ def _cause(finding: CauseFinding, engine: str, units: Units, folded: tuple[Cause
         layer=finding.layer.value,
         means=plain(finding.means),
         band=finding.band,
-        probability=percent(finding.probability),
+        probability=chance(finding.probability),
+        weighty=finding.probability >= WEIGHTY,
         coverage=percent(finding.coverage),
         supporting=facts(finding.supporting),
         against=facts(finding.against),

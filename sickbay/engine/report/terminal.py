@@ -197,12 +197,16 @@ def _other_causes(console: Console, view: Weighed) -> None:
     if not (folded or view.others or view.ruled_out or view.not_assessed):
         return
     _heading(console, "OTHER CAUSES")
-    for cause in folded:
-        _cause_line(console, cause, f"{cause.id} (follows from {view.top.id if view.top else ''})")
+    if folded and view.top:
+        _indented(console, f"follow from {view.top.id}, if they are there: {', '.join(c.id for c in folded)}", 2)
     for cause in view.others:
-        _cause_line(console, cause, cause.id)
-        for child in cause.folded:
-            _cause_line(console, child, f"{child.id} (follows from {cause.id})")
+        if cause.weighty:
+            _cause_line(console, cause, cause.id)
+            for child in cause.folded:
+                _cause_line(console, child, f"{child.id} (follows from {cause.id})")
+    light = [cause.id for cause in view.others if not cause.weighty]
+    if light:
+        _indented(console, f"less than 1 % each: {', '.join(light)}", 2)
     if view.ruled_out:
         _indented(console, "ruled out: " + ", ".join(cause.id for cause in view.ruled_out), 2)
     unseen = [cause.id for cause in view.not_assessed if not (cause.requires_missing or cause.requires)]

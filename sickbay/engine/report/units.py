@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from sickbay.engine.model.signal import SignalKind, SignalSpec, SignalType
 from sickbay.engine.report.plain_text import plain
 
-__all__ = ["Units", "human", "percent", "seconds"]
+__all__ = ["Units", "chance", "human", "percent", "seconds"]
 
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _WORDS = {"celsius": "C", "watts": "W", "none": "", "count": ""}
@@ -53,6 +53,13 @@ def seconds(value: float) -> str:
             low = rest // small
             return f"{sign}{high:,} {big_name}" + (f" {low} {small_name}" if low else "")
     return f"{sign}{whole} s"  # pragma: no cover - 119.95 rounds to 120
+
+
+def chance(probability: float) -> str:
+    """A probability in whole per cent. Weights are words, so nothing finer would be true."""
+    if probability > 0.99:
+        return ">99 %"
+    return "<1 %" if probability < 0.01 else f"{probability:.0%}".replace("%", " %")
 
 
 def percent(ratio: float) -> str:

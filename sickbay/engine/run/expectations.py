@@ -41,7 +41,7 @@ def _judge(
     unit = spec.unit if spec is not None else "none"
     value = reading.value if reading is not None else None
     if value is None:
-        outcome, detail = Outcome.UNKNOWN, _why_unknown(expectation.signal, reading)
+        outcome, detail = Outcome.UNKNOWN, _why_unknown(reading)
     else:
         outcome, broken = _outcome(warn, fail, values)
         detail = _detail(expectation, value, unit, outcome=outcome, decided=broken, values=values)
@@ -117,7 +117,7 @@ def shown_value(value: Value, unit: str) -> str:
     return number if unit in {"none", "count", ""} else f"{number} {unit}"
 
 
-def _why_unknown(signal: str, reading: Reading | None) -> str:
+def _why_unknown(reading: Reading | None) -> str:
     if reading is None:
-        return f"{signal} was not measured by any step"
-    return f"{signal} is unknown ({reading.reason}){': ' + reading.detail if reading.detail else ''}"
+        return "was not measured by any step"
+    return f"is unknown ({reading.reason}){': ' + reading.detail if reading.detail else ''}"

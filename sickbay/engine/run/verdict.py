@@ -117,4 +117,4 @@ def _cause(diagnosis: Diagnosis | None) -> str:
     if not diagnosis.fits:
         return ". No known cause fits what was measured"
     top = diagnosis.causes[0]
-    return f". {top.band.value.capitalize()} cause: {top.cause} ({top.layer.value}, {top.probability:.0%})"
+    return f". {top.band.value.capitalize()} cause: {top.cause} ({top.layer.value})"

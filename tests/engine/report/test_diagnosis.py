@@ -30,7 +30,7 @@ def test_text_is_the_answer_then_the_causes(diagnosis: Diagnosis) -> None:
 def test_nothing_fits(diagnosis: Diagnosis) -> None:
     nothing = Diagnosis(causes=diagnosis.causes[2:], coverage=0.1, fits=False, summary="Nothing fits.")
     text = diagnosis_text(nothing)
-    assert text.startswith("Nothing fits.\n\nOTHER CAUSES\n  capacity-saturated, possible, 1.8 %")
+    assert text.startswith("Nothing fits.\n\nOTHER CAUSES\n  capacity-saturated, possible, 2 %")
     assert "DO" not in text.split()
 
 

@@ -44,12 +44,12 @@ def report(id_: str, outcome: str, expectation: str = "", **more: Any) -> StepRe
 @pytest.mark.parametrize(
     ("expectation", "state", "summary"),
     [
-        ("fail", VerdictState.FAILING, "x.y 2 s > 1 s. Likely cause: admission-limit (serving, 93%)"),
-        ("warn", VerdictState.DEGRADED, "x.y 2 s > 1 s. Likely cause: admission-limit (serving, 93%)"),
+        ("fail", VerdictState.FAILING, "x.y 2 s > 1 s. Likely cause: admission-limit (serving)"),
+        ("warn", VerdictState.DEGRADED, "x.y 2 s > 1 s. Likely cause: admission-limit (serving)"),
         ("pass", VerdictState.HEALTHY, "all that was promised holds: x.y 2 s > 1 s"),
         (
             "unknown", VerdictState.INCONCLUSIVE,
-            "cannot be said: x.y 2 s > 1 s. Likely cause: admission-limit (serving, 93%)",
+            "cannot be said: x.y 2 s > 1 s. Likely cause: admission-limit (serving)",
         ),
     ],
 )  # fmt: skip
