@@ -31,6 +31,7 @@ VERBS = {
     "signals": "the signal vocabulary",
     "engines": "the inference engines, or `engines compare A B`",
     "explain": "everything about one runbook, check, cause, signal, engine or exit code",
+    "schema": "print a JSON Schema, for your editor",
     "diagnose": "a diagnosis from a file of signals alone",
     "resume": "finish a run that was killed",
     "replay": "recompute a report from its recorded evidence",
