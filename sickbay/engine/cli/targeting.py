@@ -53,6 +53,7 @@ def add_target_flags(parser: argparse.ArgumentParser) -> None:
         help="look at this time instead of now, in Prometheus: 2026-11-23T12:05Z, Unix seconds, or 2h (before now)",
     )  # fmt: skip
     group.add_argument("--selector", default="", metavar="MATCHERS", help="""its labels, e.g. 'job="vllm",pod="a"'""")
+    group.add_argument("--dcgm-url", metavar="URL", help="a DCGM exporter that sees the engine's GPUs")
     group.add_argument(
         "--replica", action="append", default=[], metavar="URL", help="a replica behind --url; repeatable"
     )
@@ -122,7 +123,7 @@ def _overrides(args: argparse.Namespace, target: Target) -> dict[str, Any]:
         for name in ("engine", "model", "pid", "local", "model_path", "baseline")
         if getattr(args, name) is not None
     }
-    for name in ("url", "direct_url", "metrics_url"):
+    for name in ("url", "direct_url", "metrics_url", "dcgm_url"):
         if getattr(args, name):
             found[name] = _checked_url(getattr(args, name), name)
     if args.api_key_env and args.api_key_file:

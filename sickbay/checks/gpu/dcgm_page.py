@@ -1,0 +1,79 @@
+"""A DCGM exporter's page as devices and their fields. Pure.
+
+Page format and units: NVIDIA/dcgm-exporter, etc/default-counters.csv (clocks MHz, violations microseconds, memory MiB,
+energy mJ). Rows of one GPU's MIG instances carry GPU_I_ID; fields of the whole device repeat on each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+__all__ = ["FIELDS", "FRESH_FIELDS", "Device", "devices_of"]
+
+FIELDS = (
+    "DCGM_FI_DEV_SM_CLOCK", "DCGM_FI_DEV_MAX_SM_CLOCK", "DCGM_FI_DEV_MEM_CLOCK", "DCGM_FI_DEV_MAX_MEM_CLOCK",
+    "DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_MEMORY_TEMP", "DCGM_FI_DEV_POWER_USAGE", "DCGM_FI_DEV_ENFORCED_POWER_LIMIT",
+    "DCGM_FI_DEV_POWER_MGMT_LIMIT_DEF", "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", "DCGM_FI_DEV_PCIE_REPLAY_COUNTER",
+    "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_MEM_COPY_UTIL", "DCGM_FI_DEV_XID_ERRORS", "DCGM_EXP_XID_ERRORS_COUNT",
+    "DCGM_FI_DEV_POWER_VIOLATION", "DCGM_FI_DEV_THERMAL_VIOLATION", "DCGM_FI_DEV_FB_FREE", "DCGM_FI_DEV_FB_USED",
+    "DCGM_FI_DEV_FB_RESERVED", "DCGM_FI_DEV_ECC_SBE_VOL_TOTAL", "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL",
+    "DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS", "DCGM_FI_DEV_ROW_REMAP_FAILURE", "DCGM_FI_DEV_ROW_REMAP_PENDING",
+    "DCGM_FI_DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL", "DCGM_FI_DEV_NVLINK_RECOVERY_ERROR_COUNT_TOTAL",
+)  # fmt: skip
+
+FRESH_FIELDS = (
+    "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", "DCGM_FI_DEV_POWER_USAGE", "DCGM_FI_DEV_SM_CLOCK",
+    "DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_GPU_TEMP",
+)  # fmt: skip
+"""Fields that move between two collections; a page on which none moved was not collected anew."""
+
+BLANK_MIN = 2_147_483_632.0
+"""From here on DCGM's integer fields hold "blank" marks (0x7ffffff0 and up: dcgm_structs.h), but for large counters."""
+_LARGE = frozenset(
+    {"DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION", "DCGM_FI_DEV_POWER_VIOLATION", "DCGM_FI_DEV_THERMAL_VIOLATION"}
+)
+BLANK64_MIN = 9_223_372_036_854_775_000.0
+
+
+@dataclass(slots=True)
+class Device:
+    """One GPU. `xids` counts by code within the exporter's own window (DCGM_EXP_XID_ERRORS_COUNT)."""
+
+    uuid: str
+    name: str
+    model: str = ""
+    fields: dict[str, float] = field(default_factory=dict)
+    xids: dict[str, float] = field(default_factory=dict)
+
+
+def devices_of(lines: Sequence[str]) -> dict[str, Device]:
+    """Devices by UUID (or host and index, where the page has no UUID); lines that cannot be read are left out."""
+    # Late: a listing needs no metrics parser.
+    from prometheus_client.parser import text_string_to_metric_families
+
+    found: dict[str, Device] = {}
+    for line in lines:
+        try:
+            samples = [each for family in text_string_to_metric_families(line + "\n") for each in family.samples]
+        except (ValueError, IndexError, KeyError, TypeError):  # the parser has no error class of its own
+            continue
+        for sample in samples:
+            _take(found, sample.name.removesuffix("_total"), sample.labels, float(sample.value))
+    return found
+
+
+def _take(found: dict[str, Device], name: str, labels: Mapping[str, str], value: float) -> None:
+    where = f"{labels.get('Hostname', '')}/{labels.get('gpu', labels.get('device', '?'))}".removeprefix("/")
+    uuid = labels.get("UUID") or where
+    blank = BLANK64_MIN if name in _LARGE else BLANK_MIN
+    if not 0 <= value < blank:  # also NaN
+        return
+    device = found.setdefault(uuid, Device(uuid, where, labels.get("modelName", "")))
+    if name == "DCGM_EXP_XID_ERRORS_COUNT":
+        code = labels.get("xid", "?")
+        device.xids[code] = device.xids.get(code, 0.0) + value
+    elif labels.get("GPU_I_ID") and name in {"DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_FB_FREE", "DCGM_FI_DEV_FB_RESERVED"}:
+        device.fields[name] = device.fields.get(name, 0.0) + value
+    else:
+        device.fields[name] = max(device.fields.get(name, 0.0), value)
