@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from sickbay.checks.serving.alive_look import look_alive
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
-from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
+if TYPE_CHECKING:
+    from sickbay.engine.model.look import Look
+
 __all__ = ["ServingAlive"]
 
+_LET_GO = "Let it go on (kill -CONT, or thaw its cgroup) and find who stopped it."
 _CONNECTED_KINDS = {"closed", "malformed", "too-large", "redirect"}
 _ERRORS = {"refused": "refused", "unreachable": "unreachable", "dns": "dns", "tls": "tls", "timeout": "timeout"}
 
@@ -59,6 +61,8 @@ class ServingAlive(Check):
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Look at the service from outside and, where possible, from its host."""
+        from sickbay.checks.serving.alive_look import look_alive  # late: what a check says of itself must load fast
+
         return await look_alive(look, float(params["timeout_s"]))
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
@@ -253,6 +257,7 @@ def _verdict(raw: Raw, found: Mapping[str, Reading]) -> tuple[Outcome, str, str]
         summary = f"no token within {raw['timeout_s']:g} s: {said}{elsewhere}"
         if value["process_stopped"] is True:
             summary = f"a process of the engine is stopped: {found['serving.process_stopped'].source}; {summary}"
+            return Outcome.FAIL, summary, _LET_GO
         return Outcome.FAIL, summary, "Look at the queue, the engine's log and its process."
     summary = f"first token after {value['first_token_s']:.3f} s"
     if value["health_ok"] is not True:
@@ -271,7 +276,7 @@ def _silent(raw: Raw, found: Mapping[str, Reading], elsewhere: str) -> tuple[Out
         return (
             Outcome.FAIL,
             f"the engine's process is stopped: {process.source}; {detail}",
-            "Let it go on (kill -CONT, or thaw its cgroup) and find who stopped it.",
+            _LET_GO,
         )
     if elsewhere:
         return Outcome.FAIL, f"{detail}{elsewhere}", "Correct the address of the target, or start its engine."

@@ -6,6 +6,7 @@ Little's law, token balance and conservation tell stale gauges, stalls and leake
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 
 from sickbay.checks.serving.window_load import Signals, number
 from sickbay.engine.measure.window import Window
@@ -184,10 +185,13 @@ def _saturation(window: Window, load: Signals, stalled: Reading) -> Reading:
 
 
 def _while_queued(window: Window, mean: float) -> float:
-    """Mean of the running requests over the reads in which something waited."""
+    """Median of the running requests over the reads in which something waited.
+
+    Requests that began together end together: a read between them finds few running, and says nothing of the limit.
+    """
     rows = zip(window.totals("requests_running"), window.totals("requests_waiting"), strict=True)
     seen = [running for running, waiting in rows if running is not None and waiting]
-    return sum(seen) / len(seen) if seen else mean
+    return median(seen) if seen else mean
 
 
 def _queued(waiting: Sequence[float | None], mean: float) -> bool:

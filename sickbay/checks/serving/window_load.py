@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from sickbay.engine.measure.window import Window
@@ -14,6 +15,8 @@ Signals = dict[str, Reading]
 
 _PLATEAU_READS_MIN = 5
 _PLATEAU_KV_MAX = 0.8
+_PLATEAU_SHARE = 0.7
+_FULL = 0.95
 _TURNOVER_MIN = 2.0
 
 
@@ -36,8 +39,9 @@ def load_signals(window: Window, settings: Mapping[str, Sequence[Mapping[str, An
     }
     running, limit = number(found["serving.requests_running"]), number(found["serving.requests_running_limit"])
     if running is not None and limit:
-        source = f"{running:g} running over a limit of {limit:g}"
-        found["serving.slots_busy_ratio"] = measured(min(1.0, running / limit), source, window_s=window.seconds)
+        middle = median([value for value in window.totals("requests_running") if value is not None])
+        source = f"median of {middle:g} running over a limit of {limit:g}"
+        found["serving.slots_busy_ratio"] = measured(min(1.0, middle / limit), source, window_s=window.seconds)
     else:
         missing = found["serving.requests_running_limit"] if running is not None else found["serving.requests_running"]
         found["serving.slots_busy_ratio"] = _follows(missing, "serving.requests_running_limit")
@@ -83,19 +87,24 @@ def _limit(window: Window, settings: Mapping[str, Sequence[Mapping[str, Any]]]) 
 
 
 def _plateau(window: Window) -> Reading | None:
-    """The number that runs in every read although requests wait, KV is free and requests come and go."""
-    running = [value for value in window.totals("requests_running") if value is not None]
-    waiting = [value for value in window.totals("requests_waiting") if value is not None]
+    """The number that runs again and again, and never more, although requests wait, KV is free and requests end.
+
+    Only reads that find a queue count: the first one may come before it stands.
+    """
+    rows = zip(window.totals("requests_running"), window.totals("requests_waiting"), strict=True)
+    queued = [(running, waiting) for running, waiting in rows if running is not None and waiting]
     kv = number(window.gauge("kv_usage_ratio", "max"))
     turnover = number(window.delta("finished")) or 0.0
-    if len(running) < _PLATEAU_READS_MIN or len(waiting) < len(running) or min(waiting) <= 0 or kv is None:
+    if len(queued) < _PLATEAU_READS_MIN or kv is None or kv >= _PLATEAU_KV_MAX:
         return None
-    top = max(running)
-    if top <= 0 or min(running) < 0.95 * top or kv >= _PLATEAU_KV_MAX or turnover < max(_TURNOVER_MIN, top / 2):
+    top = max(running for running, _ in queued)
+    full = sum(running >= _FULL * top for running, _ in queued)
+    if top <= 0 or full < _PLATEAU_SHARE * len(queued) or turnover < max(_TURNOVER_MIN, top / 2):
         return None
+    fewest = min(waiting for _, waiting in queued)
     return measured(
         top,
-        f"inferred: {min(running):g} to {top:g} ran in each of {len(running)} reads while {min(waiting):g} or more "
+        f"inferred: {top:g} ran in {full} of {len(queued)} reads and never more, while {fewest:g} or more "
         f"waited, {turnover:g} finished and KV was at most {kv:.0%} used; the engine does not publish its limit",
         window_s=window.seconds,
     )

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
 import signal
-import threading
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +17,7 @@ from sickbay.engine.model.check import Check, Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.model.target import Secret, Target
+from tests.checks.serving.clients import clients
 from tests.checks.serving.looking import looking, reason, run_check, value
 
 pytest.importorskip("xllamacpp", reason="the extra `demo` is not installed")
@@ -56,42 +52,6 @@ def check(kind: Check, url: str, *, target: dict[str, Any] | None = None, **give
             return result
 
     return asyncio.run(main())
-
-
-@contextlib.contextmanager
-def clients(url: str, count: int, tokens: int) -> Iterator[None]:
-    """So many clients, each with one request after another, until the block ends."""
-    stop = threading.Event()
-
-    def ask(number: int) -> None:
-        turn = 0
-        while not stop.is_set():
-            turn += 1
-            text = f"Write a long story, number {number}.{turn}, about a river."
-            body = {
-                "model": "m",
-                "messages": [{"role": "user", "content": text}],
-                "max_tokens": tokens,
-                "ignore_eos": True,
-            }
-            request = urllib.request.Request(
-                f"{url}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
-            )
-            with (
-                contextlib.suppress(urllib.error.URLError, OSError),
-                urllib.request.urlopen(request, timeout=60) as answer,
-            ):
-                answer.read()
-
-    threads = [threading.Thread(target=ask, args=(number,), daemon=True) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(timeout=60)
 
 
 def test_idle(server: Child) -> None:

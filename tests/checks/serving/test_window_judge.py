@@ -121,9 +121,19 @@ def test_a_limit_shown_by_a_plateau_is_told_as_inferred() -> None:
     result = judge(evidence("vllm", pages, step_s=1.0))
     assert value(result, "requests_running_limit") == 4
     assert result.signals["serving.requests_running_limit"].source == (
-        "inferred: 4 to 4 ran in each of 6 reads while 8 or more waited, 5 finished and KV was at most 1% used; "
-        "the engine does not publish its limit"
+        "inferred: 4 ran in 6 of 6 reads and never more, while 8 or more waited, 5 finished and KV was at most 1% "
+        "used; the engine does not publish its limit"
     )
+    assert value(result, "saturation") == "admission-limited"
+
+
+def test_a_read_between_two_batches_does_not_hide_the_limit() -> None:
+    during = page("vllm", "queue_metrics_during.txt")
+    line = next(line for line in during.splitlines() if line.startswith("vllm:num_requests_running{"))
+    between = during.replace(line, line.replace(" 4.0", " 1.0"))
+    result = judge(evidence("vllm", [during, during, between, during, during], step_s=1.0, limit=4.0))
+    assert value(result, "requests_running") == pytest.approx(17 / 5)
+    assert value(result, "slots_busy_ratio") == 1.0
     assert value(result, "saturation") == "admission-limited"
 
 
