@@ -49,7 +49,7 @@ def test_one_collection_says_nothing_of_change() -> None:
     assert found.reason is UnknownReason.TIMEOUT
     assert found.detail == (
         "0 new collections within 10 s, wanted 2; the exporter collects every 30 s unless started with -c: take a "
-        "window_s of more than two intervals",
+        "window_s of more than two intervals"
     )
 
 
