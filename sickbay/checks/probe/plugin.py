@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from sickbay.checks.probe.answers import ProbeAnswers
+from sickbay.checks.probe.greedy import ProbeGreedy
+from sickbay.checks.probe.needle import ProbeNeedle
 from sickbay.checks.probe.path import ProbePath
+from sickbay.checks.probe.sampling import ProbeSampling
+from sickbay.checks.probe.tokens import ProbeTokens
 from sickbay.checks.probe.ttft import ProbeTtft
 from sickbay.engine.hookspecs import hookimpl
 from sickbay.engine.model.check import Check
@@ -13,4 +18,12 @@ __all__ = ["sickbay_checks"]
 @hookimpl
 def sickbay_checks() -> list[Check]:
     """The checks that send requests of their own."""
-    return [ProbeTtft(), ProbePath()]
+    return [
+        ProbeTtft(),
+        ProbePath(),
+        ProbeAnswers(),
+        ProbeGreedy(),
+        ProbeSampling(),
+        ProbeNeedle(),
+        ProbeTokens(),
+    ]

@@ -51,10 +51,11 @@ async def looking(
     signals: Mapping[str, float] | None = None,
     requests: int = 12,
     seconds: float = 20.0,
+    reference: str = "",
 ) -> AsyncIterator[RunLook]:
     """A look with a budget of requests and seconds. `spec` None: no known engine answers."""
     clock, threads = SystemClock(), DaemonThreads()
-    target = Target(name="scripted", url=url, direct_url=direct_url, model="m")
+    target = Target(name="scripted", url=url, direct_url=direct_url, model="m", reference_path=reference)
     client = HttpClient(
         target=target, clock=clock, threads=threads, budget=RequestBudget(requests), run_id="test",
         began_at_s=clock.monotonic(),

@@ -1,0 +1,98 @@
+"""A series of questions to one target: the route, the time there is, the budget, and what was answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sickbay.checks.probe.answer import Answer, Question, ask
+from sickbay.checks.probe.prepare import TIME_LEFT_MIN_S, prepare_route, time_left
+from sickbay.checks.probe.request import Route, wants_completions
+from sickbay.engine.errors import BudgetExceededError, ProbeError
+from sickbay.engine.model.look import EngineFound, Look
+from sickbay.engine.model.signal import UnknownReason
+
+__all__ = ["Asking", "Row", "begin", "rows_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One answer: under which arm of the experiment, and to which question."""
+
+    arm: str
+    number: int
+    answer: Answer
+
+
+@dataclass
+class Asking:
+    """Sends questions, one at a time or together, and keeps what came back."""
+
+    look: Look
+    route: Route
+    found: EngineFound | None
+    timeout_s: float
+    direct: bool = False
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    stopped: str = ""
+    slowest_s: float = 0.0
+
+    async def ask(self, arm: str, number: int, question: Question) -> Answer | None:
+        """One question; None when there was no time or no budget for it."""
+        if self.stopped:
+            return None
+        left = time_left(self.look)
+        if left < max(TIME_LEFT_MIN_S, self.slowest_s):
+            self.stopped = f"time: {left:.1f} s were left, the slowest answer took {self.slowest_s:.1f} s"
+            return None
+        start = self.look.clock.monotonic()
+        try:
+            answer = await self._ask(question, min(self.timeout_s, left))
+        except BudgetExceededError as error:
+            if not self.rows:
+                raise
+            self.stopped = f"budget: {error.detail}"
+            return None
+        self.slowest_s = max(self.slowest_s, self.look.clock.monotonic() - start)
+        self.rows.append({"arm": arm, "number": number, "answer": answer.to_json()})
+        return answer
+
+    async def together(self, arm: str, questions: Sequence[Question]) -> None:
+        """Several questions at the same time."""
+        await asyncio.gather(*(self.ask(arm, number, question) for number, question in enumerate(questions)))
+
+    async def _ask(self, question: Question, timeout_s: float) -> Answer:
+        answer = await ask(self.look, self.route, question, timeout_s=timeout_s, direct=self.direct)
+        if self.rows or answer.ok:
+            return answer
+        if answer.status in {401, 403}:
+            raise ProbeError(
+                UnknownReason.AUTH, f"POST {self.route.path}: {answer.failure}; give the API key of this service"
+            )
+        if answer.reason in {UnknownReason.REFUSED, UnknownReason.UNREACHABLE}:
+            raise ProbeError(UnknownReason(answer.reason), answer.failure)
+        if self.route.dialect == "chat" and wants_completions(answer.status, answer.failure):
+            self.route = self.route.as_completions()
+            return await ask(self.look, self.route, question, timeout_s=timeout_s, direct=self.direct)
+        return answer
+
+
+async def begin(look: Look, timeout_s: float, *, direct: bool = False) -> Asking:
+    """Find the route.
+
+    Raises:
+        ProbeError: nothing answers, or it refuses us.
+    """
+    route, found = await prepare_route(look)
+    return Asking(look, route, found, timeout_s, direct=direct)
+
+
+def rows_of(raw: dict[str, Any], arm: str = "") -> list[Row]:
+    """The recorded answers, of one arm or of all."""
+    return [
+        Row(each["arm"], int(each["number"]), Answer.from_json(each["answer"]))
+        for each in raw["rows"]
+        if not arm or each["arm"] == arm
+    ]

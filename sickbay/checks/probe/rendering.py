@@ -1,0 +1,84 @@
+"""What the engine itself says of a conversation: the prompt it renders, and the ids of a text or a conversation.
+
+llama.cpp renders at /apply-template and splits at /tokenize; vLLM's /tokenize takes a conversation and gives the ids
+of the rendered prompt; SGLang's and TGI's split a text only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sickbay.checks.probe.prepare import TIME_LEFT_MIN_S, time_left
+from sickbay.engine.errors import BudgetExceededError, ProbeError
+from sickbay.engine.model.look import EngineFound, Look
+
+__all__ = ["Rendering"]
+
+TIMEOUT_S = 4.0
+Message = Mapping[str, str]
+
+
+class Rendering:
+    """Asks the engine behind any gateway; None wherever it cannot say. Costs no output token."""
+
+    def __init__(self, look: Look, found: EngineFound | None) -> None:
+        self._look = look
+        self._found = found
+        self.name = found.spec.name if found else ""
+
+    async def text(self, messages: Sequence[Message]) -> str | None:
+        """The rendered prompt as text; llama.cpp only."""
+        endpoint = self._found.spec.endpoints.get("render") if self._found else None
+        if endpoint is None:
+            return None
+        body = await self._post(endpoint.path, {"messages": [dict(each) for each in messages]})
+        prompt = body.get("prompt") if isinstance(body, Mapping) else None
+        return prompt if isinstance(prompt, str) else None
+
+    async def ids(self, text: str, *, special: bool = False) -> list[int] | None:
+        """The ids of a text; `special`: start tokens are added and control text is read, as for a rendered prompt."""
+        path = self._path("tokenize")
+        if not path or self._found is None:
+            return None
+        asked: dict[str, Any] = {"content": text, "add_special": special, "parse_special": special}
+        if self.name in {"vllm", "sglang"}:
+            asked = {"model": self._found.model, "prompt": text, "add_special_tokens": special}
+        elif self.name == "tgi":
+            asked = {"inputs": text, "add_special_tokens": special}
+        return _ids(await self._post(path, asked))
+
+    async def conversation_ids(self, messages: Sequence[Message]) -> list[int] | None:
+        """The ids that a conversation really becomes, start tokens included."""
+        path = self._path("tokenize")
+        if self.name == "vllm" and path and self._found is not None:
+            asked = {"model": self._found.model, "messages": [dict(each) for each in messages]}
+            return _ids(await self._post(path, asked))
+        rendered = await self.text(messages)
+        return None if rendered is None else await self.ids(rendered, special=True)
+
+    def _path(self, name: str) -> str:
+        endpoint = self._found.spec.endpoints.get(name) if self._found else None
+        return endpoint.path if endpoint else ""
+
+    async def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        left = time_left(self._look)
+        if left < TIME_LEFT_MIN_S:
+            return None
+        try:
+            answer = await self._look.http.request(
+                "POST", path, json=body, timeout_s=min(TIMEOUT_S, left), direct=True, fresh=True
+            )
+            return answer.json() if answer.status == 200 else None
+        except BudgetExceededError:
+            raise
+        except ProbeError:
+            return None
+
+
+def _ids(body: Any) -> list[int] | None:
+    rows = body.get("tokens") if isinstance(body, Mapping) else body
+    if not isinstance(rows, list):
+        return None
+    ids = [row.get("id") if isinstance(row, Mapping) else row for row in rows]
+    return [each for each in ids if isinstance(each, int)] if all(isinstance(each, int) for each in ids) else None
