@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 ENGINES_ANY = "any"
+NAMES_SHOWN = 4
 WEIGHTY = 0.01
 """A cause below this probability is named in a list, without a line of its own."""
 
@@ -344,7 +345,9 @@ def next_look_line(found: Diagnosis | None) -> str:
     look = found.next_look if found else None
     if look is None:
         return ""
-    names = ", ".join(plain(name, 80) for name in look.signals)
+    shown = look.signals[:NAMES_SHOWN]
+    more = len(look.signals) - len(shown)
+    names = ", ".join(plain(name, 80) for name in shown) + (f" and {more} more" if more else "")
     measured_by = f"{plain(look.check, 80)} measures {names}" if look.check else f"measure {names}"
     return f"{measured_by}: {plain(look.why)}"
 

@@ -9,7 +9,7 @@ from sickbay.engine.model.expression import Expression
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.report import ExpectationReport
 from sickbay.engine.model.runbook import Expectation
-from sickbay.engine.model.signal import Reading, SignalSpec
+from sickbay.engine.model.signal import Reading, SignalSpec, UnknownReason
 from sickbay.engine.run.values import Value, missing_names
 
 __all__ = ["judge_expectations", "shown_value"]
@@ -41,7 +41,7 @@ def _judge(
     unit = spec.unit if spec is not None else "none"
     value = reading.value if reading is not None else None
     if value is None:
-        outcome, detail = Outcome.UNKNOWN, _why_unknown(reading)
+        outcome, detail = _without_value(reading), _why_unknown(reading)
     else:
         outcome, broken = _outcome(warn, fail, values)
         detail = _detail(expectation, value, unit, outcome=outcome, decided=broken, values=values)
@@ -115,6 +115,12 @@ def shown_value(value: Value, unit: str) -> str:
         return f"{value * 100:.4g} %"
     number = f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return number if unit in {"none", "count", ""} else f"{number} {unit}"
+
+
+def _without_value(reading: Reading | None) -> Outcome:
+    """UNKNOWN; but what this engine or device never says does not apply, so it leaves the step's outcome alone."""
+    unsupported = reading is not None and reading.reason is UnknownReason.UNSUPPORTED
+    return Outcome.SKIP if unsupported else Outcome.UNKNOWN
 
 
 def _why_unknown(reading: Reading | None) -> str:
