@@ -2,9 +2,11 @@
 
 For engines that cannot run here, and for states that cannot be made here. Options:
     pages: [{path, file or text, set, status, content_type, headers, method}]; `set` replaces samples of a metrics
-        page or dotted paths of a JSON page by values over time (see `timeline`).
-    chat: {ttft_s, gap_s, hang, status, error, model}: how /v1/chat/completions and /v1/completions answer; the
-        numbers may be values over time. `hang`: the connection is taken and nothing is ever said.
+        page or dotted paths of a JSON page by values over time (see `timeline`); `traffic` lets a metrics page count
+        requests (see `stub_traffic`).
+    chat: {ttft_s, gap_s, hang, status, error, model, tokens_per_chunk, garble_above}: how /v1/chat/completions and
+        /v1/completions answer; the numbers may be values over time. `hang`: the connection is taken and nothing is
+        ever said. `garble_above`: with more requests than this under way the words come out in another order.
     root: folder of the pages; port, cpus.
 """
 
@@ -21,7 +23,8 @@ from typing import Any
 from aiohttp import web
 
 from sickbay.lab.child import announce, pin, read_config
-from sickbay.lab.timeline import edit_json, edit_metrics, value_at
+from sickbay.lab.stub_traffic import count_traffic
+from sickbay.lab.timeline import edit_json, edit_metrics, increments, value_at
 
 __all__ = ["StubEngine", "main"]
 
@@ -37,6 +40,7 @@ class StubEngine:
         self._chat: Mapping[str, Any] = options.get("chat") or {}
         self._root = Path(options.get("root", "."))
         self._start = time.monotonic()
+        self._open = 0
 
     @property
     def at_s(self) -> float:
@@ -61,15 +65,32 @@ class StubEngine:
         edit = edit_json if is_json else edit_metrics
         kind = page.get("content_type", "application/json" if is_json else "text/plain; version=0.0.4")
         return web.Response(
-            text=edit(text, page.get("set") or {}, self.at_s),
+            text=edit(self._with_traffic(text, page), page.get("set") or {}, self.at_s),
             status=page.get("status", 200),
             headers={"Content-Type": kind, **page.get("headers", {})},
         )
+
+    def _with_traffic(self, text: str, page: Mapping[str, Any]) -> str:
+        if not page.get("traffic"):
+            return text
+        return count_traffic(text, increments(page["traffic"], self.at_s))
 
     def _now(self, name: str, default: float) -> Any:
         return value_at(self._chat.get(name, default), self.at_s)
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
+        self._open += 1
+        try:
+            return await self._answer(request)
+        finally:
+            self._open -= 1
+
+    def _words(self, count: int) -> list[str]:
+        garbled = self._open > self._now("garble_above", OPEN_ANSWERS_MAX)
+        words = WORDS[::-1] if garbled else WORDS
+        return [words[index % len(words)] for index in range(count)]
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         if self._now("hang", False):
             await asyncio.Event().wait()
@@ -78,7 +99,7 @@ class StubEngine:
             return web.json_response({"error": {"message": self._chat.get("error", "")}}, status=status)
         await asyncio.sleep(self._now("ttft_s", 0.1))
         tokens = int(body.get("max_tokens") or 16)
-        words = [WORDS[index % len(WORDS)] for index in range(tokens)]
+        words = self._words(tokens)
         usage = {"prompt_tokens": _prompt_words(body), "completion_tokens": tokens}
         usage["total_tokens"] = usage["prompt_tokens"] + tokens
         name = self._chat.get("model") or body.get("model", "")
@@ -92,10 +113,11 @@ class StubEngine:
             return web.json_response({"model": name, "choices": [choice], "usage": usage})
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        for index, word in enumerate(words):
+        per_chunk = int(self._now("tokens_per_chunk", 1))
+        for index in range(0, tokens, per_chunk):
             if index:
-                await asyncio.sleep(self._now("gap_s", 0.02))
-            await self._send(response, name, {"content": word}, None)
+                await asyncio.sleep(self._now("gap_s", 0.02) * per_chunk)
+            await self._send(response, name, {"content": "".join(words[index : index + per_chunk])}, None)
         await self._send(response, name, {}, "length")
         if (body.get("stream_options") or {}).get("include_usage"):
             last = json.dumps({"model": name, "choices": [], "usage": usage})

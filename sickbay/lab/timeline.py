@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["edit_json", "edit_metrics", "value_at"]
+__all__ = ["edit_json", "edit_metrics", "increments", "value_at"]
 
 SERIES = re.compile(r"^([a-zA-Z_:][\w:]*)(\{.*\})? ")
 
@@ -28,6 +28,28 @@ def value_at(spec: Any, at_s: float, recorded: float = 0.0) -> Any:
         if at_s >= since_s:
             current = value
     return current
+
+
+def increments(traffic: Sequence[Mapping[str, float]], at_s: float) -> dict[str, list[tuple[float, float]]]:
+    """What a page has counted since the start: quantity -> (how often, value of each).
+
+    `traffic` lists phases: {from_s, requests_per_s, prompt_tokens, output_tokens, queue_s, prefill_s, frontend_s,
+    itl_s}. All quantities follow from these, so that a page agrees with itself.
+    """
+    counted: dict[str, list[tuple[float, float]]] = {}
+    ends = [*(phase["from_s"] for phase in traffic[1:]), float("inf")]
+    for phase, until_s in zip(traffic, ends, strict=True):
+        requests = phase["requests_per_s"] * max(0.0, min(at_s, until_s) - phase["from_s"])
+        output, prompt = phase.get("output_tokens", 60.0), phase.get("prompt_tokens", 100.0)
+        queue, prefill, itl = phase.get("queue_s", 0.001), phase.get("prefill_s", 0.1), phase.get("itl_s", 0.02)
+        decode = itl * (output - 1)
+        ttft = queue + prefill + phase.get("frontend_s", 0.002)
+        values = {"prompt": prompt, "output": output, "queue": queue, "prefill": prefill, "decode": decode}
+        values |= {"ttft": ttft, "tpot": itl, "execution": prefill + decode, "e2e": ttft + decode}
+        for name, value in values.items():
+            counted.setdefault(name, []).append((requests, value))
+        counted.setdefault("itl", []).append((requests * (output - 1), itl))
+    return counted
 
 
 def edit_metrics(text: str, changes: Mapping[str, Any], at_s: float) -> str:

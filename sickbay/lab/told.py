@@ -19,7 +19,7 @@ def target_of(fault: Fault, servers: Servers, children: list[Child], *, user_url
     """Keyword arguments of `Target`; `api_key` is plain text and `logs` are paths."""
     server = children[0]
     told = fault.target
-    live = fault.engine != "recorded"
+    live = fault.engine != "recorded" or bool(fault.gpu)
     target: dict[str, Any] = {"name": fault.name, "url": user_url, "engine": "auto", "local": live}
     if fault.proxy and told.get("direct_url"):
         target["direct_url"] = server.url
@@ -27,7 +27,7 @@ def target_of(fault: Fault, servers: Servers, children: list[Child], *, user_url
         target["model"] = told["model"]
     if api_key:
         target["api_key"] = api_key
-    if told.get("pid", True) and server.state() and live:
+    if told.get("pid", True) and server.state() and fault.engine != "recorded":
         target["pid"] = server.facts.get("engine_pid", server.pid)
     if told.get("model_path"):
         target["model_path"] = str(servers.model)

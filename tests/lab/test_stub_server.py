@@ -40,7 +40,7 @@ def ask(url: str, body: object = None) -> tuple[int, str, str]:
 
 
 def test_pages_with_their_edits(stub: Child) -> None:
-    assert ask(f"{stub.url}/metrics") == (200, "text/plain; version=0.0.4", "a 7.0\nb_total 5\n")
+    assert ask(f"{stub.url}/metrics") == (200, "text/plain; version=0.0.4; charset=utf-8", "a 7.0\nb_total 5\n")
     assert ask(f"{stub.url}/health")[0] == 200
     assert json.loads(ask(f"{stub.url}/v1/models")[2]) == {"data": [{"id": "n"}]}
     assert ask(f"{stub.url}/old")[::2] == (410, "gone")
