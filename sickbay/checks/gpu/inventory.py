@@ -1,0 +1,109 @@
+"""One read of all NVIDIA devices for the whole run: states once, counters at both ends of a window, samples between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sickbay.checks.accelerator.nvml import NoNvml, error_name, open_nvml
+from sickbay.checks.gpu.calls import CALLS, GROUPS, SAMPLED, Call
+from sickbay.checks.gpu.guarded import Job, Watch
+
+__all__ = ["read_inventory"]
+
+SAMPLES = 5
+SESSION = "session"
+
+
+def read_inventory(*, window_s: float, hang_s: float, sleep: Callable[[float], None] = time.sleep) -> dict[str, Any]:
+    """Everything the `gpu.*` checks judge.
+
+    Returns:
+        `ok`, `error`, `code` of the session; `driver`, `cuda`, `window_s`; `hung` (group -> what happened); and
+        `devices`, each with index, uuid, `error` when it does not answer at all, `values`, `later` (counters at the
+        window's end), `samples`, `spans_s` (counter -> seconds between its two reads), and `refused` (key -> NVML's
+        error name).
+    """
+    watch = Watch(hang_s)
+    found: dict[str, Any] = {"ok": False, "error": "", "code": None, "devices": []}
+    session: list[Any] = []
+    watch.run([Job(SESSION, "nvmlInit", lambda: session.append(open_nvml()))])
+    if not session:
+        return found | {"hung": dict.fromkeys(GROUPS, watch.hung[SESSION])}
+    nvml = session[0]
+    if isinstance(nvml, NoNvml):
+        return found | {"error": nvml.error, "code": nvml.code, "hung": {}}
+    found["ok"] = True
+    handles: dict[int, Any] = {}
+    watch.run([Job(SESSION, "listing the devices", lambda: _list(nvml, found, handles))])
+    if SESSION in watch.hung:
+        return found | {"hung": dict.fromkeys(GROUPS, watch.hung[SESSION])}
+    devices = [(device, handles[device["index"]]) for device in found["devices"] if device["index"] in handles]
+    watch.run(_jobs(nvml, devices, (call for call in CALLS if not call.twice), "values"))
+    began_s = time.monotonic()
+    watch.run(_jobs(nvml, devices, (call for call in CALLS if call.twice), "values"))
+    for number in range(SAMPLES):
+        if number:
+            sleep(window_s / (SAMPLES - 1))
+        for device, _ in devices:
+            device["samples"].append({})
+        watch.run(_jobs(nvml, devices, SAMPLED, "samples"))
+    watch.run(_jobs(nvml, devices, (call for call in CALLS if call.twice), "later"))
+    return found | {"window_s": time.monotonic() - began_s, "hung": watch.hung}
+
+
+def _list(nvml: Any, found: dict[str, Any], handles: dict[int, Any]) -> None:
+    for key, function in (
+        ("driver", nvml.nvmlSystemGetDriverVersion),
+        ("library", nvml.nvmlSystemGetNVMLVersion),
+        ("cuda", nvml.nvmlSystemGetCudaDriverVersion_v2),
+        ("count", nvml.nvmlDeviceGetCount),
+    ):
+        try:
+            found[key] = function()
+        except nvml.NVMLError as error:
+            found[f"{key}_error"] = error_name(error)
+    for index in range(int(found.get("count", 0))):
+        device: dict[str, Any] = {
+            "index": index,
+            "uuid": f"index {index}",
+            "values": {},
+            "later": {},
+            "samples": [],
+            "refused": {},
+            "spans_s": {},
+        }
+        found["devices"].append(device)
+        try:
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            device["uuid"] = nvml.nvmlDeviceGetUUID(handle)
+            handles[index] = handle
+        except nvml.NVMLError as error:
+            device["error"] = error_name(error)
+
+
+def _jobs(nvml: Any, devices: list[tuple[dict[str, Any], Any]], calls: Iterable[Call], place: str) -> list[Job]:
+    """By call, then by device: a group's calls stand together."""
+    return [
+        Job(call.group, f"{call.function} of GPU {device['index']}", _made(nvml, device, handle, call, place))
+        for call in calls
+        for device, handle in devices
+    ]
+
+
+def _made(nvml: Any, device: dict[str, Any], handle: Any, call: Call, place: str) -> Callable[[], None]:
+    def run() -> None:
+        try:
+            value = call.read(nvml, handle)
+        except nvml.NVMLError as error:
+            device["refused"][call.key] = error_name(error)
+            return
+        into = device["samples"][-1] if place == "samples" else device[place]
+        into[call.key] = value
+        if call.twice:
+            # A node has many counters; each has its own window, from its first read to its second.
+            now_s = time.monotonic()
+            device["spans_s"][call.key] = now_s - device["spans_s"].get(call.key, 0.0)
+
+    return run
