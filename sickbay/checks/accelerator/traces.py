@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sickbay.engine.errors import ProbeError
-from sickbay.engine.model.look import Files
+
+if TYPE_CHECKING:
+    from sickbay.engine.model.look import Files
 
 __all__ = ["expected", "read_traces"]
 

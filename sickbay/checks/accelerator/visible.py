@@ -6,16 +6,13 @@ It asks NVML itself, in a child process with a deadline, because a call into a w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from sickbay.checks.accelerator.devices import read_devices
-from sickbay.checks.accelerator.torch_build import ask_torch, torch_build
-from sickbay.checks.accelerator.traces import read_traces
 from sickbay.checks.accelerator.visible_judge import EMITS, judge_visible
-from sickbay.checks.host.container import container_mark
-from sickbay.checks.host.engine_process import engine_pids
 from sickbay.engine.model.check import Check, Cost, Raw, Result
-from sickbay.engine.model.look import Look
+
+if TYPE_CHECKING:
+    from sickbay.engine.model.look import Look
 
 __all__ = ["AcceleratorVisible"]
 
@@ -66,6 +63,13 @@ class AcceleratorVisible(Check):
         """Ask NVML, sysfs, the package metadata, and torch when told to."""
         if not look.target.is_local:
             return {"local": False}
+        # Late: what a check says of itself must load fast.
+        from sickbay.checks.accelerator.devices import read_devices
+        from sickbay.checks.accelerator.torch_build import ask_torch, torch_build
+        from sickbay.checks.accelerator.traces import read_traces
+        from sickbay.checks.host.container import container_mark
+        from sickbay.checks.host.engine_process import engine_pids
+
         return {
             "local": True,
             "gpus": look.target.gpus,

@@ -6,23 +6,16 @@ apart. The engine's process is the target's `pid`, or the owner of the socket on
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from sickbay.checks.host.container import container_mark
 from sickbay.checks.host.pressure_judge import EMITS, judge_pressure
-from sickbay.checks.host.proc_files import cpu_list_size, procs_running, status_field
-from sickbay.checks.host.snapshot import snapshot
-from sickbay.checks.host.window import difference
-from sickbay.checks.serving.local_process import find_process
-from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.check import Check, Cost, Raw, Result
-from sickbay.engine.model.look import Look
+
+if TYPE_CHECKING:
+    from sickbay.engine.model.look import Look
 
 __all__ = ["HostPressure"]
-
-RUNNABLE_READS = 5
 
 
 def _ratio(default: float, describe: str) -> dict[str, Any]:
@@ -79,66 +72,10 @@ class HostPressure(Check):
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Read twice, `window_s` apart."""
-        if not look.target.is_local:
-            return {"local": False}
-        pid, pid_error = await asyncio.to_thread(_engine_pid, look)
-        facts = await asyncio.to_thread(_facts, look, pid)
-        first = await asyncio.to_thread(lambda: snapshot(look.files, pid, look.clock.monotonic()))
-        runnable = [first["runnable"]]
-        for _ in range(RUNNABLE_READS):
-            await look.clock.sleep(params["window_s"] / RUNNABLE_READS)
-            runnable.append(_runnable(look))
-        last = await asyncio.to_thread(lambda: snapshot(look.files, pid, look.clock.monotonic()))
-        return {
-            "local": True,
-            "pid": pid,
-            "pid_error": pid_error,
-            **facts,
-            "runnable": [count for count in runnable if count is not None],
-            **difference(first, last),
-        }
+        from sickbay.checks.host.pressure_look import look_pressure  # late: what a check says of itself must load fast
+
+        return await look_pressure(look, float(params["window_s"]))
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """Signals of the window, and whether the engine is short of something."""
         return judge_pressure(raw, params)
-
-
-def _engine_pid(look: Look) -> tuple[int | None, str]:
-    target = look.target
-    if target.pid is None and not target.url and not target.direct_url:
-        return None, "the target names neither a pid nor a URL"
-    try:
-        process = find_process(look.files, target)
-    except ProbeError as error:
-        return None, error.detail
-    if process is None:
-        return None, f"no process of this host is seen behind {target.direct_url or target.url}"
-    return process.pid, ""
-
-
-def _facts(look: Look, pid: int | None) -> dict[str, Any]:
-    """What does not change in the window."""
-    allowed = None
-    for who in (pid, "self"):
-        try:
-            status = look.files.read_text(f"/proc/{who}/status") if who is not None else ""
-        except ProbeError:
-            continue
-        allowed = cpu_list_size(status_field(status, "Cpus_allowed_list") or "") or None
-        if allowed is not None:
-            break
-    stat = look.files.read_text("/proc/stat")
-    online = sum(line[:3] == "cpu" and line[3:4].isdigit() for line in stat.splitlines())
-    return {
-        "cpus_online": online,
-        "cpus_allowed": min(allowed, online) if allowed and online else allowed or online,
-        "container": container_mark(look.files),
-    }
-
-
-def _runnable(look: Look) -> int | None:
-
-    try:
-        return procs_running(look.files.read_text("/proc/stat"))
-    except ProbeError:
-        return None

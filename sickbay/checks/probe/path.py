@@ -8,12 +8,12 @@ read, or all of them when the engine has long finished.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from sickbay.checks.probe.path_judge import judge_path
-from sickbay.checks.probe.path_look import look_path
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
-from sickbay.engine.model.look import Look
+
+if TYPE_CHECKING:
+    from sickbay.engine.model.look import Look
 
 __all__ = ["ProbePath"]
 
@@ -99,8 +99,12 @@ class ProbePath(Check):
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Send the requests, one at a time, and time an empty route between them."""
+        from sickbay.checks.probe.path_look import look_path  # late: what a check says of itself must load fast
+
         return await look_path(look, params)
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """Compare arrivals with the engine's clock and with the direct way."""
+        from sickbay.checks.probe.path_judge import judge_path  # late: what a check says of itself must load fast
+
         return judge_path(raw, clump_ratio=float(params["clump_ratio"]))

@@ -8,12 +8,12 @@ On a slow server the long prompt shrinks and the probe stops in time; the report
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from sickbay.checks.probe.ttft_judge import judge_ttft
-from sickbay.checks.probe.ttft_look import look_ttft
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
-from sickbay.engine.model.look import Look
+
+if TYPE_CHECKING:
+    from sickbay.engine.model.look import Look
 
 __all__ = ["ProbeTtft"]
 
@@ -113,10 +113,14 @@ class ProbeTtft(Check):
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Send the requests, one at a time."""
+        from sickbay.checks.probe.ttft_look import look_ttft  # late: what a check says of itself must load fast
+
         return await look_ttft(look, params)
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """Compute every latency from the traces."""
+        from sickbay.checks.probe.ttft_judge import judge_ttft  # late: what a check says of itself must load fast
+
         return judge_ttft(raw)
 
 

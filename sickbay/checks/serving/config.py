@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from sickbay.checks.serving.settings import read_settings
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
-from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
+
+if TYPE_CHECKING:
+    from sickbay.engine.model.look import Look
 
 __all__ = ["ServingConfig"]
 
@@ -47,6 +48,8 @@ class ServingConfig(Check):
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Ask the engine's own sources."""
+        from sickbay.checks.serving.settings import read_settings  # late: what a check says of itself must load fast
+
         found = await look.engine()
         settings = await read_settings(look, found)
         return {
