@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sickbay.engine.cli.tools import Tools
-from sickbay.engine.hookspecs import hookimpl
+from sickbay.engine.entry_points import has_entry_points
+from sickbay.engine.later import Later
 from sickbay.engine.load.knowledge import build_knowledge
-from sickbay.engine.plugins import Plugins, load_plugins
+from sickbay.engine.model.check import Check
+from sickbay.engine.plugins import ENTRY_POINT_GROUP, Plugins, load_plugins
 
 if TYPE_CHECKING:
     from sickbay.engine.load.knowledge import Knowledge
@@ -21,6 +24,7 @@ __all__ = ["BUILTIN_PLUGINS", "make_tools"]
 HERE = Path(__file__).parent
 
 BUILTIN_PLUGINS = (
+    "sickbay.plugins.shipped",
     "sickbay.checks.serving.plugin",
     "sickbay.checks.probe.plugin",
     "sickbay.checks.host.plugin",
@@ -28,15 +32,6 @@ BUILTIN_PLUGINS = (
     "sickbay.checks.gpu.plugin",
     "sickbay.plugins.engines.plugin",
 )
-
-
-class ShippedKnowledge:
-    """The runbooks, causes and signals that come with sickbay, through the same hook as anybody's."""
-
-    @hookimpl
-    def sickbay_knowledge(self) -> list[Path]:
-        """The package's own folder."""
-        return [HERE]
 
 
 def make_tools() -> Tools:
@@ -50,11 +45,41 @@ def make_tools() -> Tools:
 
 
 def _load_plugins() -> Plugins:
-    return load_plugins([ShippedKnowledge(), *(import_module(name) for name in BUILTIN_PLUGINS)])
+    """Everybody's plugins; when there are only our own, each of their checks is imported when it is named.
+
+    Our own take nobody's name and emit only signals of the vocabulary (the suite holds it), so nothing is missed.
+    """
+    if has_entry_points(ENTRY_POINT_GROUP):
+        return _all_plugins()
+    whole = cache(_all_plugins)
+    return Plugins(
+        checks=Later(lambda: whole().checks, shipped_check),
+        engines=Later(lambda: whole().engines),
+        signals={},
+        folders=(HERE,),
+    )
+
+
+def _all_plugins() -> Plugins:
+    return load_plugins([import_module(name) for name in BUILTIN_PLUGINS])
+
+
+def shipped_check(name: str) -> Check | None:
+    """A check of our own by its name, which is its path; None when there is no such file."""
+    module = f"sickbay.checks.{name}"
+    family, _, subject = name.partition(".")
+    if not (
+        family.isidentifier() and subject.isidentifier() and (HERE / "checks" / family / f"{subject}.py").is_file()
+    ):
+        return None
+    for entry in vars(import_module(module)).values():
+        if isinstance(entry, type) and issubclass(entry, Check) and entry.__dict__.get("name") == name:
+            return entry()
+    return None
 
 
 def _build_knowledge(plugins: Plugins, extra_folders: tuple[Path, ...]) -> Knowledge:
-    return build_knowledge(plugins.checks, (*plugins.folders, *extra_folders), plugins.signals)
+    return build_knowledge(plugins.checks, (*plugins.folders, *extra_folders), plugins.signals, proved=(HERE,))
 
 
 def _make_environment(knowledge: Knowledge, engines: Mapping[str, Any], ask: Asker | None) -> Environment:

@@ -9,17 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pluggy
-
-from sickbay.engine import hookspecs
 from sickbay.engine.errors import PluginError
 from sickbay.engine.model.check import Check
-from sickbay.engine.model.engine_spec import EngineSpec
 from sickbay.engine.model.signal import SignalSpec
 
-__all__ = ["Plugins", "load_plugins"]
+if TYPE_CHECKING:
+    import pluggy
+
+    from sickbay.engine.model.engine_spec import EngineSpec
+
+__all__ = ["ENTRY_POINT_GROUP", "Plugins", "load_plugins"]
 
 ENTRY_POINT_GROUP = "sickbay"
 
@@ -40,6 +41,12 @@ def load_plugins(builtins: Sequence[ModuleType | object], *, entry_points: bool 
     Raises:
         PluginError: a plugin cannot be imported, misspells a hook, or takes a name that is taken.
     """
+    # Late: a command that needs only our own knowledge asks no plugin manager.
+    import pluggy
+
+    from sickbay.engine import hookspecs
+    from sickbay.engine.model.engine_spec import EngineSpec
+
     manager = pluggy.PluginManager("sickbay")
     manager.add_hookspecs(hookspecs)
     for plugin in builtins:
@@ -59,6 +66,8 @@ def load_plugins(builtins: Sequence[ModuleType | object], *, entry_points: bool 
 
 
 def _load_entry_points(manager: pluggy.PluginManager) -> None:
+    import pluggy  # late, as above
+
     try:
         manager.load_setuptools_entrypoints(ENTRY_POINT_GROUP)
     except pluggy.PluginValidationError as error:

@@ -6,12 +6,11 @@ Only the verb that was asked for is imported: `sickbay --version` must answer at
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from typing import Any, NoReturn, Protocol
 
@@ -86,6 +85,8 @@ def main(argv: Sequence[str] | None, make_tools: Callable[[], Any]) -> int:
     except Exception as error:  # the last line of defence: a bug of ours, told as such
         sys.stderr.write(f"sickbay: internal error: {type(error).__name__}: {error}\n")
         if os.environ.get("SICKBAY_TRACE"):
+            import traceback  # late: a run that ends well needs none
+
             traceback.print_exc()
         else:
             sys.stderr.write("sickbay: please report it; SICKBAY_TRACE=1 shows where\n")
@@ -101,11 +102,15 @@ def _dispatch(arguments: list[str], make_tools: Callable[[], Any]) -> int:
         sys.stdout.write(f"sickbay {__version__}\n")
         return ExitCode.HEALTHY
     if verb not in VERBS:
+        import difflib  # late: a right verb needs none
+
         close = difflib.get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(VERBS)}"
         raise UsageError(f"no verb {verb!r}; {hint}")
     module: Verb = import_module(f"sickbay.engine.cli.{verb}")
-    parser = Parser(prog=f"sickbay {verb}", description=VERBS[verb], allow_abbrev=False)
+    # A fixed width: output is made for 80 columns, and argparse imports half an archiver to ask the terminal's.
+    form = partial(argparse.HelpFormatter, width=80)
+    parser = Parser(prog=f"sickbay {verb}", description=VERBS[verb], allow_abbrev=False, formatter_class=form)
     module.arguments(parser)
     return module.call(parser.parse_args(arguments[1:]), make_tools())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from pathlib import Path
 
@@ -24,11 +25,18 @@ class CauseCatalogue:
     Args:
         folders: the `causes` folders; one that does not exist is empty.
         compiler: for the causes' conditions.
+        proved: folders whose causes were linted before they were shipped, and the compiler that believes it.
     """
 
-    def __init__(self, folders: Iterable[Path], compiler: ExpressionCompiler) -> None:
+    def __init__(
+        self,
+        folders: Iterable[Path],
+        compiler: ExpressionCompiler,
+        proved: tuple[AbstractSet[Path], ExpressionCompiler] | None = None,
+    ) -> None:
         self._folders = tuple(folders)
         self._compiler = compiler
+        self._proved, self._proved_compiler = proved or (frozenset(), compiler)
         self._parsed: dict[str, Cause | None] = {}
         self._problems: dict[str, list[Problem]] = {}
 
@@ -69,8 +77,9 @@ class CauseCatalogue:
         if name not in self._parsed:
             problems: list[Problem] = []
             text = read_text(self.paths[name], problems)
-            path = str(self.paths[name])
-            self._parsed[name] = read_cause(text, path, self._compiler, problems) if text is not None else None
+            path = self.paths[name]
+            compiler = self._proved_compiler if path.parents[1] in self._proved else self._compiler
+            self._parsed[name] = read_cause(text, str(path), compiler, problems) if text is not None else None
             self._problems[name] = problems
         cause = self._parsed[name]
         if cause is None:

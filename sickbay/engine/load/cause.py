@@ -97,7 +97,8 @@ def _rule(item: Node, compiler: ExpressionCompiler, problems: list[Problem]) -> 
     weight = fields.text("weight")
     if when is None or weight not in set(Weight):
         return None
-    _check_constant(when, problems)
+    if not compiler.proved:
+        _check_constant(when, problems)
     return EvidenceRule(
         id=fields.text("id"),
         when=when,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import Any
 
@@ -50,6 +51,22 @@ class _Program:
         return None if result.type() == cel.Type.ERROR else value
 
 
+class _LateProgram:
+    """Compiles itself when it is first asked."""
+
+    __slots__ = ("_make", "_program")
+
+    def __init__(self, make: Callable[[], _Program]) -> None:
+        self._make = make
+        self._program: _Program | None = None
+
+    def __call__(self, values: Mapping[str, float | bool | str]) -> Any:
+        """What the compiled program answers."""
+        if self._program is None:
+            self._program = self._make()
+        return self._program(values)
+
+
 class ExpressionCompiler:
     """Compiles conditions over a fixed set of names.
 
@@ -58,6 +75,8 @@ class ExpressionCompiler:
         vocabulary: units of the signals, for the check that a share is not compared with 90.
         open_names: `inputs.…` and `answer.…` that are not declared are taken as they come (catalogue causes,
             which serve runbooks with different inputs).
+        proved: every expression has been compiled before, by whoever wrote the files; each is compiled when it is
+            first evaluated, and nothing is said of it.
     """
 
     def __init__(
@@ -66,10 +85,12 @@ class ExpressionCompiler:
         *,
         vocabulary: Mapping[str, SignalSpec] | None = None,
         open_names: bool = False,
+        proved: bool = False,
     ) -> None:
         self.names = names
         self._vocabulary = vocabulary or {}
         self._open_names = open_names
+        self.proved = proved
 
     @cached_property
     def _environment(self) -> Any:
@@ -96,6 +117,10 @@ class ExpressionCompiler:
             problems.append(Problem(at, Code.EMPTY, "an empty condition", "e.g. 'serving.requests_waiting > 0'"))
             return None
         text = read_cel(prefix + source)
+        if self.proved:
+            read = text.names({*self.names, *self._fresh(text)})
+            late = _LateProgram(lambda: _Program(self._declared(text)[1].compile(text.rewritten), read))
+            return Expression(source=source, names=read, program=late, position=at)
         before = len(problems)
         names, environment = self._declared(text)
         try:
@@ -127,16 +152,20 @@ class ExpressionCompiler:
 
     def _declared(self, text: CelSource) -> tuple[Mapping[str, SignalType], Any]:
         """The names and the environment; with the expression's own open names when it reads any."""
-        if not self._open_names or not any(family in text.written for family in _OPEN):
-            return self.names, self._environment
-        words = {token.text for token in text.tokens if token.kind == "name" and token.text.startswith(_OPEN)}
-        fresh = words - self.names.keys()
+        fresh = self._fresh(text)
         if not fresh:
             return self.names, self._environment
         known = {name: self.names[name] for name in text.names(self.names)}
         variables = {name: _CEL_TYPES[kind] for name, kind in known.items()}
         environment = cel.NewEnv(variables={**variables, **dict.fromkeys(fresh, cel.Type.DYN)})
         return {**self.names, **dict.fromkeys(fresh, SignalType.NUMBER)}, environment
+
+    def _fresh(self, text: CelSource) -> AbstractSet[str]:
+        """Its `inputs.…` and `answer.…` that are not declared, where such names are open."""
+        if not self._open_names or not any(family in text.written for family in _OPEN):
+            return frozenset()
+        words = {token.text for token in text.tokens if token.kind == "name" and token.text.startswith(_OPEN)}
+        return words - self.names.keys()
 
 
 def _not_a_condition(kind: str, source: str) -> tuple[str, str]:

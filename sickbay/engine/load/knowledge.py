@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sickbay.engine.errors import ConfigError, PluginError, ProblemsError
+from sickbay.engine.later import Later
 from sickbay.engine.load.catalogue import CauseCatalogue
 from sickbay.engine.load.did_you_mean import did_you_mean
 from sickbay.engine.load.expressions import ExpressionCompiler, names_of_vocabulary
@@ -22,10 +23,13 @@ __all__ = ["Knowledge", "build_knowledge"]
 
 
 def build_knowledge(
-    checks: Mapping[str, Check], folders: Iterable[Path], signals: Mapping[str, SignalSpec] | None = None
+    checks: Mapping[str, Check],
+    folders: Iterable[Path],
+    signals: Mapping[str, SignalSpec] | None = None,
+    proved: Iterable[Path] = (),
 ) -> Knowledge:
     """Knowledge from plugins' checks, their folders, and single signals they bring. Nothing is read yet."""
-    return Knowledge(checks, folders, signals)
+    return Knowledge(checks, folders, signals, proved)
 
 
 class Knowledge:
@@ -36,15 +40,25 @@ class Knowledge:
         folders: each may hold `runbooks/*.yaml`, `causes/<layer>/<id>.yaml` and `signals.yaml` (or
             `schemas/signals.yaml`); one with neither `runbooks` nor `causes` is a folder of runbooks.
         signals: words of the vocabulary that plugins bring as data.
+        proved: those of the folders that were linted before they were shipped.
     """
 
     def __init__(
-        self, checks: Mapping[str, Check], folders: Iterable[Path], signals: Mapping[str, SignalSpec] | None = None
+        self,
+        checks: Mapping[str, Check],
+        folders: Iterable[Path],
+        signals: Mapping[str, SignalSpec] | None = None,
+        proved: Iterable[Path] = (),
     ) -> None:
         self.checks = checks
         self.folders = tuple(dict.fromkeys(Path(folder) for folder in folders))
+        self._proved = frozenset(Path(folder) for folder in proved)
         self._signals = dict(signals or {})
         self._runbooks: dict[str, Runbook] = {}
+
+    def widened(self, folders: Iterable[Path]) -> Knowledge:
+        """The same knowledge and more folders."""
+        return Knowledge(self.checks, (*self.folders, *folders), self._signals, self._proved)
 
     @cached_property
     def vocabulary(self) -> Mapping[str, SignalSpec]:
@@ -60,7 +74,8 @@ class Knowledge:
             if name in found:
                 raise PluginError(f"a plugin brings the signal {name!r}, which is already in the vocabulary")
             found[name] = spec
-        for check in self.checks.values():
+        # Our own checks, while they load one by one, are held to the vocabulary by the suite.
+        for check in () if isinstance(self.checks, Later) else self.checks.values():
             for signal in check.emits:
                 if signal.removeprefix("baseline.") not in found:
                     hint = did_you_mean(signal, found, "add it to the vocabulary with the hook sickbay_signals")
@@ -70,7 +85,10 @@ class Knowledge:
     @cached_property
     def causes(self) -> CauseCatalogue:
         """The catalogue; parses only the causes that are asked for."""
-        return CauseCatalogue((folder / "causes" for folder in self.folders), self.cause_compiler)
+        proved = frozenset(folder / "causes" for folder in self._proved)
+        names = names_of_vocabulary(self.vocabulary)
+        believing = ExpressionCompiler(names, vocabulary=self.vocabulary, open_names=True, proved=True)
+        return CauseCatalogue((folder / "causes" for folder in self.folders), self.cause_compiler, (proved, believing))
 
     @cached_property
     def cause_compiler(self) -> ExpressionCompiler:

@@ -128,7 +128,7 @@ def _job_problems(node: Node, config: Config, knowledge: Knowledge) -> Iterator[
         if not folder.is_dir():
             yield Problem(item.at, Code.NOT_READABLE, f"no folder {str(folder)!r}", "make it, or take it out")
     there = [folder for folder in folders if folder.is_dir()]
-    whole = Knowledge(knowledge.checks, (*knowledge.folders, *there)) if there else knowledge
+    whole = knowledge.widened(there) if there else knowledge
     for item in fields.below("serve").items("jobs"):
         yield from _job(Fields(item), whole)
 
