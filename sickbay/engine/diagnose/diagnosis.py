@@ -49,7 +49,7 @@ def diagnose(
     ranked = order(weighed, folded)
     findings = tuple(_finding(item, ranked, folded, chances[item.cause.id]) for item in ranked)
     fits = bool(ranked) and ranked[0].fits
-    look = next_look(ranked, chances, facts=facts, readings=readings, emitters=emitters)
+    look = next_look(ranked, chances, facts=facts, readings=readings, baseline=baseline, emitters=emitters)
     if findings and findings[0].band is Band.CONFIRMED:
         look = None  # it stands ten times above the next: no single look is owed to the reader
     total = math.fsum(item.evidence.total for item in weighed)

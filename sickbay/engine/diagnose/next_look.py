@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from sickbay.engine.diagnose.facts import Facts
 from sickbay.engine.diagnose.weighed import Weighed
@@ -33,6 +34,7 @@ def next_look(
     *,
     facts: Facts,
     readings: Mapping[str, Reading],
+    baseline: Mapping[str, Reading],
     emitters: Mapping[str, Sequence[str]],
 ) -> NextLook | None:
     """The look with the largest expected information over all open causes; None when no look would tell anything.
@@ -40,11 +42,24 @@ def next_look(
     Signals that one check measures are one look. Expected information is the mutual information, in bits, between
     "this is the cause" and "this piece of evidence holds", added over the pieces that the look would settle.
     """
-    lost = frozenset(name for name, reading in readings.items() if reading.reason in _FINAL)
+    lost = frozenset(
+        (
+            *(name for name, reading in readings.items() if reading.reason in _FINAL),
+            *(f"baseline.{name}" for name, reading in baseline.items() if reading.reason in _FINAL),
+        )
+    )
     looks = _looks(weighed, emitters, lost)
     if not looks:
         return None
-    worth = {name: _worth(weighed, probabilities, signals, facts) for name, signals in looks.items()}
+    pending = [found for item in weighed if (found := _pending(item, probabilities)) is not None]
+    touching: dict[str, list[int]] = defaultdict(list)
+    for index, one in enumerate(pending):
+        for signal in one.reads:
+            touching[signal].append(index)
+    worth = {
+        name: _worth([pending[i] for i in sorted({i for signal in signals for i in touching[signal]})], signals)
+        for name, signals in looks.items()
+    }
     if not any(name in facts for name in _FIRST):
         for name, signals in looks.items():
             if any(first in signals for first in _FIRST):
@@ -74,25 +89,44 @@ def _looks(
     return {name: frozenset(signals) for name, signals in looks.items()}
 
 
-def _worth(
-    weighed: Iterable[Weighed], probabilities: Mapping[str, float], signals: frozenset[str], facts: Facts
-) -> float:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pending:
+    """What is still open about one cause: its gate, and rules that miss signals, each with its log-ratio."""
+
+    chance: float
+    gate: frozenset[str]
+    rules: tuple[tuple[frozenset[str], float], ...]
+    reads: frozenset[str]
+
+
+def _pending(item: Weighed, probabilities: Mapping[str, float]) -> _Pending | None:
+    if item.gate is False:
+        return None
+    gate = frozenset(item.gate_missing)
+    rules = tuple(
+        (frozenset(finding.missing), abs(log_odds_of(finding.weight)))
+        for finding in item.evidence.findings
+        if finding.holds is None and finding.missing
+    )
+    if not gate and not rules:
+        return None
+    odds = math.exp(item.log_odds)
+    chance = max(probabilities[item.cause.id], odds / (1 + odds) / 4)
+    return _Pending(chance=min(chance, 0.95), gate=gate, rules=rules, reads=gate.union(*(names for names, _ in rules)))
+
+
+def _worth(pending: Iterable[_Pending], signals: frozenset[str]) -> float:
     """Bits that this look is expected to bring, over the causes that it would settle something about."""
     bits = 0.0
-    for item in weighed:
-        if item.gate is False or any(name not in signals for name in item.gate_missing):
+    for one in pending:
+        if not one.gate <= signals:
             continue
-        chance = max(probabilities[item.cause.id], math.exp(item.log_odds) / (1 + math.exp(item.log_odds)) / 4)
-        ratios = [
-            abs(log_odds_of(finding.weight))
-            for finding in item.evidence.findings
-            if finding.holds is None and all(name in signals or name in facts for name in finding.missing)
-        ]
-        if item.gate_missing:
+        ratios = [size for names, size in one.rules if names <= signals]
+        if one.gate:
             ratios.append(math.log(2.0))
         if ratios:
             # Pieces of one look overlap: the best counts whole, the rest by half.
-            each = sorted((_information(min(chance, 0.95), ratio) for ratio in ratios), reverse=True)
+            each = sorted((_information(one.chance, ratio) for ratio in ratios), reverse=True)
             bits += each[0] + 0.5 * sum(each[1:])
     return bits
 
