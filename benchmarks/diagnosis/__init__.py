@@ -1,0 +1,1 @@
+"""How often the first-ranked cause is right: injected faults and real incidents."""
