@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sickbay.checks.probe.buffering import Arrival, arrival_of, share
-from sickbay.engine.measure.stream import StreamTrace
+from sickbay.engine.measure.stream import UNREADABLE, StreamTrace
 from sickbay.engine.measure.stream_stats import StreamStats, median, stats_of
 from sickbay.engine.model.check import Raw, Result
 from sickbay.engine.model.outcome import Outcome
@@ -74,7 +74,8 @@ def judge_path(raw: Raw, *, clump_ratio: float) -> Result:
         "path.connect_s": _connect(raw),
         "path.gateway_present": _present(raw),
     }
-    return Result(outcome=_outcome(gateway, buffered), summary=_summary(raw, gateway, signals), signals=signals)
+    outcome = _outcome(gateway, buffered, unreadable=_unreadable(raw))
+    return Result(outcome=outcome, summary=_summary(raw, gateway, signals), signals=signals)
 
 
 def _way(raw: Raw, name: str, clump_ratio: float) -> _Way:
@@ -148,8 +149,8 @@ def _unless_busy(buffered: Reading, health: Reading, connect: Reading) -> Readin
         return buffered
     return unknown(
         UnknownReason.INCONSISTENT,
-        f"the stream came in clumps ({buffered.source}), but an empty route takes {health.value:.3f} s on the same way: "
-        "its event loop is busy, and that alone clumps a stream; ask again when it is idle",
+        f"the stream came in clumps ({buffered.source}), but an empty route takes {health.value:.3f} s on the same "
+        "way: its event loop is busy, and that alone clumps a stream; ask again when it is idle",
     )
 
 
@@ -243,8 +244,13 @@ def _present(raw: Raw) -> Reading:
     return measured(False, "no direct_url and no proxy's header; a silent proxy shows none")
 
 
-def _outcome(gateway: _Way, buffered: Reading) -> Outcome:
-    if not gateway.sent:
+def _unreadable(raw: Raw) -> bool:
+    """Whether every answer was something else than a stream of tokens."""
+    return all(request["trace"]["failure"] in UNREADABLE for request in raw["requests"])
+
+
+def _outcome(gateway: _Way, buffered: Reading, *, unreadable: bool) -> Outcome:
+    if not gateway.sent or (not gateway.traces and unreadable):
         return Outcome.UNKNOWN
     if not gateway.traces:
         return Outcome.FAIL

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sickbay.engine.measure.stream import Failure, StreamTrace
+from sickbay.engine.measure.stream import UNREADABLE, Failure, StreamTrace
 from sickbay.engine.measure.stream_stats import StreamStats, median, quantile, stats_of
 from sickbay.engine.model.check import Raw, Result
 from sickbay.engine.model.outcome import Outcome
@@ -38,6 +38,8 @@ class Answer:
     @property
     def ttft_s(self) -> float | None:
         """Time to first token; for a request that timed out without one, the time it waited (a lower bound)."""
+        if self.trace.failure in UNREADABLE:
+            return None
         if self.stats.ttft_s is not None:
             return self.stats.ttft_s
         return (
@@ -116,7 +118,11 @@ def _none(shots: Sequence[Answer], what: str) -> Reading:
         return unknown(UnknownReason.NOT_ASKED, f"{what}: no such request was sent")
     if not failed:
         return unknown(UnknownReason.ABSENT, f"{what}: {len(shots)} answers ended without a token")
-    reasons = {Failure.TIMEOUT: UnknownReason.TIMEOUT, Failure.MALFORMED: UnknownReason.MALFORMED}
+    reasons = {
+        Failure.TIMEOUT: UnknownReason.TIMEOUT,
+        Failure.MALFORMED: UnknownReason.MALFORMED,
+        Failure.TOO_LARGE: UnknownReason.TOO_LARGE,
+    }
     reason = reasons.get(failed[0].trace.failure, UnknownReason.ABSENT)
     return unknown(reason, f"{what}: {len(failed)} of {len(shots)} requests failed, first: {failed[0].trace.message}")
 
@@ -294,7 +300,7 @@ def _median(what: str, values: Sequence[float | None], note: str = "") -> Readin
 
 
 def _outcome(shots: Sequence[Answer], ok: Sequence[Answer]) -> Outcome:
-    if not shots:
+    if all(shot.trace.failure in UNREADABLE for shot in shots):
         return Outcome.UNKNOWN
     if not ok:
         return Outcome.FAIL

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,6 +20,7 @@ __all__ = ["ServingAlive"]
 
 _LET_GO = "Let it go on (kill -CONT, or thaw its cgroup) and find who stopped it."
 _CONNECTED_KINDS = {"closed", "malformed", "too-large", "redirect"}
+_BROKEN_KINDS = {"malformed", "too-large", "redirect"}
 _ERRORS = {"refused": "refused", "unreachable": "unreachable", "dns": "dns", "tls": "tls", "timeout": "timeout"}
 
 
@@ -91,8 +93,10 @@ def _connection(raw: Raw) -> dict[str, Reading]:
         found["serving.connect_error"] = measured(
             "" if connected else _ERRORS.get(problem["kind"], problem["reason"]), detail
         )
-        found["serving.answers_http"] = measured(False, detail)
-        found["serving.health_ok"] = measured(False, detail)
+        broken = _broken(problem)
+        lost = unknown(UnknownReason.MALFORMED, detail)
+        found["serving.answers_http"] = lost if broken else measured(False, detail)
+        found["serving.health_ok"] = lost if broken else measured(False, detail)
         found["serving.health_s"] = unknown(UnknownReason(problem["reason"]), detail)
     if "name" in engine:
         found["serving.engine_recognised"] = measured(True, str(engine["how"]))
@@ -103,6 +107,12 @@ def _connection(raw: Raw) -> dict[str, Reading]:
             UnknownReason(engine["problem"]["reason"]), str(engine["problem"]["detail"])
         )
     return found
+
+
+def _broken(problem: Mapping[str, str]) -> bool:
+    """Whether something answers, but not with HTTP that can be read: no word on the engine's health."""
+    begun = re.search(r"\b[1-9]\d* bytes came|in the middle of the answer", problem["detail"])
+    return problem["kind"] in _BROKEN_KINDS or begun is not None
 
 
 def _connected(problem: Mapping[str, str], raw: Raw) -> bool:
@@ -123,7 +133,7 @@ def _request(raw: Raw) -> dict[str, Reading]:
             UnknownReason(problem["reason"]), f"no request was sent, because nothing answered: {problem['detail']}"
         )
         found = {f"serving.{name}": lost for name in names}
-        return found | {"serving.first_token_ok": measured(False, lost.detail)}
+        return found if _broken(problem) else found | {"serving.first_token_ok": measured(False, lost.detail)}
     if "problem" in request:
         lost = unknown(UnknownReason(request["problem"]["reason"]), request["problem"]["detail"])
         return {f"serving.{name}": lost for name in names}
@@ -277,6 +287,12 @@ def _silent(raw: Raw, found: Mapping[str, Reading], elsewhere: str) -> tuple[Out
             Outcome.FAIL,
             f"the engine's process is stopped: {process.source}; {detail}",
             _LET_GO,
+        )
+    if _broken(raw["health"]["problem"]):
+        return (
+            Outcome.UNKNOWN,
+            f"what answers cannot be read: {detail}",
+            "Look at what listens there: is it the engine, or a proxy in front of it?",
         )
     if elsewhere:
         return Outcome.FAIL, f"{detail}{elsewhere}", "Correct the address of the target, or start its engine."

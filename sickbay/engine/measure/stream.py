@@ -15,7 +15,7 @@ from sickbay.engine.errors import ProbeError
 from sickbay.engine.measure.stream_framing import Framer, framer_for
 from sickbay.engine.measure.stream_piece import Piece, read_piece
 
-__all__ = ["ChunkSeen", "Failure", "ReadSeen", "StreamTrace", "TraceRecorder"]
+__all__ = ["UNREADABLE", "ChunkSeen", "Failure", "ReadSeen", "StreamTrace", "TraceRecorder"]
 
 READS_MAX = 20_000
 """Reads and token chunks kept of one stream; a probe asks for some dozen tokens."""
@@ -32,6 +32,10 @@ class Failure(StrEnum):
     TIMEOUT = "timeout"
     BROKEN = "broken"  # the connection failed or was closed midway
     TOO_LARGE = "too-large"
+
+
+UNREADABLE = frozenset({Failure.MALFORMED, Failure.TOO_LARGE})
+"""Failures that say nothing of the server's speed: what came is no answer that can be measured."""
 
 
 @dataclass(frozen=True, slots=True)

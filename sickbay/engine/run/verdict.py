@@ -65,11 +65,18 @@ def _deciding(runbook: Runbook, steps: Sequence[StepReport]) -> tuple[list[_Deci
     found = [_Deciding(step.id, step.outcome, step.summary) for step in critical]
     for step in applicable:
         found += [_of(expectation) for expectation in step.expectations]
+        if step.expectations and not step.critical and _failed_by_itself(step):
+            found.append(_Deciding(step.id, Outcome.FAIL, step.summary))
         if not step.expectations and step.id.split("[", 1)[0] in expected:
             found.append(_Deciding(step.id, Outcome.UNKNOWN, step.summary))
     if not expected and not any(step.critical for step in runbook.steps):
         found = [_Deciding(step.id, step.outcome, step.summary) for step in applicable]
     return found, critical
+
+
+def _failed_by_itself(step: StepReport) -> bool:
+    """Whether the check failed where the runbook expects something of it: no promise was broken, but none was kept."""
+    return step.outcome is Outcome.FAIL and all(item.outcome is not Outcome.FAIL for item in step.expectations)
 
 
 def _of(expectation: ExpectationReport) -> _Deciding:

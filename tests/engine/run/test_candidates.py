@@ -1,5 +1,7 @@
 """A cause must be able to explain what failed."""
 
+import dataclasses
+
 import pytest
 
 from sickbay.engine.model.cause import Cause, EvidenceRule, Weight
@@ -33,13 +35,20 @@ CAUSES = (
 )
 ALIVE = step(Outcome.FAIL, critical=True, signal="serving.model_served")
 
+BLIND = step(Outcome.UNKNOWN, critical=True, signal="serving.model_served")
+LATE = dataclasses.replace(
+    ALIVE, signals={"serving.first_token_ok": measured(False), "serving.answers_http": measured(True)}
+)
+
 
 @pytest.mark.parametrize(
     ("steps", "left"),
     [
         pytest.param([ALIVE, step(Outcome.PASS, expects=Outcome.PASS)], ["wrong-name"], id="promises-hold"),
         pytest.param([ALIVE, step(Outcome.FAIL, expects=Outcome.FAIL)], None, id="symptom-is-there"),
-        pytest.param([ALIVE, step(Outcome.UNKNOWN, expects=Outcome.UNKNOWN)], None, id="nothing-else-measured"),
+        pytest.param([ALIVE, step(Outcome.UNKNOWN, expects=Outcome.UNKNOWN)], ["wrong-name"], id="could-not-judge"),
+        pytest.param([BLIND], ["wrong-name"], id="critical-step-could-not-look"),
+        pytest.param([LATE, step(Outcome.PASS, expects=Outcome.PASS)], None, id="a-token-that-came-late"),
         pytest.param([step(Outcome.PASS, expects=Outcome.PASS)], None, id="nothing-failed"),
     ],
 )
