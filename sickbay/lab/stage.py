@@ -147,7 +147,9 @@ class Stage:
         if times is None:
             return work
         clients = self.fault.server.get("parallel", 4)
-        probe = self._load_options("capacity", {**work, "clients": clients, "duration_s": CALIBRATE_S}, per_word)
+        # Other prompts than the users' own, or those would be served from the prefix cache.
+        other = {**work, "seed": work.get("seed", 1) + 500}
+        probe = self._load_options("capacity", {**other, "clients": clients, "duration_s": CALIBRATE_S}, per_word)
         child = self._add("capacity", "sickbay.lab.load", probe)
         child.process.wait()
         events = read_events(Path(probe["file"]))
