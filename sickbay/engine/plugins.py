@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sickbay.engine.errors import PluginError
+from sickbay.engine.later import Later
 from sickbay.engine.model.check import Check
 from sickbay.engine.model.signal import SignalSpec
 
@@ -39,7 +40,8 @@ def load_plugins(builtins: Sequence[ModuleType | object], *, entry_points: bool 
     """Register the plugins and collect what they bring.
 
     Raises:
-        PluginError: a plugin cannot be imported, misspells a hook, or takes a name that is taken.
+        PluginError: a plugin cannot be imported, misspells a hook, or takes a name that is taken (an engine's name:
+            when the engines are first needed).
     """
     # Late: a command that needs only our own knowledge asks no plugin manager.
     import pluggy
@@ -59,7 +61,7 @@ def load_plugins(builtins: Sequence[ModuleType | object], *, entry_points: bool 
         raise PluginError(f"plugin {_name_of(error.plugin)}: {error}") from error
     return Plugins(
         checks=_by_name(manager, "sickbay_checks", Check),
-        engines=_by_name(manager, "sickbay_engines", EngineSpec),
+        engines=Later(lambda: _by_name(manager, "sickbay_engines", EngineSpec)),
         signals=_by_name(manager, "sickbay_signals", SignalSpec),
         folders=tuple(folder for folders in manager.hook.sickbay_knowledge() for folder in folders),
     )

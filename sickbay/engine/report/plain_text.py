@@ -32,13 +32,21 @@ def plain(text: object, length_max: int = LENGTH_MAX) -> str:
     """
     source = str(text)
     # Bound the work before the regular expression sees it; 8 covers text that is mostly escapes.
-    source = _ESCAPES.sub("", source[: 8 * length_max + 64])
-    kept = "".join(
+    source = source[: 8 * length_max + 64]
+    # Printable text (most of it) holds no escape, nothing that is dropped, and no blank but the space.
+    if not source.isprintable():
+        source = _kept(source)
+    line = " ".join(source.split())
+    if len(line) <= length_max:
+        return line
+    return line[: max(0, length_max - 3)].rstrip() + "..."
+
+
+def _kept(source: str) -> str:
+    """Without escapes and dropped characters; every blank is a space."""
+    source = _ESCAPES.sub("", source)
+    return "".join(
         " " if char.isspace() else char
         for char in source
         if char.isspace() or unicodedata.category(char) not in _DROPPED
     )
-    line = " ".join(kept.split())
-    if len(line) <= length_max:
-        return line
-    return line[: max(0, length_max - 3)].rstrip() + "..."
