@@ -23,6 +23,7 @@ class _Deciding:
     name: str
     outcome: Outcome
     detail: str
+    promise: bool = False  # an expectation; a critical step only says that the service is there
 
 
 def decide(
@@ -55,7 +56,11 @@ def decide(
             diagnosis=diagnosis,
         )
     met = [each for each in deciding if each.outcome is Outcome.PASS]
-    return Verdict(state=VerdictState.HEALTHY, summary=f"all that was promised holds: {_listed(met)}")
+    blind = sorted({each.name for each in deciding if each.outcome is Outcome.UNKNOWN})
+    if not blind:
+        return Verdict(state=VerdictState.HEALTHY, summary=f"all that was promised holds: {_listed(met)}")
+    summary = f"all that could be measured holds: {_listed(met)}. Not measured: {', '.join(blind)}"
+    return Verdict(state=VerdictState.HEALTHY, summary=summary)
 
 
 def _deciding(runbook: Runbook, steps: Sequence[StepReport]) -> tuple[list[_Deciding], list[StepReport]]:
@@ -68,7 +73,7 @@ def _deciding(runbook: Runbook, steps: Sequence[StepReport]) -> tuple[list[_Deci
         if step.expectations and not step.critical and _failed_by_itself(step):
             found.append(_Deciding(step.id, Outcome.FAIL, step.summary))
         if not step.expectations and step.id.split("[", 1)[0] in expected:
-            found.append(_Deciding(step.id, Outcome.UNKNOWN, step.summary))
+            found.append(_Deciding(step.id, Outcome.UNKNOWN, step.summary, promise=True))
     if not expected and not any(step.critical for step in runbook.steps):
         found = [_Deciding(step.id, step.outcome, step.summary) for step in applicable]
     return found, critical
@@ -80,7 +85,8 @@ def _failed_by_itself(step: StepReport) -> bool:
 
 
 def _of(expectation: ExpectationReport) -> _Deciding:
-    return _Deciding(expectation.signal, expectation.outcome, f"{expectation.signal} {expectation.detail}")
+    detail = f"{expectation.signal} {expectation.detail}"
+    return _Deciding(expectation.signal, expectation.outcome, detail, promise=True)
 
 
 def _why_inconclusive(
@@ -96,7 +102,9 @@ def _why_inconclusive(
     if blind:
         return "; ".join(f"{step.id}: {step.summary}" for step in blind[:2])
     unknown = [each for each in deciding if each.outcome in {Outcome.UNKNOWN, Outcome.SKIP}]
-    if not any(each.outcome is Outcome.PASS for each in deciding) or (cut and unknown):
+    promises = [each for each in deciding if each.promise]
+    kept = any(each.outcome is Outcome.PASS for each in promises or deciding)
+    if not kept or (cut and unknown):
         if not unknown:
             return "nothing that decides was looked at"
         return "; ".join(each.detail for each in unknown[:2])

@@ -131,3 +131,23 @@ def test_no_cause_fits() -> None:
     empty = Diagnosis(causes=DIAGNOSIS.causes, coverage=1.0, fits=False, summary="")
     verdict = decide(book(expecting()), [report("w", "fail", "fail")], empty)
     assert verdict.summary == "x.y 2 s > 1 s. No known cause fits what was measured"
+
+
+def test_a_service_that_is_there_but_kept_no_promise_is_inconclusive() -> None:
+    runbook = book(Step(id="alive", check="c", critical=True), expecting())
+    steps = [report("alive", "pass", critical=True), report("w", "unknown", "unknown")]
+    assert decide(runbook, steps, None).state is VerdictState.INCONCLUSIVE
+
+
+def test_healthy_names_what_was_not_measured() -> None:
+    runbook = book(expecting("w"), expecting("v"))
+    verdict = decide(runbook, [report("w", "pass", "pass"), report("v", "unknown", "unknown")], None)
+    assert verdict.state is VerdictState.HEALTHY
+    assert verdict.summary == "all that could be measured holds: x.y 2 s > 1 s. Not measured: x.y"
+
+
+def test_a_check_that_fails_where_something_is_expected_of_it_decides() -> None:
+    verdict = decide(
+        book(expecting("w"), expecting("v")), [report("w", "pass", "pass"), report("v", "fail", "unknown")], None
+    )
+    assert (verdict.state, verdict.summary) == (VerdictState.FAILING, "v said so")
