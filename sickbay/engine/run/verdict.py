@@ -101,7 +101,8 @@ def _why_inconclusive(
     blind = [step for step in critical if step.outcome in {Outcome.UNKNOWN, Outcome.SKIP}]
     if blind:
         return "; ".join(f"{step.id}: {step.summary}" for step in blind[:2])
-    unknown = [each for each in deciding if each.outcome in {Outcome.UNKNOWN, Outcome.SKIP}]
+    unknown = [each for each in deciding if each.outcome is Outcome.UNKNOWN]
+    unknown += [each for each in deciding if each.outcome is Outcome.SKIP]
     promises = [each for each in deciding if each.promise]
     kept = any(each.outcome is Outcome.PASS for each in promises or deciding)
     if not kept or (cut and unknown):
