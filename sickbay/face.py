@@ -30,6 +30,9 @@ BUILTIN_PLUGINS = (
     "sickbay.checks.host.plugin",
     "sickbay.checks.accelerator.plugin",
     "sickbay.checks.gpu.plugin",
+    "sickbay.checks.logs.plugin",
+    "sickbay.checks.process.plugin",
+    "sickbay.checks.triage.plugin",
     "sickbay.plugins.engines.plugin",
 )
 

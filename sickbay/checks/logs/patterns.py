@@ -1,0 +1,172 @@
+"""logs.patterns: what the engine's own log says, as counts and numbers.
+
+The tail of the log files is matched line by line with `patterns.yaml`; no line is kept. What happened while the engine
+started is told apart from what happens while it serves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from sickbay.engine.errors import ProbeError
+from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
+from sickbay.engine.model.look import Look
+from sickbay.engine.model.outcome import Outcome
+from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
+
+__all__ = ["LogsPatterns"]
+
+COUNTS = (
+    "log.compile_lines", "log.model_loads", "log.kv_space_errors", "log.full_reprocess_lines", "log.leak_lines",
+    "log.context_shift_lines", "log.sampling_override_lines", "log.worker_stall_lines", "log.untuned_kernel_lines",
+    "log.device_assert_lines", "log.retriever_errors", "log.connection_limit_lines", "log.template_error_lines",
+    "log.eager_fallback_lines", "log.context_refused_lines", "log.error_lines",
+)  # fmt: skip
+NUMBERS = {
+    "asked": "memory.oom_requested_bytes",
+    "free": "memory.oom_free_bytes",
+    "reserved_unused": "memory.oom_reserved_unused_bytes",
+    "graph_pool": "memory.oom_graph_pool_bytes",
+    "total": "memory.device_total_bytes",
+}
+BAD = ("log.kv_space_errors", "log.leak_lines", "log.worker_stall_lines", "log.device_assert_lines")
+
+
+class LogsPatterns(Check):
+    """Count known lines in the newest part of the engine's logs (files, journald, Loki).
+
+    `since_s` leaves out lines with an older date; lines without a date go with the dated one before them.
+    """
+
+    name = "logs.patterns"
+    title = "What the engine's own log says: memory, compilation, truncation, stalls"
+    effect = Effect.PASSIVE
+    needs = ("logs",)
+    emits: ClassVar[Sequence[str]] = (
+        *COUNTS,
+        "log.driver_too_old",
+        "log.graph_off_ratio",
+        "log.offload_partial",
+        "memory.oom",
+        "memory.oom_phase",
+        "memory.oom_place",
+        "memory.host_kill",
+        *NUMBERS.values(),
+    )
+    params: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "properties": {
+            "lines_max": {
+                "description": "most lines read from the end of each log",
+                "type": "integer",
+                "minimum": 100,
+                "maximum": 100_000,
+                "default": 20_000,
+            },
+            "since_s": {
+                "description": "seconds back from now that count",
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "maximum": 2_592_000,
+                "default": 86_400,
+            },
+        },
+        "additionalProperties": False,
+    }
+    sources: ClassVar[Sequence[str]] = ("patterns.yaml beside this file names the source of each pattern",)
+
+    def cost(self, params: Mapping[str, Any]) -> Cost:
+        """A read of the tail."""
+        return Cost(requests=0, seconds=5.0)
+
+    async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
+        """Match the newest lines of every log; only counts leave this function."""
+        # Late: what a check says of itself must load fast.
+        from sickbay.checks.logs.counting import count_lines
+        from sickbay.checks.logs.knowledge import patterns
+        from sickbay.plugins.sources.logs import named, read_lines
+
+        since_s = float(params["since_s"])
+        lines: list[str] = []
+        sources, problems, cut = [], [], False
+        reason = UnknownReason.NOT_CONFIGURED
+        for source in look.target.logs:
+            try:
+                tail = await read_lines(look, source, since_s=since_s, lines_max=int(params["lines_max"]))
+            except ProbeError as error:
+                problems.append(error.detail)
+                reason = error.reason
+                continue
+            lines += tail.lines
+            sources.append(named(source))
+            cut = cut or tail.cut
+        if not sources:
+            raise ProbeError(reason, "; ".join(problems) or "the target names no log (logs: [{file: PATH}])")
+        counts = count_lines(lines, patterns(), since_s=look.clock.wall() - since_s)
+        return {**counts.to_json(), "cut": cut, "sources": sources, "problems": problems}
+
+    def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
+        """Counts as they are; a failed allocation with its phase, place and numbers."""
+        where = f"{raw['lines']} lines of {', '.join(raw['sources'])}" + (" (its end)" if raw["cut"] else "")
+        if not raw["lines"]:
+            why = f"no line of {', '.join(raw['sources'])} is new enough ({raw['skipped']} are older)"
+            gone = unknown(UnknownReason.NO_TRAFFIC, why)
+            return Result(outcome=Outcome.UNKNOWN, summary=why, signals=dict.fromkeys(self.emits, gone))
+        signals: dict[str, Reading] = {name: measured(raw["counts"].get(name, 0), where) for name in COUNTS}
+        signals["log.driver_too_old"] = measured(raw["counts"].get("log.driver_too_old", 0) > 0, where)
+        signals["log.graph_off_ratio"] = _ratio(raw["sides"].get("log.graph_off_ratio", [0, 0]), where)
+        signals["log.offload_partial"] = _offload(raw["offloaded"], where)
+        signals |= _oom(raw, where)
+        return Result(outcome=_outcome(signals), summary=_summary(raw, where), signals=signals)
+
+
+def _ratio(sides: Sequence[int], where: str) -> Reading:
+    total = sum(sides)
+    if not total:
+        return unknown(UnknownReason.ABSENT, f"{where}: no decode line tells whether a graph was used")
+    return measured(sides[0] / total, f"{sides[0]} of {total} decode lines")
+
+
+def _offload(layers: Sequence[int], where: str) -> Reading:
+    if not layers:
+        return unknown(UnknownReason.ABSENT, f"{where}: no line tells where the layers are")
+    return measured(layers[0] < layers[1], f"{layers[0]} of {layers[1]} layers on the accelerator, by the load log")
+
+
+def _oom(raw: Raw, where: str) -> dict[str, Reading]:
+    told = raw["oom"]
+    if not told:
+        none = unknown(UnknownReason.ABSENT, f"{where}: no failed allocation is told")
+        found = dict.fromkeys(("memory.oom_phase", "memory.oom_place", *NUMBERS.values()), none)
+        return found | {"memory.oom": measured(False, where), "memory.host_kill": measured(False, where)}
+    source = f"{told['count']} lines of {where} tell a failed allocation"
+    no_number = unknown(UnknownReason.ABSENT, f"{source}, without this number")
+    phase = told["phase"]
+    return {
+        "memory.oom": measured(True, source),
+        "memory.oom_phase": measured(phase, source)
+        if phase
+        else unknown(UnknownReason.ABSENT, f"{source}, and the engine's start is not in this part of the log"),
+        "memory.oom_place": measured(told["place"], source),
+        "memory.host_kill": measured(raw["kills"] > 0, source),
+        **{name: measured(told[key], source) if key in told else no_number for key, name in NUMBERS.items()},
+    }
+
+
+def _outcome(signals: Mapping[str, Reading]) -> Outcome:
+    if signals["memory.oom"].value is True or signals["log.driver_too_old"].value is True:
+        return Outcome.FAIL
+    bad = any(float(signals[name].value or 0) > 0 for name in BAD)
+    return Outcome.WARN if bad or signals["log.offload_partial"].value is True else Outcome.PASS
+
+
+def _summary(raw: Raw, where: str) -> str:
+    counts = raw["counts"]
+    said = [f"{name.removeprefix('log.').replace('_', ' ')}: {counts[name]}" for name in COUNTS if name in counts]
+    if raw["oom"]:
+        told = raw["oom"]
+        said.insert(0, f"a failed allocation ({told['place']}, {told['phase'] or 'phase not known'})")
+    if raw["problems"]:
+        said.append(f"not read: {'; '.join(raw['problems'])}")
+    return f"{where}: {'; '.join(said) or 'nothing known to be bad'}"

@@ -1,0 +1,1 @@
+"""Which symptom it is, from what other checks measured."""

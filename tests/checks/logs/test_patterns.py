@@ -1,0 +1,165 @@
+"""Known lines of real logs, the phase they fall into, and what is said when there is nothing to say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sickbay.checks.logs.counting import count_lines
+from sickbay.checks.logs.knowledge import patterns
+from sickbay.checks.logs.patterns import COUNTS, LogsPatterns
+from sickbay.engine.errors import ProbeError
+from sickbay.engine.model.outcome import Outcome
+from sickbay.engine.model.signal import UnknownReason
+from sickbay.engine.model.target import LogSource, Target
+
+# Read on llama.cpp servers of 2026-10: one that asked for a context of 100,000,000 tokens, and one that serves.
+LLAMACPP_OOM = """\
+0.00.003.431 I srv    load_model: loading model '/models/m.gguf'
+0.20.509.419 W llama_context: n_ctx_seq (100000000) > n_ctx_train (8192) -- possible training context overflow
+0.29.333.918 E ggml_aligned_malloc: insufficient memory (attempted to allocate 2197265.62 MB)
+0.29.333.936 E ggml_backend_cpu_buffer_type_alloc_buffer: failed to allocate buffer of size 2304000000000
+0.29.333.937 E ggml_backend_buft_alloc_buffer_n_default: failed to allocate CPU buffer of size 2304000000000
+0.29.723.051 E llama_init_from_model: failed to initialize the context: failed to allocate buffer for kv cache
+"""
+LLAMACPP_WELL = """\
+0.00.009.283 I srv    load_model: loading model '/models/m.gguf'
+0.00.639.209 I srv    load_model: initializing, n_slots = 2, n_ctx_slot = 1024, kv_unified = 'false'
+0.02.351.977 I slot print_timing: id  1 | task 127 |        eval time =      62.65 ms /    10 tokens
+0.02.608.252 I slot      release: id  1 | task 147 | stop processing: n_tokens = 49, truncated = 0
+"""
+# The shape of vLLM's start and of PyTorch's message (pytorch.org/docs/stable/notes/cuda.html).
+VLLM_OOM = """\
+INFO 07-15 12:00:00 [gpu_model_runner.py:1] Starting to load model x...
+INFO 07-15 12:00:09 Model loading took 14.99 GiB and 5.1 seconds
+INFO 07-15 12:00:20 Capturing CUDA graph shapes: 100%
+INFO 07-15 12:00:40 Graph capturing finished in 20 secs, took 0.61 GiB
+INFO 07-15 12:00:41 Application startup complete.
+ERROR 07-15 14:00:00 torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total \
+capacity of 79.00 GiB of which 1.00 GiB is free. Of the allocated memory 56.00 GiB is allocated by PyTorch, with \
+120.00 MiB allocated in private pools (e.g., CUDA Graphs), and 20.00 GiB is reserved by PyTorch but unallocated.
+"""
+
+
+def judged(run_check: Any, tmp_path: Path, text: str, **given: Any) -> Any:
+    place = tmp_path / "server.log"
+    place.write_text(text)
+    target = Target(name="t", logs=(LogSource(kind="file", where=str(place)),))
+    raw, result = run_check(LogsPatterns(), target, **given)
+    assert set(result.signals) == set(LogsPatterns.emits)
+    assert not any(line in str(raw) for line in text.splitlines() if line)
+    return result
+
+
+def known(result: Any) -> dict[str, Any]:
+    return {name: reading.value for name, reading in result.signals.items() if reading.known and reading.value}
+
+
+def test_a_cache_that_does_not_fit(run_check: Any, tmp_path: Path) -> None:
+    result = judged(run_check, tmp_path, LLAMACPP_OOM)
+    assert result.outcome is Outcome.FAIL
+    assert known(result) == {
+        "log.model_loads": 1.0,
+        "log.error_lines": 4.0,
+        "memory.oom": True,
+        "memory.oom_phase": "kv-init",
+        "memory.oom_place": "host",
+        "memory.oom_requested_bytes": 2304000000000.0,
+    }
+
+
+def test_a_fragmented_device(run_check: Any, tmp_path: Path) -> None:
+    found = known(judged(run_check, tmp_path, VLLM_OOM))
+    assert (found["memory.oom_phase"], found["memory.oom_place"]) == ("serving", "device")
+    assert found["memory.oom_requested_bytes"] == 2 * 2**30
+    assert found["memory.oom_reserved_unused_bytes"] == 20 * 2**30
+    assert found["memory.oom_free_bytes"] == 2**30
+    assert found["memory.oom_graph_pool_bytes"] == 120 * 2**20
+    assert found["memory.device_total_bytes"] == 79 * 2**30
+
+
+def test_a_sound_log(run_check: Any, tmp_path: Path) -> None:
+    result = judged(run_check, tmp_path, LLAMACPP_WELL)
+    assert result.outcome is Outcome.PASS
+    assert known(result) == {"log.model_loads": 1.0}
+    assert result.signals["memory.oom"].value is False
+    assert result.signals["memory.oom_phase"].reason is UnknownReason.ABSENT
+
+
+def test_an_empty_log_is_unknown_and_not_sound(run_check: Any, tmp_path: Path) -> None:
+    result = judged(run_check, tmp_path, "")
+    assert result.outcome is Outcome.UNKNOWN
+    assert result.summary == f"no line of {tmp_path}/server.log is new enough (0 are older)"
+
+
+def test_a_log_that_is_not_there(run_check: Any, tmp_path: Path) -> None:
+    target = Target(name="t", logs=(LogSource(kind="file", where=str(tmp_path / "gone.log")),))
+    with pytest.raises(ProbeError) as caught:
+        run_check(LogsPatterns(), target)
+    assert caught.value.detail == f"{tmp_path}/gone.log: no such file"
+
+
+def count(*lines: str, since_s: float | None = None) -> Any:
+    return count_lines(lines, patterns(), since_s=since_s)
+
+
+def test_compilation_counts_only_while_users_are_served() -> None:
+    start = ("Starting to load model x", "torch.compile takes 30 s in total", "Application startup complete.")
+    assert "log.compile_lines" not in count(*start).counts
+    assert count(*start, "torch.compile takes 3 s in total").counts["log.compile_lines"] == 1
+
+
+def test_old_lines_do_not_count_and_those_without_a_date_go_with_them() -> None:
+    lines = ("2025-01-01T00:00:00Z CUDA out of memory", "  more of it: Tried to allocate 2.00 GiB")
+    found = count(*lines, "2025-01-02T00:00:00Z all is well", since_s=1735776000.0)
+    assert (found.oom, found.lines, found.skipped) == ({}, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("line", "signal"),
+    [
+        ("srv  update_slots: forcing full prompt re-processing due to lack of cache data", "log.full_reprocess_lines"),
+        ("failed to find free space in the KV cache, retrying", "log.kv_space_errors"),
+        ("KV cache pool is full. Retract requests. #retracted_reqs: 3", "log.kv_space_errors"),
+        ("slot release: stop processing: n_tokens = 512, truncated = 1", "log.context_shift_lines"),
+        ('msg="truncating input prompt" limit=2048 prompt=9000', "log.context_shift_lines"),
+        ("Default vLLM sampling parameters have been overridden by the model's", "log.sampling_override_lines"),
+        ("No available shared memory broadcast block found in 60 seconds", "log.worker_stall_lines"),
+        ("token_to_kv_pool_allocator memory leak detected!", "log.leak_lines"),
+        ("RuntimeError: CUDA error: device-side assert triggered", "log.device_assert_lines"),
+        ("Using default MoE config. Performance might be sub-optimal!", "log.untuned_kernel_lines"),
+        ("server busy, please try again.  maximum pending requests exceeded", "log.connection_limit_lines"),
+        ("request (718 tokens) exceeds the available context size (512 tokens)", "log.context_refused_lines"),
+        ("chat template parsing error", "log.template_error_lines"),
+        ("The NVIDIA driver on your system is too old (found version 11040).", "log.driver_too_old"),
+        ("ERROR embedding call failed: timeout", "log.retriever_errors"),
+    ],
+)
+def test_lines_of_real_engines(line: str, signal: str) -> None:
+    assert count(line).counts[signal] == 1
+
+
+def test_graphs_and_layers() -> None:
+    found = count("Decode batch. cuda graph: True", "Decode batch. cuda graph: False", "offloaded 20/33 layers to GPU")
+    assert (found.sides["log.graph_off_ratio"], found.offloaded) == ([1, 1], [20, 33])
+
+
+@pytest.mark.parametrize(
+    ("line", "place", "kills"),
+    [
+        ("Out of memory: Killed process 4711 (llama-server)", "host", 1),
+        ("container exited with code 137", "host", 1),
+        ("Bus error (core dumped)", "shared-memory", 0),
+        ("cudaMalloc failed: out of memory", "device", 0),
+    ],
+)
+def test_where_memory_ran_out(line: str, place: str, kills: int) -> None:
+    found = count(line)
+    assert (found.oom["place"], found.kills) == (place, kills)
+
+
+def test_every_pattern_names_a_signal_of_the_check() -> None:
+    assert set(patterns().signals) <= {*COUNTS, "log.driver_too_old"}
+    assert set(patterns().ratios) <= set(LogsPatterns.emits)
