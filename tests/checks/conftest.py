@@ -24,7 +24,8 @@ Tree = Callable[[dict[str, str]], str]
 
 def complete(check: Check, given: dict[str, Any]) -> dict[str, Any]:
     """The parameters as the engine fills them in."""
-    return {name: part["default"] for name, part in check.params["properties"].items() if "default" in part} | given
+    properties = check.params.get("properties", {})
+    return {name: part["default"] for name, part in properties.items() if "default" in part} | given
 
 
 @pytest.fixture

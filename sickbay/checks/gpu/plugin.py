@@ -12,6 +12,7 @@ from sickbay.checks.gpu.pcie import GpuPcie
 from sickbay.checks.gpu.peers import GpuPeers
 from sickbay.checks.gpu.present import GpuPresent
 from sickbay.checks.gpu.utilisation import GpuUtilisation
+from sickbay.checks.gpu.xid import GpuXid
 from sickbay.engine.hookspecs import hookimpl
 from sickbay.engine.model.check import Check
 
@@ -31,5 +32,6 @@ def sickbay_checks() -> list[Check]:
         GpuUtilisation(),
         GpuPeers(),
         GpuModes(),
+        GpuXid(),
         GpuDcgm(),
     ]
