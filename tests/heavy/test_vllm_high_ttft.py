@@ -1,0 +1,68 @@
+"""`sickbay run high-ttft` against real vLLM on CPU: well when it is well, and the queue named when slots are few."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sickbay.lab.child import Child, start
+from sickbay.lab.errors import LaneMissingError
+from sickbay.lab.vllm_server import find_vllm_python
+from tests.checks.serving.clients import clients
+
+pytestmark = pytest.mark.heavy
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
+    """Two requests at once."""
+    try:
+        find_vllm_python()
+    except LaneMissingError as error:
+        pytest.skip(str(error))
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+    options = {"port": port, "parallel": 2, "alias": "demo"}
+    child = start("vllm", "sickbay.lab.vllm_server", options, folder=tmp_path_factory.mktemp("vllm"), timeout_s=400.0)
+    yield child
+    child.stop()
+
+
+def run(url: str, folder: Path, *more: str) -> tuple[int, dict[str, Any]]:
+    """The command line's exit code and JSON report."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sickbay", "run", "high-ttft", "--url", url, "--format", "json", "--no-progress", *more],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+        env={**os.environ, "XDG_STATE_HOME": str(folder)},
+    )
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_healthy(server: Child, tmp_path: Path) -> None:
+    # A long first prompt takes seconds on one CPU thread; the promise is one that this machine can keep.
+    code, report = run(server.url, tmp_path, "--set", "slo_ttft_s=5")
+    assert (code, report["verdict"]["state"]) == (0, "healthy"), report["verdict"]["summary"]
+    assert (report["engine"], report["model"]) == ("vllm", "demo")
+
+
+def test_too_few_slots(server: Child, tmp_path: Path) -> None:
+    with clients(server.url, 8, 48):
+        code, report = run(server.url, tmp_path, "--set", "slo_ttft_s=1")
+    verdict = report["verdict"]
+    assert (code, verdict["state"]) == (2, "failing"), verdict["summary"]
+    causes = [(each["cause"], each["band"]) for each in verdict["diagnosis"]["causes"][:3]]
+    assert causes[0][0] == "admission-limit", causes
+    assert report["signals"]["serving.queue_share"]["value"] > 0.5
