@@ -35,6 +35,7 @@ VERBS = {
     "resume": "finish a run that was killed",
     "replay": "recompute a report from its recorded evidence",
     "serve": "run runbooks on their intervals and export metrics",
+    "memory": "what a model needs in memory, and what fits, from its files",
     "demo": "a real server, a real fault, the verdict",
 }
 

@@ -1,0 +1,15 @@
+"""The checks of the model's files."""
+
+from __future__ import annotations
+
+from sickbay.checks.model.memory import ModelMemory
+from sickbay.engine.hookspecs import hookimpl
+from sickbay.engine.model.check import Check
+
+__all__ = ["sickbay_checks"]
+
+
+@hookimpl
+def sickbay_checks() -> tuple[Check, ...]:
+    """Memory."""
+    return (ModelMemory(),)

@@ -1,0 +1,90 @@
+"""The header of a safetensors file, read with distrust (huggingface/safetensors: README, "Format")."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sickbay.engine.measure.gguf_header import ModelFileError, ReadAt
+
+__all__ = ["SafetensorsHeader", "read_safetensors_header"]
+
+HEADER_BYTES_MAX = 100_000_000
+"""The limit of the format's own library."""
+
+DIMENSIONS_MAX = 16
+
+_BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+    "I16": 16, "U16": 16, "F16": 16, "BF16": 16, "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64,
+    "C64": 64,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SafetensorsHeader:
+    """Bytes and numbers by type, how many tensors, and the file's length as the header says."""
+
+    bytes_by_type: Mapping[str, int]
+    numbers: int
+    tensors: int
+    ends_at: int
+
+
+def read_safetensors_header(read_at: ReadAt, name: str) -> SafetensorsHeader:
+    """The header of one file.
+
+    Raises:
+        ModelFileError: too long, cut off, no JSON, or tensors whose length does not fit their shape.
+    """
+    start = read_at(0, 8)
+    if len(start) < 8:
+        raise ModelFileError(f"{name}: wanted a safetensors file, found {len(start)} bytes")
+    (length,) = struct.unpack("<Q", start)
+    if length > HEADER_BYTES_MAX:
+        raise ModelFileError(
+            f"{name}: its header claims {length} bytes, wanted at most {HEADER_BYTES_MAX}; is it a safetensors file?"
+        )
+    text = read_at(8, length)
+    if len(text) < length:
+        raise ModelFileError(f"{name}: its header is cut off at byte {8 + len(text)} of {8 + length}")
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"{name}: its header is no JSON: {text[:40]!r}") from error
+    if not isinstance(header, dict):
+        raise ModelFileError(f"{name}: its header is {type(header).__name__}, wanted a mapping of tensors")
+    by_type: dict[str, int] = {}
+    numbers = ends = 0
+    rows = {tensor: entry for tensor, entry in header.items() if tensor != "__metadata__"}
+    for tensor, entry in rows.items():
+        kind, count, begin, end = _entry(name, tensor, entry)
+        by_type[kind] = by_type.get(kind, 0) + end - begin
+        numbers += count
+        ends = max(ends, end)
+    return SafetensorsHeader(bytes_by_type=by_type, numbers=numbers, tensors=len(rows), ends_at=8 + length + ends)
+
+
+def _entry(name: str, tensor: str, entry: object) -> tuple[str, int, int, int]:
+    """Type, how many numbers, begin and end of one tensor."""
+    where = f"{name}: tensor {tensor[:60]!r}"
+    if not isinstance(entry, dict):
+        raise ModelFileError(f"{where} is described by {str(entry)[:40]!r}, wanted dtype, shape and data_offsets")
+    kind, shape, offsets = entry.get("dtype"), entry.get("shape"), entry.get("data_offsets")
+    sizes = [size for size in shape if isinstance(size, int) and 0 <= size < 1 << 40] if isinstance(shape, list) else []
+    sound = isinstance(shape, list) and len(sizes) == len(shape) <= DIMENSIONS_MAX
+    if not isinstance(kind, str) or not sound or not isinstance(offsets, list) or len(offsets) != 2:
+        raise ModelFileError(f"{where} is described by {str(entry)[:80]!r}, wanted dtype, shape and data_offsets")
+    begin, end = offsets
+    if not isinstance(begin, int) or not isinstance(end, int) or not 0 <= begin <= end < 1 << 60:
+        raise ModelFileError(f"{where} lies at {offsets!r}, wanted two ascending numbers")
+    count = math.prod(sizes)
+    bits = _BITS.get(kind)
+    if bits is not None and end - begin != -(-count * bits // 8):
+        raise ModelFileError(
+            f"{where} has {count} numbers of {kind}, which are {-(-count * bits // 8)} bytes, found {end - begin}"
+        )
+    return kind, count, begin, end
