@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def test_evidence_speaks_for_and_against(path: Path, causes: dict[str, Cause]) -
 
 
 @each
-def test_each_piece_of_evidence_says_why_with_known_signals(path: Path, vocabulary: dict[str, Any]) -> None:
+def test_each_piece_of_evidence_says_why_with_known_signals(path: Path, vocabulary: Mapping[str, Any]) -> None:
     for rule in read(path)["evidence"]:
         for name in because_fields(rule["because"]):
             assert name.removeprefix("baseline.") in vocabulary, rule["id"]
@@ -94,7 +94,7 @@ def test_each_piece_of_evidence_says_why_with_known_signals(path: Path, vocabula
 
 @each
 def test_each_expression_reads_known_signals(
-    path: Path, vocabulary: dict[str, Any], names_of: Callable[[str], tuple[str, ...]]
+    path: Path, vocabulary: Mapping[str, Any], names_of: Callable[[str], tuple[str, ...]]
 ) -> None:
     for rule in read(path)["evidence"]:
         names = names_of(rule["when"])

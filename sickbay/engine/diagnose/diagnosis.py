@@ -10,7 +10,7 @@ from sickbay.engine.diagnose.next_look import next_look
 from sickbay.engine.diagnose.ranking import band_of, fold, order, probabilities
 from sickbay.engine.diagnose.summary import summarise
 from sickbay.engine.diagnose.weighed import Weighed, weigh_cause
-from sickbay.engine.model.cause import Cause
+from sickbay.engine.model.cause import Cause, Prior
 from sickbay.engine.model.signal import Reading
 from sickbay.engine.model.verdict import Band, CauseFinding, Diagnosis
 
@@ -34,7 +34,8 @@ def diagnose(
     Args:
         causes: the candidates; the order does not matter.
         readings: signal -> reading. An absent name is unknown, never zero.
-        symptom: the runbook's name; it chooses the priors.
+        symptom: the runbook's name; it chooses the priors. One that no candidate names (`other`, a team's own) makes
+            all of them occasional.
         inputs: the runbook's parameters, without the `inputs.` in front.
         baseline: the same signals when the service was well.
         emitters: signal -> names of the checks that measure it, for the next best look.
@@ -43,7 +44,9 @@ def diagnose(
         The causes, best first, ruled-out ones last.
     """
     facts = facts_of(readings, inputs=inputs, baseline=baseline)
-    weighed = [weigh_cause(cause, facts, symptom=symptom) for cause in causes]
+    named = any(symptom in cause.prior for cause in causes)
+    unnamed = Prior.RARE if named else Prior.OCCASIONAL  # a symptom nobody names says nothing against a cause
+    weighed = [weigh_cause(cause, facts, symptom=symptom, unnamed=unnamed) for cause in causes]
     folded = fold(weighed)
     chances = probabilities(weighed, folded)
     ranked = order(weighed, folded)

@@ -63,12 +63,12 @@ class Weighed:
         return evidence.total > 0 and evidence.for_ == 0 and evidence.measured >= evidence.total - 1e-9
 
 
-def weigh_cause(cause: Cause, facts: Facts, *, symptom: str) -> Weighed:
-    """Weigh one cause for one symptom. A symptom that its prior does not name takes "rare"."""
+def weigh_cause(cause: Cause, facts: Facts, *, symptom: str, unnamed: Prior = Prior.RARE) -> Weighed:
+    """Weigh one cause for one symptom. A symptom that its prior does not name takes `unnamed`."""
     gate: Truth = True if cause.requires is None else cause.requires.truth(facts)
     return Weighed(
         cause=cause,
-        prior=cause.prior.get(symptom, Prior.RARE),
+        prior=cause.prior.get(symptom, unnamed),
         evidence=weigh_evidence(cause, facts),
         gate=gate,
         gate_missing=missing_of(cause.requires, facts) if cause.requires is not None and gate is None else (),

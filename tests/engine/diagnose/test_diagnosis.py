@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
 import pytest
 
 from sickbay.engine.diagnose import diagnose
-from sickbay.engine.model.cause import Cause
+from sickbay.engine.model.cause import Cause, Prior
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 from sickbay.engine.model.verdict import Band, CauseFinding, Diagnosis
 
@@ -20,6 +21,10 @@ def run(causes: list[Cause], **facts: bool | float | str | Reading) -> Diagnosis
 
 def found(diagnosis: Diagnosis, name: str) -> CauseFinding:
     return next(finding for finding in diagnosis.causes if finding.cause == name)
+
+
+def _named(cause: Cause, symptom: str) -> Cause:
+    return dataclasses.replace(cause, prior={symptom: Prior.COMMON})
 
 
 def test_log_odds_are_prior_plus_evidence(make_cause: MakeCause) -> None:
@@ -128,9 +133,15 @@ def test_ties_go_by_prior_and_then_by_name(make_cause: MakeCause) -> None:
 
 
 def test_a_symptom_the_prior_does_not_name_is_rare(make_cause: MakeCause) -> None:
+    cause, named = make_cause("a", [("x", "strong")]), _named(make_cause("b"), "other")
+    diagnosis = diagnose([cause, named], {"x": measured(True)}, symptom="other", inputs={})
+    assert diagnosis.causes[0].log_odds == pytest.approx(math.log(10 / 50))
+
+
+def test_a_symptom_that_no_candidate_names_makes_all_occasional(make_cause: MakeCause) -> None:
     cause = make_cause("a", [("x", "strong")])
     diagnosis = diagnose([cause], {"x": measured(True)}, symptom="other", inputs={})
-    assert diagnosis.causes[0].log_odds == pytest.approx(math.log(10 / 50))
+    assert diagnosis.causes[0].log_odds == pytest.approx(math.log(10 / 15))
 
 
 def test_inputs_and_baseline_are_facts_under_their_prefix(make_cause: MakeCause) -> None:
