@@ -5,21 +5,48 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sickbay.engine.model.check import Check
+from sickbay.engine.model.check import Check, Effect
 from sickbay.engine.model.signal import SignalKind, SignalSpec
 
-__all__ = ["LookCost", "cost_of", "looks_of"]
+__all__ = ["LookCost", "cost_of", "costs_of", "looks_of"]
 
 _FAMILY = {
-    "serving": "serving.window", "host": "host.pressure", "path": "probe.path", "client": "client.records",
-    "log": "log.patterns", "gpu": "gpu.state", "accelerator": "accelerator.visible", "model": "model.files",
+    "serving": "serving.window", "host": "host.pressure", "client": "client.records",
+    "log": "log.patterns", "gpu": "gpu.counters", "accelerator": "accelerator.visible", "model": "model.files",
 }  # fmt: skip
-"""Where one look brings the whole family. Of the other families each signal is an experiment of its own."""
+"""Where one look brings the whole family. Of the other families most signals are experiments of their own."""
 
 _IDENTITY = frozenset(
     {"engine", "model", "prompt", "config", "driver", "embedding", "parts", "step_at_change", "comes_and_goes"}
 )
 _MEMORY_EXPERIMENTS = ("memory.starts_", "memory.option_", "memory.fails_with_", "memory.grows_with_")
+
+
+_EXPERIMENTS = {
+    "experiment.reference": (
+        "output.recovery_reference", "output.greedy_matches_reference", "output.differs_from_reference",
+        "output.other_engine_ends", "output.shift_over_noise", "output.perplexity_ratio",
+    ),
+    "experiment.load": (
+        "output.recovery_alone", "output.alone_differs_ratio", "output.loaded_differs_ratio", "output.small_gap_ratio",
+        "output.shift_loaded_over_noise", "output.varies_with_batch", "output.failing_with_load",
+    ),
+    "experiment.rendering": (
+        "output.template_matches", "output.start_tokens", "output.start_tokens_expected", "output.raw_completion_ok",
+        "output.recovery_token_ids", "output.failing_by_template",
+    ),
+    "experiment.raw": ("output.recovery_raw", "output.tool_text_in_content", "output.stream_only_fails"),
+    "experiment.replicas": (
+        "output.recovery_other_replica", "output.failing_on_one_replica_ratio", "output.varies_with_platform",
+    ),
+    "experiment.sampling": ("output.recovery_pinned_sampling", "output.sampling_as_intended"),
+    "experiment.ability": ("output.best_of_eight_ratio", "output.stronger_model_ratio"),
+}  # fmt: skip
+"""One experiment settles several signals: what is compared with a reference engine is compared once."""
+
+_BY_SIGNAL = {signal: name for name, signals in _EXPERIMENTS.items() for signal in signals}
+
+_READS = frozenset({*_FAMILY.values(), "serving.config", "memory.state", "change.identity", "baseline"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,18 +71,22 @@ def looks_of(vocabulary: Mapping[str, SignalSpec], checks: Iterable[Check]) -> d
     return {name: tuple(found.get(name) or [_planned(spec)]) for name, spec in vocabulary.items()}
 
 
+def costs_of(checks: Iterable[Check]) -> dict[str, LookCost]:
+    """What each check takes: a read when it is passive, else an experiment."""
+    return {check.name: _READ if check.effect is Effect.PASSIVE else _EXPERIMENT for check in checks}
+
+
 def cost_of(look: str) -> LookCost:
-    """A read for state, records and settings; an experiment for everything that sends requests."""
-    family = look.split(".", maxsplit=1)[0]
-    reads = {"serving", "host", "client", "log", "gpu", "accelerator", "model", "change", "baseline"}
-    known = {"memory.state", "change.identity"}
-    if look in known or (family in reads and not look.startswith("change.")):
-        return _READ
-    return _EXPERIMENT
+    """What a look takes that no check measures yet: state, records and settings are read, the rest are experiments."""
+    return _READ if look in _READS else _EXPERIMENT
 
 
 def _planned(spec: SignalSpec) -> str:
+    if spec.name in _BY_SIGNAL:
+        return _BY_SIGNAL[spec.name]
     family, rest = spec.name.split(".", maxsplit=1)
+    if family in {"eval", "rag"}:
+        return f"{family}.selftest"
     if family == "change":
         return "change.identity" if rest in _IDENTITY else spec.name
     if family == "memory":

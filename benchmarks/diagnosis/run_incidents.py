@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.diagnosis.incident_file import EvidenceClass, Incident, load_incidents
 from benchmarks.diagnosis.incident_stub import ALL_CLASSES, IncidentStub
-from benchmarks.diagnosis.looks import LookCost, cost_of, looks_of
+from benchmarks.diagnosis.looks import LookCost, cost_of, costs_of, looks_of
 from benchmarks.diagnosis.record import Record, ranked_of
 from benchmarks.diagnosis.score import Score, calibration, score, table
 from sickbay.engine.diagnose.diagnosis import diagnose
@@ -59,6 +59,7 @@ class World:
         self.knowledge = knowledge
         self.causes: Sequence[Cause] = [knowledge.causes.get(name) for name in knowledge.causes.ids]
         self.looks = looks_of(knowledge.vocabulary, knowledge.checks.values())
+        self._costs = costs_of(knowledge.checks.values())
         self.signals: dict[str, list[str]] = {}
         for name, looks in self.looks.items():
             for look in looks:
@@ -67,7 +68,7 @@ class World:
     def first_look(self, incident: Incident) -> Run:
         """Rank on what was known at first, and ask for nothing."""
         diagnosis = self._diagnose(incident, incident.readings, incident.baseline)
-        return Run(record=_record(incident, FIRST_LOOK, diagnosis, ()), diagnosis=diagnosis)
+        return Run(record=self._record(incident, FIRST_LOOK, diagnosis, ()), diagnosis=diagnosis)
 
     def interactive(
         self, incident: Incident, classes: frozenset[EvidenceClass] = ALL_CLASSES, mode: str = INTERACTIVE
@@ -83,13 +84,13 @@ class World:
                 break
             name = look.check or ("baseline" if look.signals[0].startswith("baseline.") else look.signals[0])
             asked = {*look.signals, *self.signals.get(name, ())}
-            if not _affordable([*taken, name]):
+            if not self._affordable([*taken, name]):
                 break
             found = stub.ask(sorted(asked))
             readings.update({key: value for key, value in found.readings.items() if not _known(readings, key)})
             baseline.update({key: value for key, value in found.baseline.items() if not _known(baseline, key)})
             taken.append(name)
-        return Run(record=_record(incident, mode, diagnosis, tuple(taken)), diagnosis=diagnosis)
+        return Run(record=self._record(incident, mode, diagnosis, tuple(taken)), diagnosis=diagnosis)
 
     def _diagnose(
         self, incident: Incident, readings: Mapping[str, Reading], baseline: Mapping[str, Reading]
@@ -99,31 +100,34 @@ class World:
             self.causes, readings, symptom=incident.symptom, inputs={}, baseline=baseline, emitters=self.looks
         )
 
+    def cost(self, looks: Sequence[str]) -> LookCost:
+        """What these looks take together."""
+        each = [self._costs.get(look) or cost_of(look) for look in looks]
+        return LookCost(seconds=sum(c.seconds for c in each), requests=sum(c.requests for c in each))
+
+    def _affordable(self, looks: Sequence[str]) -> bool:
+        cost = self.cost(looks)
+        return cost.seconds <= BUDGET.seconds and cost.requests <= BUDGET.requests
+
+    def _record(self, incident: Incident, mode: str, diagnosis: Diagnosis, looks: tuple[str, ...]) -> Record:
+        cost = self.cost(looks)
+        return Record(
+            case=incident.id,
+            mode=mode,
+            symptom=incident.symptom,
+            confidence=incident.confidence,
+            accepted=incident.accepted,
+            must_not_blame=frozenset(incident.must_not_blame),
+            answered=diagnosis.fits,
+            ranking=ranked_of(diagnosis, also=incident.accepted),
+            wall_s=cost.seconds,
+            requests=cost.requests,
+            looks=looks,
+        )
+
 
 def _known(readings: Mapping[str, Reading], name: str) -> bool:
     return name in readings and readings[name].known
-
-
-def _affordable(looks: Sequence[str]) -> bool:
-    costs = [cost_of(look) for look in looks]
-    return sum(c.seconds for c in costs) <= BUDGET.seconds and sum(c.requests for c in costs) <= BUDGET.requests
-
-
-def _record(incident: Incident, mode: str, diagnosis: Diagnosis, looks: tuple[str, ...]) -> Record:
-    costs = [cost_of(look) for look in looks]
-    return Record(
-        case=incident.id,
-        mode=mode,
-        symptom=incident.symptom,
-        confidence=incident.confidence,
-        accepted=incident.accepted,
-        must_not_blame=frozenset(incident.must_not_blame),
-        answered=diagnosis.fits,
-        ranking=ranked_of(diagnosis, also=incident.accepted),
-        wall_s=sum(cost.seconds for cost in costs),
-        requests=sum(cost.requests for cost in costs),
-        looks=looks,
-    )
 
 
 def is_held_out(case: str) -> bool:
