@@ -76,3 +76,11 @@ class Code(StrEnum):
     BAD_DURATION = "bad-duration"
     # reports as signals
     NOT_A_REPORT = "not-a-report"
+    # eval sets and gates
+    JSON_SYNTAX = "json-syntax"
+    UNKNOWN_SCORER = "unknown-scorer"
+    NOT_SCORABLE = "not-scorable"
+    NOT_SUPPORTED = "not-supported"
+    EMPTY_SLICE = "empty-slice"
+    OVERLAP = "overlap"
+    WAIVER = "waiver"

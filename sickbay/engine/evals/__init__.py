@@ -1,0 +1,1 @@
+"""Eval sets: items, readers, scorers' contract, asking, statistics. Knows no particular scorer."""

@@ -1,0 +1,144 @@
+"""An eval set from a file of any form: recognised, read, and checked before one request is sent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sickbay.engine.errors import ProblemsError
+from sickbay.engine.evals.item import EvalSet, Item, ScorerUse
+from sickbay.engine.evals.read.context import Context
+from sickbay.engine.evals.read.native import read_native_yaml
+from sickbay.engine.evals.read.promptfoo import read_promptfoo
+from sickbay.engine.evals.read.rows import read_rows
+from sickbay.engine.evals.scorer import Scorer
+from sickbay.engine.load.codes import Code
+from sickbay.engine.load.text_file import read_text
+from sickbay.engine.load.yaml_source import read_yaml
+from sickbay.engine.model.problem import Position, Problem
+
+__all__ = ["Loaded", "load_eval_set", "read_eval_set"]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A sound set, and what was left out of it."""
+
+    evalset: EvalSet
+    warnings: tuple[Problem, ...] = ()
+
+
+def load_eval_set(
+    path: Path,
+    scorers: Mapping[str, Scorer],
+    default_scorers: tuple[ScorerUse, ...] = (),
+    *,
+    slices: Sequence[str] = (),
+    only: Sequence[str] = (),
+) -> Loaded:
+    """The set in the file.
+
+    Args:
+        path: .yaml or .yml (our own, or a promptfoo configuration), .jsonl (our own, or OpenAI-evals), .csv, .tsv.
+        scorers: everybody's, by name.
+        default_scorers: for items that name none.
+        slices: more fields to report apart.
+        only: FIELD=VALUE: leave out items that do not have it.
+
+    Raises:
+        ProblemsError: everything that is wrong, with file and line.
+    """
+    problems: list[Problem] = []
+    evalset = read_eval_set(path, scorers, problems, default_scorers, slices=slices, only=only)
+    errors = sorted(problem for problem in problems if problem.severity == "error")
+    if errors or evalset is None:
+        raise ProblemsError(errors)
+    return Loaded(evalset, tuple(sorted(set(problems))))
+
+
+def read_eval_set(
+    path: Path,
+    scorers: Mapping[str, Scorer],
+    problems: list[Problem],
+    default_scorers: tuple[ScorerUse, ...] = (),
+    *,
+    slices: Sequence[str] = (),
+    only: Sequence[str] = (),
+) -> EvalSet | None:
+    """The set; None when there is none to speak of. Problems are appended."""
+    text = read_text(path, problems)
+    if text is None:
+        return None
+    context = Context(path=str(path), scorers=scorers, problems=problems, default_scorers=default_scorers)
+    found = _read(text, path, context)
+    if found is None:
+        return None
+    found = replace(found, slices=tuple(dict.fromkeys((*found.slices, *slices))))
+    found = _only(found, only, problems)
+    _check(found, scorers, problems)
+    return replace(found, sha256=found.content_digest())
+
+
+def _read(text: str, path: Path, context: Context) -> EvalSet | None:
+    if path.suffix.lower() not in {".yaml", ".yml"}:
+        items, form = read_rows(text, context)
+        return EvalSet(name=path.stem, items=tuple(items), format=form, path=str(path))
+    node = read_yaml(text, str(path), context.problems)
+    if node is None:
+        return None
+    keys = node.entries or {}
+    if "evalset" not in keys and "prompts" in keys:
+        return read_promptfoo(node, context)
+    return read_native_yaml(node, context)
+
+
+def _only(evalset: EvalSet, only: Sequence[str], problems: list[Problem]) -> EvalSet:
+    for each in only:
+        name, _, value = each.partition("=")
+        kept = tuple(item for item in evalset.items if item.fields.get(name) == value)
+        if not kept and evalset.items:
+            seen = Counter(item.fields.get(name, "(none)") for item in evalset.items)
+            known = ", ".join(sorted(seen)[:8])
+            message = f"the slice {each!r} is empty: no item has {name} = {value!r}"
+            problems.append(Problem(Position(evalset.path), Code.EMPTY_SLICE, message, f"found: {known}"))
+        evalset = replace(evalset, items=kept)
+    return evalset
+
+
+def _check(evalset: EvalSet, scorers: Mapping[str, Scorer], problems: list[Problem]) -> None:
+    at = Position(evalset.path)
+    if not evalset.items and not any(problem.severity == "error" for problem in problems):
+        problems.append(Problem(at, Code.EMPTY, "the set has no items"))
+    seen: dict[str, Item] = {}
+    for item in evalset.items:
+        if item.id in seen:
+            message = f"the id {item.id!r} stands twice; first on {_line(seen[item.id].position, item.position)}"
+            problems.append(Problem(item.position, Code.DUPLICATE_NAME, message, "ids pair two runs; make them unique"))
+        seen.setdefault(item.id, item)
+        _check_scorers(item, scorers, problems)
+    for name in evalset.slices:
+        if evalset.items and not any(name in item.fields for item in evalset.items):
+            fields = sorted({field for item in evalset.items for field in item.fields})
+            message = f"the slice field {name!r} is empty: no item has it"
+            problems.append(
+                Problem(at, Code.EMPTY_SLICE, message, f"fields of the items: {', '.join(fields) or 'none'}")
+            )
+
+
+def _line(first: Position, second: Position) -> str:
+    return f"line {first.line}" if first.path == second.path else str(first)
+
+
+def _check_scorers(item: Item, scorers: Mapping[str, Scorer], problems: list[Problem]) -> None:
+    if not item.scorers:
+        message = f"the item {item.id!r} has no scorer"
+        problems.append(
+            Problem(item.position, Code.NOT_SCORABLE, message, "add score: to it or to the set, or --score")
+        )
+    for use in item.scorers:
+        why = scorers[use.scorer].misfit(item, use.params)
+        if why:
+            message = f"the item {item.id!r} cannot be scored by {use.scorer}: {why}"
+            problems.append(Problem(item.position, Code.NOT_SCORABLE, message))

@@ -1,0 +1,1 @@
+"""Readers: one file a format. Each appends problems with file and line, and never stops at the first."""

@@ -1,0 +1,63 @@
+"""What every reader is handed, and how each of them makes an item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from sickbay.engine.evals.item import Item, ScorerUse
+from sickbay.engine.evals.scorer import Scorer
+from sickbay.engine.model.problem import Position, Problem
+
+__all__ = ["Context"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """One file being read.
+
+    Attributes:
+        default_scorers: for items that name none.
+        system: system message of items that have none.
+        cluster: the field that holds an item's cluster.
+    """
+
+    path: str
+    scorers: Mapping[str, Scorer]
+    problems: list[Problem]
+    default_scorers: tuple[ScorerUse, ...] = ()
+    system: str = ""
+    cluster: str = ""
+    lines: dict[str, int] = field(default_factory=dict)
+
+    def item(
+        self,
+        *,
+        item_id: str,
+        messages: tuple[Mapping[str, Any], ...],
+        expected: Any,
+        position: Position,
+        scorers: tuple[ScorerUse, ...] = (),
+        fields: Mapping[str, str] | None = None,
+        cluster: str = "",
+        context: tuple[str, ...] = (),
+        tools: tuple[Mapping[str, Any], ...] = (),
+        max_tokens: int | None = None,
+    ) -> Item:
+        """An item with the file's defaults and its digest."""
+        if self.system and not any(each.get("role") in {"system", "developer"} for each in messages):
+            messages = ({"role": "system", "content": self.system}, *messages)
+        made = Item(
+            id=item_id,
+            messages=messages,
+            expected=expected,
+            scorers=scorers or self.default_scorers,
+            fields=dict(fields or {}),
+            cluster=cluster or (fields or {}).get(self.cluster, ""),
+            context=context,
+            tools=tools,
+            max_tokens=max_tokens,
+            position=position,
+        )
+        return replace(made, sha256=made.content_digest())

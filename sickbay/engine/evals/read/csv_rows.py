@@ -1,0 +1,97 @@
+"""CSV and TSV with a header line. Our columns, and promptfoo's `__expected` and `__metadata:NAME`.
+
+Columns: id; ask (or question, prompt, input); expected (or answer, ideal, target, label); every other one is a field.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from sickbay.engine.evals.item import Item, ScorerUse
+from sickbay.engine.evals.read.context import Context
+from sickbay.engine.evals.read.promptfoo_assert import use_of_text
+from sickbay.engine.load.codes import Code
+from sickbay.engine.model.problem import Position, Problem
+
+__all__ = ["csv_dicts", "read_csv", "uses_of_row"]
+
+_ASK = ("ask", "question", "prompt", "input", "query")
+_EXPECTED = ("expected", "answer", "ideal", "target", "label", "reference")
+FIELD_CHARS_MAX = 1_000_000
+
+
+def read_csv(text: str, context: Context) -> list[Item]:
+    """The rows; a row without a name is called by its line."""
+    header, rows = csv_dicts(text, context)
+    ask = next((name for name in _ASK if name in header), "")
+    if not ask:
+        message = f"no column with the question; found {', '.join(header) or 'nothing'}"
+        hint = f"name one of them {' or '.join(_ASK)}"
+        context.problems.append(Problem(Position(context.path, 1, 1), Code.MISSING_KEY, message, hint))
+        return []
+    expected = next((name for name in _EXPECTED if name in header), "")
+    return [_item(row, at, ask, expected, context) for at, row in rows]
+
+
+def csv_dicts(text: str, context: Context) -> tuple[list[str], list[tuple[Position, dict[str, str]]]]:
+    """The header, and each sound row with where it begins."""
+    problems, path = context.problems, context.path
+    csv.field_size_limit(FIELD_CHARS_MAX)
+    delimiter = "\t" if path.lower().endswith(".tsv") else ","
+    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=delimiter, strict=True)
+    rows = _rows(reader, path, problems)
+    header = [name.strip() for name in next(rows, (1, []))[1]]
+    for name in sorted({name for name in header if header.count(name) > 1}):
+        problems.append(Problem(Position(path, 1, 1), Code.DUPLICATE_KEY, f"the column {name!r} stands twice"))
+    found = []
+    for line, row in rows:
+        at = Position(path, line, 1)
+        if len(row) != len(header):
+            message = f"the row has {len(row)} cells, the header {len(header)}"
+            problems.append(Problem(at, Code.WRONG_VALUE, message, "quote cells that hold the delimiter"))
+            continue
+        found.append((at, dict(zip(header, row, strict=True))))
+    return header, found
+
+
+def _rows(reader: Any, path: str, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
+    """Each row with the line it begins on; a broken one ends the file."""
+    while True:
+        line = reader.line_num + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            problems.append(Problem(Position(path, line, 1), Code.WRONG_VALUE, f"not CSV: {error}"))
+            return
+        if row:
+            yield line, row
+
+
+def _item(row: dict[str, str], at: Position, ask: str, expected: str, context: Context) -> Item:
+    if not row[ask].strip():
+        context.problems.append(Problem(at, Code.EMPTY, f"the cell {ask!r} is empty"))
+    fields = {
+        name.removeprefix("__metadata:"): cell
+        for name, cell in row.items()
+        if name not in {"id", ask, expected} and (not name.startswith("__") or name.startswith("__metadata:"))
+    }
+    return context.item(
+        item_id=row.get("id", "").strip() or f"line-{at.line}",
+        messages=({"role": "user", "content": row[ask]},),
+        expected=row[expected] if expected else None,
+        scorers=uses_of_row(row, at, context) or (),
+        fields=fields,
+        position=at,
+    )
+
+
+def uses_of_row(row: dict[str, str], at: Position, context: Context) -> tuple[ScorerUse, ...] | None:
+    """The assertions of its `__expected` cells; None when one of them is not scored here."""
+    cells = [cell for name, cell in row.items() if name.startswith("__expected") and cell.strip()]
+    uses = [use_of_text(cell, at, context) for cell in cells]
+    return None if any(use is None for use in uses) else tuple(use for use in uses if use is not None)

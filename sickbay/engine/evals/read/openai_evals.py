@@ -1,0 +1,56 @@
+"""OpenAI-evals samples: JSON Lines with `input` (text or chat messages) and `ideal` (text or texts).
+
+Format: openai/evals, docs/build-eval.md. What else stands on a line becomes a field.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sickbay.engine.evals.item import Item, ScorerUse
+from sickbay.engine.evals.read.context import Context
+from sickbay.engine.evals.read.json_lines import json_nodes
+from sickbay.engine.load.codes import Code
+from sickbay.engine.load.yaml_node import Node
+from sickbay.engine.model.problem import Problem
+
+__all__ = ["read_openai_lines"]
+
+_OWN = frozenset({"input", "ideal", "id", "sample_id", "metadata"})
+
+
+def read_openai_lines(text: str, context: Context) -> list[Item]:
+    """The samples; a sample without a name is called by its line."""
+    found = []
+    for node in json_nodes(text, context.path, context.problems):
+        item = _item(node, context)
+        if item is not None:
+            found.append(item)
+    return found
+
+
+def _item(node: Node, context: Context) -> Item | None:
+    data: dict[str, Any] = node.data
+    asked = data.get("input")
+    if isinstance(asked, str) and asked:
+        messages: tuple[dict[str, Any], ...] = ({"role": "user", "content": asked},)
+    elif isinstance(asked, list) and asked and all(isinstance(each, dict) and "role" in each for each in asked):
+        messages = tuple(asked)
+    else:
+        message = f"input: wanted a text or chat messages, found {type(asked).__name__}"
+        context.problems.append(Problem(node.at, Code.WRONG_TYPE, message))
+        return None
+    if "ideal" not in data:
+        context.problems.append(Problem(node.at, Code.MISSING_KEY, "the key 'ideal' is missing: the reference answer"))
+        return None
+    metadata = data.get("metadata")
+    rest = {**(metadata if isinstance(metadata, dict) else {}), **{k: v for k, v in data.items() if k not in _OWN}}
+    fallback = (ScorerUse(scorer="exact", params={"prefix": True}),) if "exact" in context.scorers else ()
+    return context.item(
+        item_id=str(data.get("id") or data.get("sample_id") or f"line-{node.line}"),
+        messages=messages,
+        expected=data["ideal"],
+        scorers=() if context.default_scorers else fallback,
+        fields={key: str(value) for key, value in rest.items() if isinstance(value, (str, int, float, bool))},
+        position=node.at,
+    )
