@@ -30,7 +30,9 @@ BUILTIN_PLUGINS = (
     "sickbay.checks.host.plugin",
     "sickbay.checks.accelerator.plugin",
     "sickbay.checks.gpu.plugin",
+    "sickbay.checks.evals.plugin",
     "sickbay.checks.logs.plugin",
+    "sickbay.checks.model.plugin",
     "sickbay.checks.process.plugin",
     "sickbay.checks.triage.plugin",
     "sickbay.plugins.engines.plugin",
@@ -60,6 +62,7 @@ def _load_plugins() -> Plugins:
         engines=Later(lambda: whole().engines),
         signals={},
         folders=(HERE,),
+        scorers=Later(lambda: whole().scorers),
     )
 
 

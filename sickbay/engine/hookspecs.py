@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pluggy
 
 from sickbay.engine.model.check import Check
 from sickbay.engine.model.engine_spec import EngineSpec
 from sickbay.engine.model.signal import SignalSpec
+
+if TYPE_CHECKING:
+    from sickbay.engine.evals.scorer import Scorer
 
 __all__ = ["hookimpl", "hookspec"]
 
@@ -50,4 +54,12 @@ def sickbay_knowledge() -> Iterable[Path]:  # type: ignore[empty-body]
     """Return folders with `runbooks/`, `causes/` and `signals.yaml`, any of them optional.
 
     Called once, before the first runbook is read. They are linted like the built-in ones.
+    """
+
+
+@hookspec
+def sickbay_scorers() -> Iterable[Scorer]:  # type: ignore[empty-body]
+    """Return the scorers this plugin brings.
+
+    Called once, before the first eval set is read. Names must be new.
     """

@@ -6,7 +6,7 @@ State is passed, not found: each call makes its own manager, so two engines can 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from sickbay.engine.model.signal import SignalSpec
 if TYPE_CHECKING:
     import pluggy
 
+    from sickbay.engine.evals.scorer import Scorer
     from sickbay.engine.model.engine_spec import EngineSpec
 
 __all__ = ["ENTRY_POINT_GROUP", "Plugins", "load_plugins"]
@@ -34,6 +35,7 @@ class Plugins:
     engines: Mapping[str, EngineSpec]
     signals: Mapping[str, SignalSpec]
     folders: tuple[Path, ...]
+    scorers: Mapping[str, Scorer] = field(default_factory=dict)
 
 
 def load_plugins(builtins: Sequence[ModuleType | object], *, entry_points: bool = True) -> Plugins:
@@ -47,6 +49,7 @@ def load_plugins(builtins: Sequence[ModuleType | object], *, entry_points: bool 
     import pluggy
 
     from sickbay.engine import hookspecs
+    from sickbay.engine.evals.scorer import Scorer
     from sickbay.engine.model.engine_spec import EngineSpec
 
     manager = pluggy.PluginManager("sickbay")
@@ -64,6 +67,7 @@ def load_plugins(builtins: Sequence[ModuleType | object], *, entry_points: bool 
         engines=Later(lambda: _by_name(manager, "sickbay_engines", EngineSpec)),
         signals=_by_name(manager, "sickbay_signals", SignalSpec),
         folders=tuple(folder for folders in manager.hook.sickbay_knowledge() for folder in folders),
+        scorers=_by_name(manager, "sickbay_scorers", Scorer),
     )
 
 

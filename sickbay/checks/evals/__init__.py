@@ -1,0 +1,1 @@
+"""Correctness: scorers, and the check that asks an eval set."""

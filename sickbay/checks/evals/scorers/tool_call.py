@@ -1,0 +1,132 @@
+"""tool-call: the model called the right tool with the right arguments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import jsonschema_rs
+
+from sickbay.engine.evals.item import Item
+from sickbay.engine.evals.scorer import Given, Score, Scorer
+
+__all__ = ["ToolCall"]
+
+
+class ToolCall(Scorer):
+    """The calls are the expected ones: names, and arguments as JSON values; an argument may have several right values.
+
+    `expected` is {"name": ..., "arguments": {...}}, a list of these (all of them, in any order unless `ordered`), or an
+    empty list: nothing may be called. Arguments must also fit the tool's own schema where the item brings the tool.
+    """
+
+    name = "tool-call"
+    title = "the model calls the expected tools with the expected arguments"
+    params: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "arguments": {"enum": ["equal", "subset", "ignore"], "default": "equal"},
+            "ordered": {"type": "boolean", "default": False},
+            "extra_calls": {
+                "type": "boolean",
+                "default": False,
+                "description": "Calls beside the expected are allowed",
+            },
+        },
+    }
+
+    def misfit(self, item: Item, params: Mapping[str, Any]) -> str:
+        """An expected value that is no call."""
+        wanted = _wanted(item)
+        if wanted is None:
+            return 'wanted expected: {"name": ..., "arguments": {...}} or a list of these'
+        names = {tool.get("function", tool).get("name") for tool in item.tools}
+        unknown = [each["name"] for each in wanted if names and each["name"] not in names]
+        return f"it expects a call of {unknown[0]!r}, which is not among its tools" if unknown else ""
+
+    def good_answer(self, item: Item, params: Mapping[str, Any]) -> Given | None:
+        """The expected calls."""
+        wanted = _wanted(item) or []
+        calls = tuple({"name": each["name"], "arguments": _first_right(each.get("arguments", {}))} for each in wanted)
+        return Given(tool_calls=calls, finish="tool_calls")
+
+    def score(self, item: Item, given: Given, params: Mapping[str, Any]) -> Score:
+        """Compare each expected call with what was called."""
+        wanted = _wanted(item)
+        if wanted is None:
+            return Score.cannot("the expected value is no tool call")
+        broken = _contract_problem(item, given.tool_calls)
+        if broken:
+            return Score.of(False, broken)
+        left = list(given.tool_calls)
+        for each in wanted:
+            fits = [call for call in (left[:1] if params.get("ordered") else left) if _same(each, call, params)]
+            if not fits:
+                return Score.of(False, _difference(each, given.tool_calls))
+            left.remove(fits[0])
+        if left and not params.get("extra_calls"):
+            return Score.of(False, f"called {left[0].get('name')!r} too, which was not wanted")
+        return Score.of(True)
+
+
+def _wanted(item: Item) -> list[dict[str, Any]] | None:
+    wanted = item.expected if isinstance(item.expected, list) else [item.expected]
+    return wanted if all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in wanted) else None
+
+
+def _same(wanted: Mapping[str, Any], call: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
+    if wanted["name"] != call.get("name"):
+        return False
+    how = params.get("arguments", "equal")
+    if how == "ignore":
+        return True
+    asked, found = wanted.get("arguments", {}), call.get("arguments")
+    if not isinstance(found, Mapping):
+        return False
+    if how == "equal" and set(found) - set(asked):
+        return False
+    return all(name in found and _right(value, found[name]) for name, value in asked.items())
+
+
+def _right(wanted: Any, found: Any) -> bool:
+    """Equal, or one of {"any": [...]}; text without regard to case at its ends' blanks."""
+    if isinstance(wanted, Mapping) and set(wanted) == {"any"} and isinstance(wanted["any"], list):
+        return any(_right(each, found) for each in wanted["any"])
+    if isinstance(wanted, bool) or isinstance(found, bool):
+        return wanted is found
+    if isinstance(wanted, str) and isinstance(found, str):
+        return wanted.strip() == found.strip()
+    return bool(wanted == found)
+
+
+def _first_right(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value["any"][0] if isinstance(value, Mapping) and set(value) == {"any"} and value["any"] else value
+        for name, value in arguments.items()
+    }
+
+
+def _contract_problem(item: Item, calls: Sequence[Mapping[str, Any]]) -> str:
+    schemas = {
+        tool.get("function", tool).get("name"): tool.get("function", tool).get("parameters") for tool in item.tools
+    }
+    for call in calls:
+        schema = schemas.get(call.get("name"))
+        if not isinstance(call.get("arguments"), Mapping):
+            return f"the arguments of {call.get('name')!r} are no JSON object: {str(call.get('arguments'))[:60]!r}"
+        if isinstance(schema, dict):
+            error = next(iter(jsonschema_rs.Draft202012Validator(schema).iter_errors(call["arguments"])), None)
+            if error is not None:
+                return f"the arguments of {call.get('name')!r} do not fit the tool's schema: {error.message[:100]}"
+    return ""
+
+
+def _difference(wanted: Mapping[str, Any], calls: Sequence[Mapping[str, Any]]) -> str:
+    if not calls:
+        return f"no tool was called, wanted {wanted['name']!r}"
+    shown = json.dumps(wanted.get("arguments", {}))[:60]
+    return (
+        f"found {calls[0].get('name')}({json.dumps(calls[0].get('arguments'))[:60]}), wanted {wanted['name']}({shown})"
+    )
