@@ -52,10 +52,13 @@ async def looking(
     requests: int = 12,
     seconds: float = 20.0,
     reference: str = "",
+    replicas: tuple[str, ...] = (),
 ) -> AsyncIterator[RunLook]:
     """A look with a budget of requests and seconds. `spec` None: no known engine answers."""
     clock, threads = SystemClock(), DaemonThreads()
-    target = Target(name="scripted", url=url, direct_url=direct_url, model="m", reference_path=reference)
+    target = Target(
+        name="scripted", url=url, direct_url=direct_url, model="m", reference_path=reference, replicas=replicas
+    )
     client = HttpClient(
         target=target, clock=clock, threads=threads, budget=RequestBudget(requests), run_id="test",
         began_at_s=clock.monotonic(),

@@ -1,0 +1,102 @@
+"""The world-facing half of probe.cache: pairs, slots, recorded prompts. Only lengths of texts leave it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sickbay.checks.probe.prepare import known_numbers, time_left
+from sickbay.checks.probe.timed import begin_timed
+from sickbay.engine.errors import BudgetExceededError, ProbeError
+from sickbay.engine.model.check import Raw
+from sickbay.engine.model.look import EngineFound, Files, Look
+from sickbay.engine.model.signal import UnknownReason
+
+__all__ = ["common_prefixes", "look_cache"]
+
+FILE_BYTES_MAX = 8_000_000
+PROMPTS_MAX = 100
+
+
+async def look_cache(look: Look, params: Mapping[str, Any]) -> Raw:
+    """Everything once."""
+    context = known_numbers(look, ("serving.context_length_tokens", "serving.requests_waiting"))
+    timed = await begin_timed(look, seed=int(params["seed"]), timeout_s=float(params["timeout_s"]), count_tokens=True)
+    slots = await _slots(look, timed.found)
+    room = float(context.get("serving.context_length_tokens", 0.0))
+    length = min(int(params["prompt_tokens"]), int(0.8 * room) - 64) if room > 0 else int(params["prompt_tokens"])
+    for _ in range(int(params["pairs"])):
+        prompt = timed.prompts.cold(max(64, length))
+        first = await timed.send("cold", prompt, 2)
+        if first is None or not first.ok:
+            continue
+        await look.clock.sleep(min(float(params["pause_s"]), max(0.0, time_left(look))))
+        await timed.send("warm", prompt, 2)
+    return {
+        "rows": timed.rows,
+        "stopped": timed.stopped,
+        "seed": timed.seed,
+        "slots": slots,
+        "prefixes": _recorded(look.files, str(params["prompts_file"])),
+        "context": context,
+    }
+
+
+async def _slots(look: Look, found: EngineFound | None) -> list[list[int]]:
+    """[reused, length] of each prompt that llama.cpp's slots hold; [] where nobody tells."""
+    endpoint = found.spec.endpoints.get("slots") if found else None
+    if endpoint is None:
+        return []
+    try:
+        answer = await look.http.request("GET", endpoint.path, timeout_s=min(3.0, time_left(look)), direct=True)
+        body = answer.json() if answer.status == 200 else []
+    except BudgetExceededError:
+        raise
+    except ProbeError:
+        return []
+    rows = [row for row in body if isinstance(row, Mapping)] if isinstance(body, list) else []
+    pairs = [(row.get("n_prompt_tokens_cache"), row.get("n_prompt_tokens")) for row in rows]
+    return [
+        [int(reused), int(length)] for reused, length in pairs if isinstance(reused, int) and isinstance(length, int)
+    ]
+
+
+def _recorded(files: Files, path: str) -> dict[str, Any]:
+    if not path:
+        return {}
+    try:
+        data = json.loads(files.read_text(path, bytes_max=FILE_BYTES_MAX))
+    except ProbeError as error:
+        return {"problem": error.detail, "reason": error.reason.value}
+    except (ValueError, RecursionError):
+        problem = f"{path}: wanted a JSON list of prompts (under {FILE_BYTES_MAX} bytes)"
+        return {"problem": problem, "reason": UnknownReason.MALFORMED.value}
+    prompts = [_flat(each) for each in data[:PROMPTS_MAX]] if isinstance(data, list) else []
+    if len(prompts) < 2:
+        problem = f"{path}: wanted two prompts or more in a list, found {len(prompts)}"
+        return {"problem": problem, "reason": UnknownReason.MALFORMED.value}
+    return {"pairs": common_prefixes(prompts)}
+
+
+def _flat(prompt: Any) -> str:
+    """A prompt as one text: itself, or its messages one after the other as a template would put them."""
+    if isinstance(prompt, Mapping):
+        prompt = prompt.get("messages", "")
+    if isinstance(prompt, list):
+        rows = [row for row in prompt if isinstance(row, Mapping)]
+        return "\n".join(f"{row.get('role', '')}\n{row.get('content', '')}" for row in rows)
+    return str(prompt)
+
+
+def common_prefixes(prompts: Sequence[str]) -> list[list[int]]:
+    """[characters shared from the start, length of the earlier] for each consecutive pair."""
+    return [[_shared(earlier, later), len(earlier)] for earlier, later in itertools.pairwise(prompts)]
+
+
+def _shared(earlier: str, later: str) -> int:
+    for at, (mine, theirs) in enumerate(zip(earlier, later, strict=False)):
+        if mine != theirs:
+            return at
+    return min(len(earlier), len(later))

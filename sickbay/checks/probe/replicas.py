@@ -1,0 +1,146 @@
+"""probe.replicas: are all replicas behind the address equally fast, equally loaded, and of one mind.
+
+The same fixed prompt goes straight to each replica, greedy; their own metrics pages tell their load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
+from sickbay.engine.model.look import Look
+from sickbay.engine.model.outcome import Outcome
+from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
+
+__all__ = ["ProbeReplicas"]
+
+SLOW_TIMES = 2.0
+UNEVEN_TIMES = 3.0
+
+
+class ProbeReplicas(Check):
+    """Ask each replica of the target (`replicas`) one fixed question with 8 output tokens, and read its gauges."""
+
+    name = "probe.replicas"
+    title = "Are all replicas equally fast, equally loaded, and give the same greedy answer"
+    effect = Effect.LIGHT
+    needs = ("replicas",)
+    emits: ClassVar[Sequence[str]] = (
+        "path.replica_ttft_ratio_max",
+        "serving.replica_load_ratio_max",
+        "serving.replicas_idle_ratio",
+        "output.replicas_differ_ratio",
+        "serving.replicas_down",
+    )
+    params: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "properties": {
+            "replicas_max": {
+                "description": "most replicas that are asked",
+                "type": "integer",
+                "minimum": 2,
+                "maximum": 64,
+                "default": 8,
+            },
+            "timeout_s": {
+                "description": "most seconds for one answer",
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "maximum": 120,
+                "default": 10.0,
+            },
+        },
+        "additionalProperties": False,
+    }
+    sources: ClassVar[Sequence[str]] = (
+        "llm-d/llm-d-router#355 (load on few replicas)",
+        "Anthropic, A postmortem of three recent issues, 2025-09 (requests routed to another pool)",
+        "twice the median's time, three times its load: guesses",
+    )
+
+    def cost(self, params: Mapping[str, Any]) -> Cost:
+        """One answer a replica."""
+        asked = int(params["replicas_max"])
+        return Cost(requests=asked, seconds=min(20.0, asked * float(params["timeout_s"])))
+
+    async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
+        """One after the other, so that our own requests do not meet."""
+        from sickbay.checks.probe.replicas_look import look_replicas  # late: what a check says must load fast
+
+        return await look_replicas(look, params)
+
+    def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
+        """Each replica against the median one."""
+        rows = raw["replicas"]
+        up = [row for row in rows if row["answer_s"] is not None]
+        loads = {row["url"]: float(row["load"]) for row in rows if row["load"] is not None}
+        signals = {
+            "path.replica_ttft_ratio_max": _over_median(
+                {row["url"]: max(float(row["answer_s"]), 1e-6) for row in up}, "time of a short answer"
+            ),
+            "serving.replica_load_ratio_max": _over_median(
+                {url: load + 1.0 for url, load in loads.items()}, "running plus waiting requests, plus one"
+            ),
+            "serving.replicas_idle_ratio": _idle(loads),
+            "output.replicas_differ_ratio": _differ([row["answer"] for row in up]),
+            "serving.replicas_down": measured(float(len(rows) - len(up)), f"of {len(rows)} replicas gave no token"),
+        }
+        return Result(outcome=_outcome(signals, len(up)), summary=_summary(rows, signals), signals=signals)
+
+
+def _over_median(values: Mapping[str, float], what: str) -> Reading:
+    if len(values) < 2:
+        return unknown(UnknownReason.ABSENT, f"{what}: known of {len(values)} replicas, two are wanted")
+    ordered = sorted(values.values())
+    middle = ordered[(len(ordered) - 1) // 2]
+    return measured(ordered[-1] / middle, f"{what} of {len(values)} replicas, highest over median", by=values)
+
+
+def _idle(loads: Mapping[str, float]) -> Reading:
+    if len(loads) < 2:
+        return unknown(UnknownReason.ABSENT, f"load is known of {len(loads)} replicas, two are wanted")
+    idle = sum(load < 0.5 for load in loads.values())
+    busy = any(load >= 2.0 for load in loads.values())
+    told = f"{idle} of {len(loads)} replicas have nothing to do"
+    return measured(idle / len(loads) if busy else 0.0, told if busy else f"{told}, and no other has a queue")
+
+
+def _differ(answers: Sequence[str]) -> Reading:
+    if len(answers) < 2:
+        return unknown(UnknownReason.ABSENT, f"{len(answers)} replicas answered, two are wanted")
+    usual = max(set(answers), key=answers.count)
+    odd = sum(answer != usual for answer in answers)
+    return measured(odd / len(answers), f"{odd} of {len(answers)} replicas begin a greedy answer unlike the others")
+
+
+def _outcome(signals: Mapping[str, Reading], up: int) -> Outcome:
+    def number(name: str) -> float:
+        value = signals[name].value
+        return value if isinstance(value, float) else 0.0
+
+    if not up:
+        return Outcome.FAIL
+    uneven = (
+        number("serving.replica_load_ratio_max") > UNEVEN_TIMES or number("path.replica_ttft_ratio_max") > SLOW_TIMES
+    )
+    bad = uneven or number("output.replicas_differ_ratio") > 0 or number("serving.replicas_down") > 0
+    return Outcome.WARN if bad else Outcome.PASS
+
+
+def _summary(rows: Sequence[Mapping[str, Any]], signals: Mapping[str, Reading]) -> str:
+    down = [row for row in rows if row["answer_s"] is None]
+    said = [f"{len(rows) - len(down)} of {len(rows)} replicas answer"]
+    for name, words in (
+        ("path.replica_ttft_ratio_max", "slowest short answer {:.1f} times the median"),
+        ("serving.replica_load_ratio_max", "highest load {:.1f} times the median"),
+    ):
+        value = signals[name].value
+        if isinstance(value, float):
+            said.append(words.format(value))
+    if down:
+        said.append(f"first failure: {down[0]['problem']}")
+    differ = signals["output.replicas_differ_ratio"]
+    if isinstance(differ.value, float) and differ.value > 0:
+        said.append(differ.source)
+    return "; ".join(said)
