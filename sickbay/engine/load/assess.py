@@ -55,7 +55,7 @@ def assess_problems(
 ) -> Iterator[Problem]:
     """Causes without a piece of supporting evidence that this runbook can measure."""
     for cause, at in causes:
-        if cause.requires is not None and (missing := _missing(cause.requires, available)):
+        if cause.requires is not None and (missing := _missing_of_any(cause.requires, available)):
             message = f"{cause.id!r} requires {listed(missing)}, which no step measures"
             yield Problem(at, Code.REQUIRES_NOT_MEASURED, message, _advice(missing, checks))
         supporting = [rule for rule in cause.evidence if not rule.weight.value.startswith("refutes")]
@@ -68,6 +68,15 @@ def assess_problems(
 
 def _missing(condition: Expression, available: AbstractSet[str]) -> set[str]:
     return {name for name in condition.names if not name.startswith("baseline.") and name not in available}
+
+
+def _missing_of_any(condition: Expression, available: AbstractSet[str]) -> set[str]:
+    """What is missing of `a || b`: nothing when one side can be measured whole, for that side can decide it."""
+    missing = _missing(condition, available)
+    if "(" in condition.source:
+        return missing
+    sides = [{name for name in missing if name in side} for side in condition.source.split("||")]
+    return min(sides, key=len)
 
 
 def _advice(missing: AbstractSet[str], checks: Mapping[str, Check]) -> str:
