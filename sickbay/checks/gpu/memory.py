@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sickbay.checks.gpu.devices import answering, label, over, refusals, worst_of
-from sickbay.checks.gpu.reading import COST, not_judged, read_devices, schema
+from sickbay.checks.gpu.reading import cost_of, not_judged, read_devices, schema
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.outcome import Outcome
@@ -62,7 +62,7 @@ class GpuMemory(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """No request."""
-        return COST
+        return cost_of(params)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """The memory part of the inventory, and which of the listed processes live."""

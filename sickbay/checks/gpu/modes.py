@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sickbay.checks.gpu.devices import answering, label, refusals
-from sickbay.checks.gpu.reading import COST, not_judged, read_devices, schema
+from sickbay.checks.gpu.reading import cost_of, not_judged, read_devices, schema
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
@@ -39,7 +39,7 @@ class GpuModes(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """No request."""
-        return COST
+        return cost_of(params)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """The mode part of the inventory."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sickbay.checks.gpu.devices import answering, busy, growth, label, over, rate, sampled, worst_of
-from sickbay.checks.gpu.reading import COST, not_judged, ratio, read_devices, schema
+from sickbay.checks.gpu.reading import cost_of, not_judged, ratio, read_devices, schema
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import UnknownReason
@@ -45,7 +45,7 @@ class GpuPcie(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """No request."""
-        return COST
+        return cost_of(params)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """The link part of the inventory, and the use for the busy gate."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sickbay.checks.gpu.devices import answering, busy, label, sampled
-from sickbay.checks.gpu.reading import COST, not_judged, ratio, read_devices, schema
+from sickbay.checks.gpu.reading import cost_of, not_judged, ratio, read_devices, schema
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import UnknownReason, measured, unknown
@@ -69,7 +69,7 @@ class GpuPeers(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """No request."""
-        return COST
+        return cost_of(params)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Every part of the inventory that can be compared."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sickbay.checks.accelerator.nvml import ERROR_WORDS, NoNvml
 from sickbay.checks.gpu.devices import label
-from sickbay.checks.gpu.reading import COST, not_judged, read_devices, schema
+from sickbay.checks.gpu.reading import cost_of, not_judged, read_devices, schema
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
@@ -57,7 +57,7 @@ class GpuPresent(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """No request."""
-        return COST
+        return cost_of(params)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """The identity part of the inventory; torch's version is read from its files."""

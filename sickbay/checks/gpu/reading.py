@@ -14,10 +14,14 @@ from sickbay.engine.model.signal import UnknownReason, unknown
 if TYPE_CHECKING:
     from sickbay.engine.model.look import Look
 
-__all__ = ["COST", "not_judged", "ratio", "read_devices", "schema"]
+__all__ = ["cost_of", "not_judged", "ratio", "read_devices", "schema"]
 
-COST = Cost(seconds=12.0)
 _LACKING = {"NoPermission": UnknownReason.PERMISSION, "MissingPackage": UnknownReason.MISSING_LIBRARY}
+
+
+def cost_of(params: Mapping[str, Any]) -> Cost:
+    """No request; the window, one call that hangs, and the child's start."""
+    return Cost(seconds=float(params["window_s"]) + float(params["hang_s"]) + 1.0)
 
 
 def ratio(default: float, describe: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sickbay.checks.gpu.devices import answering, label, over, refusals, sampled, worst_of
-from sickbay.checks.gpu.reading import COST, not_judged, ratio, read_devices, schema
+from sickbay.checks.gpu.reading import cost_of, not_judged, ratio, read_devices, schema
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, unknown
@@ -43,7 +43,7 @@ class GpuUtilisation(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """No request."""
-        return COST
+        return cost_of(params)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """The use part of the inventory."""

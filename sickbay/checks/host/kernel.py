@@ -50,7 +50,7 @@ class HostKernel(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """No request."""
-        return Cost(seconds=10.0)
+        return Cost(seconds=6.0)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """The log's lines, the engine's processes, and the cgroup of the engine."""
