@@ -18,13 +18,23 @@ ABLATION: Mapping[str, frozenset[str]] = {
     "+ configuration": frozenset({"metrics", "logs", "configuration"}),
     "+ probes": frozenset({"metrics", "logs", "configuration", "probes"}),
 }
-METRICS = ("serving.window", "serving.history", "host.", "gpu.", "accelerator.", "memory.", "network.")
-CONFIGURATION = ("serving.config", "model.", "change.", "rag.", "training.")
+LOGS = ("logs.", "host.kernel", "gpu.xid")
+METRICS = (
+    "serving.window",
+    "serving.history",
+    "serving.baseline",
+    "triage.",
+    "host.",
+    "process.",
+    "gpu.",
+    "accelerator.",
+)
+CONFIGURATION = ("serving.config", "model.")
 
 
 def kind_of(check: str) -> str:
     """What sort of look a check is: metrics, logs, configuration or probes (everything that asks the engine)."""
-    if check.startswith("log."):
+    if check.startswith(LOGS):
         return "logs"
     if check.startswith(CONFIGURATION):
         return "configuration"

@@ -22,6 +22,7 @@ class Status(StrEnum):
     LEFT_OUT = "left out"  # this machine or this version lacks a part; `why` names it
     NOT_STAGED = "not staged"  # a part did not start
     NO_IMPACT = "no impact"  # users do not feel it, so it proves nothing
+    CRASHED = "crashed"  # a bug of sickbay or of the benchmark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

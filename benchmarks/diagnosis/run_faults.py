@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,18 @@ def load_faults(folders: Sequence[Path]) -> list[Fault]:
 
 
 def run_faults(
-    faults: Sequence[Fault], tools: Tools, *, seeds: Sequence[int] = (0,), explain: Explain | None = None
+    faults: Sequence[Fault],
+    tools: Tools,
+    *,
+    seeds: int = 1,
+    control_seeds: int = 1,
+    explain: Explain | None = None,
 ) -> Iterator[FaultRun]:
-    """Each fault with each seed, one after the other."""
-    for seed in seeds:
+    """Each fault and control with so many seeds, one after the other."""
+    for seed in range(max(seeds, control_seeds)):
         for fault in faults:
+            if seed >= (control_seeds if fault.is_control else seeds):
+                continue
             if fault.gpu:
                 yield _in_a_child(fault, tools, seed, explain)
             else:
@@ -81,11 +89,18 @@ def run_case(
     if fault.symptom not in tools.knowledge.runbook_paths:
         return _not_run(fault, tools, seed, Status.NO_RUNBOOK, f"sickbay has no runbook {fault.symptom!r}")
     try:
+        tools.knowledge.runbook(fault.symptom)
+    except SickbayError as error:
+        return _not_run(fault, tools, seed, Status.NO_RUNBOOK, f"it cannot be loaded: {error}")
+    try:
         return _on_stage(fault, tools, seed, explain, gpu_folder)
     except (LaneMissingError, DemoPartsMissingError) as error:
         return _not_run(fault, tools, seed, Status.LEFT_OUT, str(error))
     except StageError as error:
         return _not_run(fault, tools, seed, Status.NOT_STAGED, str(error))
+    except Exception as error:  # one bug must not cost the other cases; it is told and ends with exit code 70
+        traceback.print_exc()
+        return _not_run(fault, tools, seed, Status.CRASHED, f"{type(error).__name__}: {error}")
 
 
 def _on_stage(fault: Fault, tools: Tools, seed: int, explain: Explain | None, gpu_folder: Path | None) -> FaultRun:
@@ -242,6 +257,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--lane", action="append", default=[], help="only cases of this lane; repeatable")
     parser.add_argument("--explain", action="store_true", help="print each case's report")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="run each case with so many seeds")
+    parser.add_argument("--control-seeds", type=int, default=1, metavar="N", help="the same for controls")
     parser.add_argument("--out", type=Path, default=OUT, help="where the JSON lines go")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
@@ -258,12 +274,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / ".gitignore").write_text("*\n", encoding="ascii")
     with (args.out / "faults.jsonl").open("w", encoding="utf-8", buffering=1) as sink:
-        for found in run_faults(faults, make_tools(), seeds=range(args.seeds), explain=explain):
+        for found in run_faults(
+            faults, make_tools(), seeds=args.seeds, control_seeds=args.control_seeds, explain=explain
+        ):
             runs.append(found)
             sink.write(json.dumps(to_json(found)) + "\n")
             print(_line(found), file=sys.stderr, flush=True)
     print(table_of(runs))
-    return 0
+    return 70 if any(found.status is Status.CRASHED for found in runs) else 0
 
 
 def _chosen(faults: Sequence[Fault], only: Sequence[str], lanes: Sequence[str]) -> list[Fault]:
