@@ -173,3 +173,14 @@ def test_a_driver_with_the_old_fabric_answer(node: Nodes, judge: Judge) -> None:
     result = judge(GpuNvlink())
     assert result.outcome is Outcome.PASS
     assert result.signals["gpu.fabric_health"].value == "none"
+
+
+def test_a_device_that_is_not_in_the_table(node: Nodes, judge: Judge) -> None:
+    state = node("h100", 4)
+    for index in range(4):
+        state.device(index, pci={"device_id": 0x123410DE}, name="NVIDIA X1000")
+    assert judge(GpuNvlink()).outcome is Outcome.PASS
+    state.device(2, nvlink={"down": [7]})  # its equals have the link
+    result = judge(GpuNvlink())
+    assert result.outcome is Outcome.FAIL
+    assert result.signals["gpu.nvlink_down"].value == 1.0
