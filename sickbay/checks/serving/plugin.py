@@ -6,6 +6,7 @@ from sickbay.checks.serving.alive import ServingAlive
 from sickbay.checks.serving.baseline import ServingBaseline
 from sickbay.checks.serving.config import ServingConfig
 from sickbay.checks.serving.history import ServingHistory
+from sickbay.checks.serving.rendering import ServingRendering
 from sickbay.checks.serving.window import ServingWindow
 from sickbay.engine.hookspecs import hookimpl
 from sickbay.engine.model.check import Check
@@ -13,11 +14,11 @@ from sickbay.engine.model.check import Check
 __all__ = ["CHECKS", "sickbay_checks"]
 
 CHECKS: tuple[Check, ...] = (
-    ServingAlive(), ServingBaseline(), ServingConfig(), ServingHistory(), ServingWindow(),
+    ServingAlive(), ServingBaseline(), ServingConfig(), ServingHistory(), ServingRendering(), ServingWindow(),
 )  # fmt: skip
 
 
 @hookimpl
 def sickbay_checks() -> tuple[Check, ...]:
-    """Alive, configuration, window; history and baseline from a Prometheus."""
+    """Alive, configuration, window, rendering; history and baseline from a Prometheus."""
     return CHECKS

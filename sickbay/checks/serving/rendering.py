@@ -1,0 +1,99 @@
+"""serving.rendering: what the engine makes of fixed texts: the prompt it renders, and the ids it splits them into."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from sickbay.checks.probe.rendering import Rendering
+from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
+from sickbay.engine.model.look import Look
+from sickbay.engine.model.outcome import Outcome
+from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
+
+__all__ = ["CONVERSATIONS", "TEXTS", "ServingRendering"]
+
+TEXTS = (
+    "The quick brown fox jumps over the lazy dog.",
+    "  two spaces,\ttab\nnew line  ",
+    "3.14159 1234567890 0x1F",
+    "naïve Grüße 東京 مرحبا 🙂",
+    "def f(x):\n    return x**2\n",
+    "<|im_start|>user</s>[INST]",
+)
+CONVERSATIONS: Mapping[str, tuple[Mapping[str, str], ...]] = {
+    "user": ({"role": "user", "content": "What is the capital of France?"},),
+    "system and user": (
+        {"role": "system", "content": "Answer in one word."},
+        {"role": "user", "content": "What is the capital of France?"},
+    ),
+    "three turns": (
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello. What can I do?"},
+        {"role": "user", "content": "Count to three."},
+    ),
+}
+
+
+class ServingRendering(Check):
+    """Hash what the engine makes of fixed texts and conversations, so that two engines or two versions can be compared.
+
+    Only our own texts are sent and kept; no token is generated. Control text in a plain string (the last of the texts)
+    must not become control tokens: engines differ in it.
+    """
+
+    name = "serving.rendering"
+    title = "rendered prompt and token ids of fixed texts"
+    effect = Effect.PASSIVE
+    needs = ("url",)
+    params: ClassVar[Mapping[str, Any]] = {"type": "object", "additionalProperties": False, "properties": {}}
+    emits = ("serving.tokens_sha", "serving.rendered_sha", "serving.rendered_tokens")
+
+    def cost(self, params: Mapping[str, Any]) -> Cost:
+        """Small requests that generate nothing."""
+        return Cost(requests=0, seconds=6.0)
+
+    async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
+        """Ask for every text and conversation."""
+        found = await look.engine()
+        rendering = Rendering(look, found)
+        return {
+            "title": found.spec.title,
+            "texts": [{"text": text, "ids": await rendering.ids(text)} for text in TEXTS],
+            "conversations": {
+                name: {"text": await rendering.text(messages), "ids": await rendering.conversation_ids(messages)}
+                for name, messages in CONVERSATIONS.items()
+            },
+        }
+
+    def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
+        """Hashes over all ids; what an engine does not tell is unknown."""
+        ids = [row["ids"] for row in raw["texts"]]
+        turns = [row["ids"] for row in raw["conversations"].values()]
+        none = unknown(UnknownReason.UNSUPPORTED, f"{raw['title']} does not tell the ids of a text")
+        told = unknown(UnknownReason.UNSUPPORTED, f"{raw['title']} does not tell what it makes of a conversation")
+        signals: dict[str, Reading] = {
+            "serving.tokens_sha": none if None in ids else measured(_sha(ids), f"ids of {len(ids)} fixed texts"),
+            "serving.rendered_sha": told,
+            "serving.rendered_tokens": told,
+        }
+        if None not in turns:
+            signals["serving.rendered_sha"] = measured(_sha(turns), f"ids of {len(turns)} fixed conversations")
+            signals["serving.rendered_tokens"] = measured(
+                sum(len(each) for each in turns), f"ids of {len(turns)} fixed conversations"
+            )
+        known = sum(reading.known for reading in signals.values())
+        count = signals["serving.rendered_tokens"].value
+        return Result(
+            outcome=Outcome.PASS if known else Outcome.UNKNOWN,
+            summary=f"{len(ids)} texts and {len(turns)} conversations of {count:g} tokens"
+            if isinstance(count, float)
+            else told.detail,
+            signals=signals,
+        )
+
+
+def _sha(ids: Any) -> str:
+    return hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:12]
