@@ -69,7 +69,8 @@ def _debian(package: str, program: str, place: Path) -> str:
     _call(["apt-get", "download", package], folder)
     for file in folder.glob("*.deb"):
         _call(["dpkg", "-x", str(file), str(folder)], folder)
-    found_files = [path for path in folder.rglob(program) if path.is_file()]
+    places = {"bin", "sbin", "plugins"}
+    found_files = [path for path in folder.rglob(program) if path.is_file() and path.parent.name in places]
     if not found_files:
         raise NotInstalledError(f"no {program} in the package {package}")
     return str(found_files[0])
