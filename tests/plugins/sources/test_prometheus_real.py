@@ -121,7 +121,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     fill(made)
     folder = tmp_path_factory.mktemp("prometheus")
     text = folder / "past.om"
-    text.write_text("\n".join([*made.lines, "# EOF", ""]))
+    in_order = sorted(made.lines, key=lambda line: float(line.rpartition(" ")[2]))  # promtool drops what comes late
+    text.write_text("\n".join([*in_order, "# EOF", ""]))
     subprocess.run(
         ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "data")],
         check=True, capture_output=True, timeout=120,
