@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from benchmarks.diagnosis.incident_file import EvidenceClass
 from sickbay.engine.model.check import Check, Effect
 from sickbay.engine.model.signal import SignalKind, SignalSpec
 
-__all__ = ["LookCost", "cost_of", "costs_of", "looks_of"]
+__all__ = ["LookCost", "class_of", "cost_of", "costs_of", "looks_of"]
 
 _FAMILY = {
     "serving": "serving.window", "host": "host.pressure", "client": "client.records",
@@ -69,6 +70,18 @@ def looks_of(vocabulary: Mapping[str, SignalSpec], checks: Iterable[Check]) -> d
         for signal in check.emits:
             found.setdefault(signal, []).append(check.name)
     return {name: tuple(found.get(name) or [_planned(spec)]) for name, spec in vocabulary.items()}
+
+
+def class_of(spec: SignalSpec) -> EvidenceClass:
+    """What kind of evidence a signal is when nothing more is said; experiments count as probes."""
+    family = spec.name.split(".", maxsplit=1)[0]
+    if family == "log":
+        return EvidenceClass.LOGS
+    if _planned(spec) not in _READS:
+        return EvidenceClass.ACTIVE_PROBE
+    if spec.kind is SignalKind.CONFIG or family in {"change", "model"}:
+        return EvidenceClass.CONFIG
+    return EvidenceClass.ACTIVE_PROBE if family in {"probe", "path"} else EvidenceClass.METRICS
 
 
 def costs_of(checks: Iterable[Check]) -> dict[str, LookCost]:

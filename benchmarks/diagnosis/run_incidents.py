@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.diagnosis.incident_file import EvidenceClass, Incident, load_incidents
 from benchmarks.diagnosis.incident_stub import ALL_CLASSES, IncidentStub
-from benchmarks.diagnosis.looks import LookCost, cost_of, costs_of, looks_of
+from benchmarks.diagnosis.looks import LookCost, class_of, cost_of, costs_of, looks_of
 from benchmarks.diagnosis.record import Record, ranked_of
 from benchmarks.diagnosis.score import Score, calibration, score, table
 from sickbay.engine.diagnose.diagnosis import diagnose
@@ -27,9 +27,11 @@ from sickbay.engine.report.terminal import diagnosis_text
 from sickbay.engine.report.units import Units
 from sickbay.face import make_tools
 
-__all__ = ["ABLATION", "INCIDENTS", "Run", "World", "is_held_out", "main", "report", "run_all"]
+__all__ = ["ABLATION", "INCIDENTS", "LATER", "Run", "World", "is_held_out", "main", "report", "run_all"]
 
 INCIDENTS = Path(__file__).parent / "incidents"
+LATER = Path(__file__).parent / "incidents_later"
+"""Incidents that were encoded after the rules had been written, and run once before any rule was changed for them."""
 FIRST_LOOK = "first look"
 INTERACTIVE = "interactive"
 _METRICS = frozenset({EvidenceClass.METRICS, EvidenceClass.HARDWARE})
@@ -73,9 +75,15 @@ class World:
     def interactive(
         self, incident: Incident, classes: frozenset[EvidenceClass] = ALL_CLASSES, mode: str = INTERACTIVE
     ) -> Run:
-        """Take the next best look until none tells anything, a cause is confirmed, or the budget is spent."""
+        """Take the next best look, until none tells anything, a cause is confirmed, or the budget is spent.
+
+        Args:
+            incident: the case.
+            classes: kinds of evidence that may be looked at; what else was known at first is left out.
+            mode: what the record calls this.
+        """
         stub = IncidentStub(incident, classes)
-        readings, baseline = dict(incident.readings), dict(incident.baseline)
+        readings, baseline = self._seen(incident.readings, classes), self._seen(incident.baseline, classes)
         taken: list[str] = []
         while True:
             diagnosis = self._diagnose(incident, readings, baseline)
@@ -91,6 +99,11 @@ class World:
             baseline.update({key: value for key, value in found.baseline.items() if not _known(baseline, key)})
             taken.append(name)
         return Run(record=self._record(incident, mode, diagnosis, tuple(taken)), diagnosis=diagnosis)
+
+    def _seen(self, readings: Mapping[str, Reading], classes: frozenset[EvidenceClass]) -> dict[str, Reading]:
+        """What of the first look is evidence of these classes."""
+        words = self.knowledge.vocabulary
+        return {name: reading for name, reading in readings.items() if class_of(words[name]) in classes}
 
     def _diagnose(
         self, incident: Incident, readings: Mapping[str, Reading], baseline: Mapping[str, Reading]
@@ -201,7 +214,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(explain(world, incident))
         return 0
     print(report(run_all(world, incidents)))
+    if args.incidents == INCIDENTS:
+        print("\n" + _later(world))
     return 0
+
+
+def _later(world: World) -> str:
+    later = load_incidents(LATER, world.knowledge.vocabulary, world.knowledge.causes.ids)
+    rows = [
+        score(FIRST_LOOK, [world.first_look(incident).record for incident in later]),
+        score(INTERACTIVE, [world.interactive(incident).record for incident in later]),
+    ]
+    return f"Incidents encoded after the rules\n{table(rows)}"
 
 
 def explain(world: World, incident: Incident) -> str:
