@@ -30,6 +30,7 @@ NUMBERS = {
     "graph_pool": "memory.oom_graph_pool_bytes",
     "total": "memory.device_total_bytes",
 }
+PLANNED = {"kv-init": "memory.kv_pool_ratio", "load": "memory.weights_ratio"}
 BAD = ("log.kv_space_errors", "log.leak_lines", "log.worker_stall_lines", "log.device_assert_lines")
 
 
@@ -52,6 +53,8 @@ class LogsPatterns(Check):
         "memory.oom_phase",
         "memory.oom_place",
         "memory.host_kill",
+        "memory.kv_pool_ratio",
+        "memory.weights_ratio",
         *NUMBERS.values(),
     )
     params: ClassVar[Mapping[str, Any]] = {
@@ -104,7 +107,13 @@ class LogsPatterns(Check):
         if not sources:
             raise ProbeError(reason, "; ".join(problems) or "the target names no log (logs: [{file: PATH}])")
         counts = count_lines(lines, patterns(), since_s=look.clock.wall() - since_s)
-        return {**counts.to_json(), "cut": cut, "sources": sources, "problems": problems}
+        return {
+            **counts.to_json(),
+            "cut": cut,
+            "sources": sources,
+            "problems": problems,
+            "host_bytes": _host_bytes(look),
+        }
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """Counts as they are; a failed allocation with its phase, place and numbers."""
@@ -119,6 +128,18 @@ class LogsPatterns(Check):
         signals["log.offload_partial"] = _offload(raw["offloaded"], where)
         signals |= _oom(raw, where)
         return Result(outcome=_outcome(signals), summary=_summary(raw, where), signals=signals)
+
+
+def _host_bytes(look: Look) -> int:
+    """The host's memory; 0 when the engine is on another host or it cannot be read."""
+    from sickbay.checks.host.proc_files import memory_info  # late: what a check says of itself must load fast
+
+    if not look.target.is_local:
+        return 0
+    try:
+        return memory_info(look.files.read_text("/proc/meminfo")).get("MemTotal", 0)
+    except ProbeError:
+        return 0
 
 
 def _ratio(sides: Sequence[int], where: str) -> Reading:
@@ -138,7 +159,7 @@ def _oom(raw: Raw, where: str) -> dict[str, Reading]:
     told = raw["oom"]
     if not told:
         none = unknown(UnknownReason.ABSENT, f"{where}: no failed allocation is told")
-        found = dict.fromkeys(("memory.oom_phase", "memory.oom_place", *NUMBERS.values()), none)
+        found = dict.fromkeys(("memory.oom_phase", "memory.oom_place", *NUMBERS.values(), *PLANNED.values()), none)
         return found | {"memory.oom": measured(False, where), "memory.host_kill": measured(False, where)}
     source = f"{told['count']} lines of {where} tell a failed allocation"
     no_number = unknown(UnknownReason.ABSENT, f"{source}, without this number")
@@ -151,7 +172,23 @@ def _oom(raw: Raw, where: str) -> dict[str, Reading]:
         "memory.oom_place": measured(told["place"], source),
         "memory.host_kill": measured(raw["kills"] > 0, source),
         **{name: measured(told[key], source) if key in told else no_number for key, name in NUMBERS.items()},
+        **_planned(told, raw["host_bytes"], source),
     }
+
+
+def _planned(told: Mapping[str, Any], host_bytes: float, source: str) -> dict[str, Reading]:
+    """One allocation larger than all memory there is: the plan never fitted, whatever else is in use.
+
+    A smaller one says nothing of the plan, because what was free then is not known.
+    """
+    why = "the failed allocation is not larger than the memory there is, so the plan is not told by it"
+    found = dict.fromkeys(PLANNED.values(), unknown(UnknownReason.INCONSISTENT, why))
+    total = told.get("total") if told["place"] == "device" else host_bytes
+    name = PLANNED.get(told["phase"])
+    if name and total and told.get("asked", 0) > total:
+        ratio = told["asked"] / total
+        found[name] = measured(ratio, f"{source}: {told['asked']:.0f} bytes asked for at once, {total:.0f} exist")
+    return found
 
 
 def _outcome(signals: Mapping[str, Reading]) -> Outcome:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
+
+if TYPE_CHECKING:
+    from sickbay.engine.measure.stream import StreamTrace
 
 __all__ = ["ProbeItl"]
 
@@ -103,14 +106,15 @@ class ProbeItl(Check):
         from sickbay.checks.probe.timed import traces_of
         from sickbay.engine.measure.stream_stats import median, quantile, stats_of
 
-        alone = [stats_of(trace) for trace in traces_of(raw, "alone")]
-        if not alone or len(alone[0].itl_s) < GAPS_MIN:
+        traces = [trace for trace in traces_of(raw, "alone", ok=False) if trace.failure.value in {"", "timeout"}]
+        alone = [stats_of(trace) for trace in traces]
+        gaps = _with_the_last(alone[0].itl_s, traces[0]) if alone else ()
+        if not gaps or (len(gaps) < GAPS_MIN and traces[0].ok):
             why = (alone[0].itl_refused if alone else "") or failure_of(raw)
             gone = unknown(UnknownReason.ABSENT, f"no stream long enough to tell gaps: {why}")
             return Result(outcome=Outcome.UNKNOWN, summary=gone.detail, signals=dict.fromkeys(self.emits, gone))
-        gaps = alone[0].itl_s
         middle = median(gaps) or 0.0
-        source = f"{len(gaps)} gaps of one answer"
+        source = f"{len(gaps)} gaps of one answer" + ("" if traces[0].ok else ", which did not end in time")
         among = [gap for trace in traces_of(raw, "among") for gap in stats_of(trace).itl_s]
         stalls = _stalls(gaps, middle)
         signals = {
@@ -130,6 +134,14 @@ class ProbeItl(Check):
         if stalls:
             summary += f"; {len(stalls)} stalls"
         return Result(outcome=Outcome.WARN if stalls else Outcome.PASS, summary=summary, signals=signals)
+
+
+def _with_the_last(gaps: Sequence[float], trace: StreamTrace) -> tuple[float, ...]:
+    """An answer cut by our own time-out was still waiting for a token: that wait is a gap too, as a lower bound."""
+    if trace.ok or not trace.chunks:
+        return tuple(gaps)
+    last = trace.reads[min(trace.chunks[-1].read, len(trace.reads) - 1)].at_s
+    return (*gaps, max(0.0, trace.end_s - last))
 
 
 def _stalls(gaps: Sequence[float], middle: float) -> list[float]:

@@ -60,7 +60,9 @@ def known(result: Any) -> dict[str, Any]:
 def test_a_cache_that_does_not_fit(run_check: Any, tmp_path: Path) -> None:
     result = judged(run_check, tmp_path, LLAMACPP_OOM)
     assert result.outcome is Outcome.FAIL
-    assert known(result) == {
+    found = known(result)
+    assert found.pop("memory.kv_pool_ratio") > 1.0
+    assert found == {
         "log.model_loads": 1.0,
         "log.error_lines": 4.0,
         "memory.oom": True,
@@ -78,6 +80,11 @@ def test_a_fragmented_device(run_check: Any, tmp_path: Path) -> None:
     assert found["memory.oom_free_bytes"] == 2**30
     assert found["memory.oom_graph_pool_bytes"] == 120 * 2**20
     assert found["memory.device_total_bytes"] == 79 * 2**30
+
+
+def test_an_allocation_below_the_memory_tells_no_plan(run_check: Any, tmp_path: Path) -> None:
+    result = judged(run_check, tmp_path, LLAMACPP_OOM.replace("2304000000000", "1000").replace("2197265.62", "0.01"))
+    assert result.signals["memory.kv_pool_ratio"].reason is UnknownReason.INCONSISTENT
 
 
 def test_a_sound_log(run_check: Any, tmp_path: Path) -> None:
