@@ -64,6 +64,8 @@ class Scorer(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
+    blocking: ClassVar[bool] = False
+    """True: one score may take long; it runs in a thread."""
     version: ClassVar[str] = "1"
     """Part of what two runs must share to be compared."""
     params: ClassVar[Mapping[str, Any]] = {"type": "object", "additionalProperties": False}

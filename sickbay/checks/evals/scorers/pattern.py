@@ -17,6 +17,7 @@ class Pattern(Scorer):
     """The pattern is found in the answer; with `group`, its last group must be one of the references."""
 
     name = "regex"
+    blocking = True
     title = "the answer matches a regular expression (bounded: a pattern that does not end is an error, not a hang)"
     params: ClassVar[Mapping[str, Any]] = {
         "type": "object",

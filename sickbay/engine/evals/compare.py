@@ -1,0 +1,236 @@
+"""Two runs of one set, paired by item: is the candidate worse, by more than the margin, or can it not be said?"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from sickbay.engine.evals.row import Row
+from sickbay.engine.evals.stats.many import holm
+from sickbay.engine.evals.stats.means import bca_bounds, clustered_mean, sign_flip_p
+from sickbay.engine.evals.stats.power import items_needed, margin_resolved
+from sickbay.engine.evals.stats.proportions import mcnemar_exact, tango_interval
+
+__all__ = ["Comparison", "Finding", "Pair", "Pairing", "compare", "compare_slices", "pair_runs"]
+
+CLUSTERS_MIN = 10
+"""Below this many clusters a clustered error says too little of itself to decide anything."""
+BCA_BELOW = 200
+
+
+class Finding(StrEnum):
+    """What the comparison shows."""
+
+    NOT_INFERIOR = "not-inferior"  # any drop is smaller than the margin
+    INFERIOR = "inferior"  # worse, and not shown to be within the margin
+    TOO_FEW = "too-few"  # neither can be said
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One item in both runs: mean score over its samples."""
+
+    item: str
+    baseline: float
+    candidate: float
+    cluster: str
+    fields: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def difference(self) -> float:
+        """Candidate minus baseline."""
+        return self.candidate - self.baseline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairing:
+    """What of two runs could be paired, and what could not."""
+
+    pairs: tuple[Pair, ...]
+    only_baseline: int = 0
+    only_candidate: int = 0
+    changed: int = 0  # same id, other content
+    unscored: int = 0  # in both, without a score in one
+
+    @property
+    def overlap(self) -> float:
+        """Paired items (scored or not) over all items of either run."""
+        paired = len(self.pairs) + self.unscored
+        whole = paired + self.only_baseline + self.only_candidate + self.changed
+        return paired / whole if whole else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The answer with its numbers. Shares and bounds are 0 to 1; bounds are one-sided at `confidence`."""
+
+    n: int
+    baseline: float
+    candidate: float
+    difference: float
+    low: float
+    high: float
+    margin: float
+    finding: Finding
+    method: str
+    p_worse: float
+    better: int = 0
+    worse: int = 0
+    clusters: int = 0
+    confidence: float = 0.95
+    resolvable: float = 1.0  # the margin that as many items could show
+    needed: int = 0  # items that this margin would need
+    note: str = ""
+
+
+def pair_runs(baseline: Iterable[Row], candidate: Iterable[Row], metric: str = "passed") -> Pairing:
+    """Pair by item and content. Digests are compared where both runs have one.
+
+    Args:
+        baseline: rows of the one run.
+        candidate: rows of the other.
+        metric: "passed" (right or wrong) or "score" (graded).
+    """
+    before, after = _by_item(baseline), _by_item(candidate)
+    pairs: list[Pair] = []
+    changed = unscored = 0
+    for item, (rows, sha) in after.items():
+        if item not in before:
+            continue
+        old_rows, old_sha = before[item]
+        if sha and old_sha and sha != old_sha:
+            changed += 1
+            continue
+        old, new = _mean(old_rows, metric), _mean(rows, metric)
+        if old is None or new is None:
+            unscored += 1
+            continue
+        pairs.append(Pair(item, old, new, rows[0].cluster, tuple(sorted(rows[0].fields.items()))))
+    return Pairing(
+        pairs=tuple(pairs),
+        only_baseline=len(before.keys() - after.keys()),
+        only_candidate=len(after.keys() - before.keys()),
+        changed=changed,
+        unscored=unscored,
+    )
+
+
+def compare(
+    pairs: Sequence[Pair], margin: float, *, confidence: float = 0.95, seed: int = 0, power: float = 0.95
+) -> Comparison:
+    """Compare, by the method that suits the scores.
+
+    Right-or-wrong without clusters: Tango's score interval and exact McNemar. Graded: BCa bootstrap (t from 200 items
+    on) and sign flips. With clusters: cluster-robust t.
+
+    Args:
+        pairs: items in both runs.
+        margin: the largest drop that is still accepted, 0 to 1.
+        confidence: of each one-sided bound.
+        seed: of the bootstrap.
+        power: for the number of items told.
+    """
+    alpha = 1.0 - confidence
+    differences = [pair.difference for pair in pairs]
+    clustered = any(pair.cluster for pair in pairs)
+    estimate = clustered_mean(differences, [pair.cluster for pair in pairs] if clustered else ())
+    better, worse = sum(each > 0 for each in differences), sum(each < 0 for each in differences)
+    n = len(pairs)
+    note = ""
+    if clustered:
+        low, high = estimate.bound(alpha), estimate.bound(confidence)
+        p_worse = 1.0 - estimate.p_at_or_below(0.0) if estimate.error else float(estimate.mean >= 0)
+        if estimate.clusters < 30 and n:
+            p_worse = sign_flip_p(differences, [pair.cluster for pair in pairs], seed=seed)
+        method = f"cluster-robust t, {estimate.clusters} clusters"
+        if estimate.clusters < CLUSTERS_MIN:
+            note = f"{estimate.clusters} clusters; wanted at least {CLUSTERS_MIN}"
+    elif all(pair.baseline in {0.0, 1.0} and pair.candidate in {0.0, 1.0} for pair in pairs):
+        interval = tango_interval(better, worse, n, 2 * confidence - 1)
+        low, high, p_worse = interval.low, interval.high, mcnemar_exact(worse, better, one_sided=True)
+        method = "Tango score interval, exact McNemar"
+    elif n >= BCA_BELOW:
+        low, high = estimate.bound(alpha), estimate.bound(confidence)
+        p_worse = 1.0 - estimate.p_at_or_below(0.0) if estimate.error else float(estimate.mean >= 0)
+        method = "paired t"
+    else:
+        low, high = bca_bounds(differences, alpha=alpha, seed=seed) if n > 1 else (-1.0, 1.0)
+        if n < 20 and low == high:  # equal scores throughout say nothing of what was not asked
+            low, high = -3.0 / n if n else -1.0, 3.0 / n if n else 1.0
+        p_worse = sign_flip_p(differences, seed=seed)
+        method = "BCa bootstrap, sign flips"
+    variance = math.fsum(each * each for each in differences) / n if n else 1.0
+    if clustered and n and math.isfinite(estimate.error):
+        variance = max(variance, estimate.error**2 * n)  # the design effect is in the clustered error
+    finding = _finding(low, estimate.mean, p_worse, margin, alpha, undecidable=bool(note) or n == 0)
+    low, high = max(-1.0, low), min(1.0, high)
+    return Comparison(
+        n=n,
+        baseline=math.fsum(pair.baseline for pair in pairs) / n if n else 0.0,
+        candidate=math.fsum(pair.candidate for pair in pairs) / n if n else 0.0,
+        difference=estimate.mean, low=low, high=high, margin=margin, finding=finding, method=method, p_worse=p_worse,
+        better=better, worse=worse, clusters=estimate.clusters if clustered else 0, confidence=confidence,
+        resolvable=margin_resolved(n, variance, alpha=alpha, power=power),
+        needed=_needed(margin, variance, n, alpha, power),
+        note=note,
+    )  # fmt: skip
+
+
+def _needed(margin: float, variance: float, n: int, alpha: float, power: float) -> int:
+    floor = 3.0 / n if n else 1.0  # what no item showed may still be there
+    return items_needed(margin, max(variance, floor), alpha=alpha, power=power) if margin > 0 else 0
+
+
+def _finding(low: float, mean: float, p_worse: float, margin: float, alpha: float, *, undecidable: bool) -> Finding:
+    if undecidable:
+        return Finding.TOO_FEW
+    if low > -margin:
+        return Finding.NOT_INFERIOR
+    return Finding.INFERIOR if mean < 0 and p_worse <= alpha else Finding.TOO_FEW
+
+
+def compare_slices(
+    pairs: Sequence[Pair], by: str, margin: float, *, confidence: float = 0.95, items_min: int = 1, seed: int = 0
+) -> dict[str, Comparison]:
+    """Each value of a field apart; p-values of "worse" are Holm-corrected over the slices.
+
+    A slice is inferior only when that holds after the correction. One with fewer than `items_min` items is too few.
+    """
+    groups: dict[str, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        groups[dict(pair.fields).get(by, "(none)")].append(pair)
+    names = sorted(groups)
+    found = {name: compare(groups[name], margin, confidence=confidence, seed=seed) for name in names}
+    adjusted = holm([found[name].p_worse for name in names])
+    return {
+        name: _corrected(found[name], p, items_min, 1.0 - confidence) for name, p in zip(names, adjusted, strict=True)
+    }
+
+
+def _corrected(one: Comparison, p_worse: float, items_min: int, alpha: float) -> Comparison:
+    finding = one.finding
+    if one.n < items_min or (finding is Finding.INFERIOR and p_worse > alpha):
+        finding = Finding.TOO_FEW
+    note = f"{one.n} items; wanted at least {items_min}" if one.n < items_min else one.note
+    return replace(one, finding=finding, p_worse=p_worse, note=note)
+
+
+def _by_item(rows: Iterable[Row]) -> dict[str, tuple[list[Row], str]]:
+    found: dict[str, tuple[list[Row], str]] = {}
+    for row in rows:
+        found.setdefault(row.item, ([], row.sha256))[0].append(row)
+    return found
+
+
+def _mean(rows: Sequence[Row], metric: str) -> float | None:
+    """The item's score over its samples; None without any."""
+    values = []
+    for row in rows:
+        if row.error or (row.passed is None and row.value is None):
+            continue
+        by_pass = row.value is None or (metric == "passed" and row.passed is not None)
+        values.append(float(bool(row.passed)) if by_pass else float(row.value or 0.0))
+    return math.fsum(values) / len(values) if values else None

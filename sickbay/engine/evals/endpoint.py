@@ -1,0 +1,140 @@
+"""One endpoint under test, and one request to it: OpenAI chat completions in, a `Given` out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sickbay.engine.errors import BudgetExceededError, ProbeError
+from sickbay.engine.evals.item import Asked, Item
+from sickbay.engine.evals.scorer import Given
+from sickbay.engine.model.look import Clock, Http
+from sickbay.engine.model.signal import UnknownReason
+
+__all__ = ["CHAT_PATH", "Endpoint", "ask_once", "body_of", "read_given"]
+
+CHAT_PATH = "/v1/chat/completions"
+ANSWER_BYTES_MAX = 4_000_000
+ERROR_CHARS_MAX = 160
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where to ask.
+
+    Attributes:
+        http: makes the capability for one request; a new one each time, so that records of requests do not pile up.
+        identity: address and model: part of what a cached or journaled answer belongs to.
+        about: provenance, for the report.
+    """
+
+    http: Callable[[], Http]
+    model: str
+    path: str = CHAT_PATH
+    identity: str = ""
+    direct: bool = False
+    about: Mapping[str, str] = field(default_factory=dict)
+
+
+def body_of(item: Item, asked: Asked, model: str, sample: int) -> dict[str, Any]:
+    """The request of one sample. Each sample has its own seed; a setting that is None is not sent."""
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": list(item.messages),
+        "max_tokens": item.max_tokens or asked.max_tokens,
+        "stream": False,
+    }
+    if asked.temperature is not None:
+        body["temperature"] = asked.temperature
+    if asked.top_p is not None:
+        body["top_p"] = asked.top_p
+    if asked.seed is not None:
+        body["seed"] = asked.seed + sample
+    if item.tools:
+        body["tools"] = list(item.tools)
+    return {**body, **asked.extra}
+
+
+async def ask_once(endpoint: Endpoint, body: Mapping[str, Any], clock: Clock, *, timeout_s: float) -> Given:
+    """Send one request. A failure is an answer with its failure set.
+
+    Raises:
+        BudgetExceededError: one more request would exceed the budget; none was sent.
+    """
+    start = clock.monotonic()
+    try:
+        response = await endpoint.http().request(
+            "POST", endpoint.path, json=body, timeout_s=timeout_s, bytes_max=ANSWER_BYTES_MAX,
+            direct=endpoint.direct, generates=True,
+        )  # fmt: skip
+        elapsed_s = clock.monotonic() - start
+        if response.status != 200:
+            return Given(
+                failure=f"HTTP {response.status}: {_message(response.text)}", reason=_reason(response.status).value,
+                status=response.status, elapsed_s=elapsed_s,
+            )  # fmt: skip
+        return read_given(response.json(), elapsed_s)
+    except BudgetExceededError:
+        raise  # a ProbeError too, and no answer of the server
+    except ProbeError as error:
+        elapsed_s = clock.monotonic() - start
+        return Given(failure=error.detail[:ERROR_CHARS_MAX], reason=error.reason.value, elapsed_s=elapsed_s)
+
+
+def read_given(body: Any, elapsed_s: float = 0.0) -> Given:
+    """The answer in a chat (or text) completion's body."""
+    choices = body.get("choices") if isinstance(body, Mapping) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(choice, Mapping):
+        found = json.dumps(body)[:60] if isinstance(body, (Mapping, list)) else repr(body)[:60]
+        failure = f"an answer without choices: {found}"
+        return Given(failure=failure, reason=UnknownReason.MALFORMED.value, status=200, elapsed_s=elapsed_s)
+    message = choice.get("message")
+    message = message if isinstance(message, Mapping) else {}
+    content = message.get("content", choice.get("text"))
+    usage = body.get("usage")
+    usage = usage if isinstance(usage, Mapping) else {}
+    return Given(
+        text=_text(content),
+        finish=str(choice.get("finish_reason") or ""),
+        tool_calls=tuple(_call(each) for each in message.get("tool_calls") or () if isinstance(each, Mapping)),
+        prompt_tokens=_count(usage.get("prompt_tokens")),
+        output_tokens=_count(usage.get("completion_tokens")),
+        elapsed_s=elapsed_s,
+        status=200,
+    )
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, list):
+        return "".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
+    return content if isinstance(content, str) else ""
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    function = call.get("function")
+    function = function if isinstance(function, Mapping) else {}
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        with contextlib.suppress(ValueError, RecursionError):  # kept as the text it is: the scorer tells it
+            arguments = json.loads(arguments or "{}")
+    return {"name": str(function.get("name", "")), "arguments": arguments}
+
+
+def _count(value: Any) -> int | None:
+    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _reason(status: int) -> UnknownReason:
+    return UnknownReason.AUTH if status in {401, 403} else UnknownReason.ABSENT
+
+
+def _message(text: str) -> str:
+    with contextlib.suppress(ValueError, RecursionError):
+        data = json.loads(text)
+        error = data.get("error", data) if isinstance(data, dict) else data
+        text = str(error.get("message") or error) if isinstance(error, dict) else str(error)
+    return " ".join(text.split())[:ERROR_CHARS_MAX]

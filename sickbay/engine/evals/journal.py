@@ -1,0 +1,124 @@
+"""The journal of an eval run: a header line, then a line for each answer, written before the next one is asked for.
+
+A line goes to the kernel at once, so a killed process loses none that it had; the disk is synced in batches, so a
+power cut loses at most the last of them. A torn last line is cut off.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from sickbay.engine.errors import ConfigError, DeliveryError
+from sickbay.engine.evals.row import Row
+
+__all__ = ["EvalJournal"]
+
+SYNC_EVERY = 64
+
+
+class EvalJournal:
+    """Append-only. Opening one that exists gives back what it holds, if it is of the same run."""
+
+    def __init__(self, path: Path, key: str, about: Mapping[str, Any] | None = None) -> None:
+        """Open or begin.
+
+        Args:
+            path: the file; made with mode 0600.
+            key: what the run is: set, endpoints, settings, scorers. Another key is another run.
+            about: told in the header, for people.
+
+        Raises:
+            ConfigError: the file belongs to another run, or is no journal.
+            DeliveryError: it cannot be written.
+        """
+        self.path = path
+        self.rows: dict[str, list[Row]] = {}
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise DeliveryError(f"the journal {str(path)!r} cannot be opened: {error.strerror or error}") from error
+        self._unsynced = 0
+        try:
+            end = self._read(key)
+        except ConfigError:
+            self.close()
+            raise
+        os.ftruncate(self._descriptor, end)
+        os.lseek(self._descriptor, end, os.SEEK_SET)
+        if end == 0:
+            self._line({"sickbay_eval_journal": 1, "key": key, **(about or {})})
+            self.sync()
+
+    @property
+    def resumed(self) -> int:
+        """Answers it already held."""
+        return sum(len(rows) for rows in self.rows.values())
+
+    def _read(self, key: str) -> int:
+        """Read what is there; where the next line goes."""
+        end = 0
+        with os.fdopen(os.dup(self._descriptor), "rb") as file:
+            for number, line in enumerate(file):
+                if not line.endswith(b"\n"):
+                    break
+                try:
+                    data = json.loads(line)
+                    if number == 0:
+                        self._same_run(data, key)
+                    else:
+                        self.rows.setdefault(data.pop("arm"), []).append(Row.from_json(data))
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                    if number == 0:
+                        raise ConfigError(f"{self.path}: no eval journal; name another file") from error
+                    break
+                end += len(line)
+        return end
+
+    def _same_run(self, data: Mapping[str, Any], key: str) -> None:
+        if data["sickbay_eval_journal"] != 1:
+            raise ConfigError(f"{self.path}: a journal of version {data['sickbay_eval_journal']!r}; wanted 1")
+        if data["key"] != key:
+            raise ConfigError(
+                f"{self.path}: the journal of another run (another set, endpoint, setting or scorer); "
+                "resume that one, or name another file"
+            )
+
+    def add(self, arm: str, row: Row) -> None:
+        """One answer. Raises DeliveryError when it cannot be written."""
+        self._line({"arm": arm, **row.to_json()})
+        self._unsynced += 1
+        if self._unsynced >= SYNC_EVERY:
+            self.sync()
+
+    def _line(self, data: Mapping[str, Any]) -> None:
+        view = memoryview(json.dumps(data, ensure_ascii=True, separators=(",", ":")).encode() + b"\n")
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as error:
+            raise DeliveryError(f"the journal {str(self.path)!r} cannot be written: {error.strerror}") from error
+
+    def sync(self) -> None:
+        """Put everything on the disk."""
+        os.fdatasync(self._descriptor)
+        self._unsynced = 0
+
+    def close(self) -> None:
+        """Sync and close."""
+        if self._descriptor >= 0:
+            os.fsync(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

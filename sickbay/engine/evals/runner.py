@@ -1,0 +1,200 @@
+"""Ask every item of a set, of one endpoint or of two side by side, under a budget; nothing is asked twice.
+
+With two arms each item goes to both at about the same time, and which of them is asked first alternates, so that
+drift of machine and traffic hits both alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from sickbay.engine.errors import BudgetExceededError
+from sickbay.engine.evals.cache import AnswerCache
+from sickbay.engine.evals.endpoint import Endpoint, ask_once, body_of
+from sickbay.engine.evals.item import EvalSet, Item, digest
+from sickbay.engine.evals.journal import EvalJournal
+from sickbay.engine.evals.row import EvalRun, Row
+from sickbay.engine.evals.scorer import Asking, Given, Scorer
+from sickbay.engine.evals.scoring import row_of
+from sickbay.engine.model.look import Clock
+
+__all__ = ["Options", "Progress", "run_evals", "run_key"]
+
+RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+RETRIED_REASONS = frozenset({"refused", "unreachable"})
+"""A time-out is not asked again: it is an answer about the service."""
+DEAD_AFTER = 10
+"""Failures in a row, with no answer between, after which an endpoint is taken to be gone."""
+
+Progress = Callable[[str, Row], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to ask.
+
+    Attributes:
+        concurrency: requests under way at the same time, over all arms.
+        retries: further attempts after a failure that may pass; every one is told in the row.
+        backoff_s: wait before the first of them; doubles.
+        stop_when: asked after every row; True ends the run early (a sequential test that has its answer).
+    """
+
+    concurrency: int = 8
+    retries: int = 2
+    backoff_s: float = 0.5
+    timeout_s: float = 120.0
+    keep_answers: bool = False
+    journal: EvalJournal | None = None
+    cache: AnswerCache | None = None
+    on_row: Progress | None = None
+    stop_when: Callable[[], str] | None = None
+    asking: Mapping[str, Asking] = field(default_factory=dict)
+
+
+def run_key(evalset: EvalSet, arms: Mapping[str, Endpoint], scorers: Mapping[str, Scorer]) -> str:
+    """What makes two runs the same run, so that one may go on where the other was killed."""
+    return digest(
+        [evalset.sha256, sorted([name, arm.identity] for name, arm in arms.items()), _versions(evalset, scorers)]
+    )
+
+
+async def run_evals(
+    evalset: EvalSet,
+    arms: Mapping[str, Endpoint],
+    scorers: Mapping[str, Scorer],
+    *,
+    clock: Clock,
+    options: Options,
+) -> dict[str, EvalRun]:
+    """Every arm's run. Whatever fails, there is a run: what was not asked is missing and `stopped` says why."""
+    run = _Run(evalset, arms, scorers, clock, options)
+    started_at, start = clock.wall(), clock.monotonic()
+    work = run.work()
+    workers = [asyncio.create_task(run.drain(work)) for _ in range(max(1, options.concurrency))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        if options.journal is not None:
+            options.journal.sync()
+    elapsed_s = clock.monotonic() - start
+    return {name: run.told(name, started_at, elapsed_s) for name in arms}
+
+
+def _versions(evalset: EvalSet, scorers: Mapping[str, Scorer]) -> dict[str, str]:
+    used = sorted({use.scorer for item in evalset.items for use in item.scorers})
+    return {name: scorers[name].version for name in used}
+
+
+class _Run:
+    """The state all workers share."""
+
+    def __init__(
+        self, evalset: EvalSet, arms: Mapping[str, Endpoint], scorers: Mapping[str, Scorer], clock: Clock,
+        options: Options,
+    ) -> None:  # fmt: skip
+        self._evalset = evalset
+        self._arms = arms
+        self._scorers = scorers
+        self._clock = clock
+        self._options = options
+        self._dead = dict.fromkeys(arms, 0)
+        journal = options.journal.rows if options.journal is not None else {}
+        self.rows: dict[str, list[Row]] = {name: list(journal.get(name, ())) for name in arms}
+        self.requests = dict.fromkeys(arms, 0)
+        self.stopped = ""
+
+    def told(self, name: str, started_at: float, elapsed_s: float) -> EvalRun:
+        """One arm's run as it is now."""
+        evalset = self._evalset
+        return EvalRun(
+            name=evalset.name,
+            version=evalset.version,
+            set_sha256=evalset.sha256,
+            format=evalset.format,
+            rows=tuple(self.rows[name]),
+            asked=evalset.asked.to_json(),
+            scorers=_versions(evalset, self._scorers),
+            about=self._arms[name].about,
+            planned=len(evalset.items) * evalset.asked.samples,
+            requests=self.requests[name],
+            stopped=self.stopped,
+            started_at=started_at,
+            elapsed_s=elapsed_s,
+        )
+
+    def work(self) -> Iterator[tuple[str, Item, int]]:
+        """What is still to be asked, in order; both arms of an item stand together, in alternating order."""
+        done = {name: {(row.item, row.sample) for row in rows} for name, rows in self.rows.items()}
+        names = list(self._arms)
+        for sample in range(self._evalset.asked.samples):
+            for place, item in enumerate(self._evalset.items):
+                for name in names if (place + sample) % 2 == 0 else reversed(names):
+                    if (item.id, sample) not in done[name]:
+                        yield name, item, sample
+
+    async def drain(self, work: Iterator[tuple[str, Item, int]]) -> None:
+        """Take work until there is none or the run is stopped."""
+        for arm, item, sample in work:
+            if self.stopped:
+                return
+            try:
+                row = await self._one(arm, item, sample)
+            except BudgetExceededError as error:
+                self.stopped = error.detail
+                return
+            self._keep(arm, row)
+
+    async def _one(self, arm: str, item: Item, sample: int) -> Row:
+        given, retried, cached = await self._answer(arm, item, sample)
+        return await row_of(
+            item, sample, given, self._scorers, self._options.asking.get(arm), retried=retried, cached=cached,
+            keep_answer=self._options.keep_answers,
+        )  # fmt: skip
+
+    async def _answer(self, arm: str, item: Item, sample: int) -> tuple[Given, tuple[str, ...], bool]:
+        endpoint, options = self._arms[arm], self._options
+        body = body_of(item, self._evalset.asked, endpoint.model, sample)
+        key = ""
+        if options.cache is not None:
+            key = options.cache.key(endpoint.identity, body, sample)
+            known = options.cache.get(key)
+            if known is not None:
+                return known, (), True
+        retried: list[str] = []
+        while True:
+            self.requests[arm] += 1
+            given = await ask_once(endpoint, body, self._clock, timeout_s=options.timeout_s)
+            if not _may_pass(given) or len(retried) >= options.retries or self.stopped:
+                break
+            retried.append(given.failure)
+            await self._clock.sleep(options.backoff_s * 2 ** (len(retried) - 1))
+        if options.cache is not None:
+            options.cache.put(key, given)
+        return given, tuple(retried), False
+
+    def _keep(self, arm: str, row: Row) -> None:
+        options = self._options
+        if options.journal is not None and not (row.error and self._is_gone(row)):
+            options.journal.add(arm, row)
+        self.rows[arm].append(row)
+        self._dead[arm] = self._dead[arm] + 1 if self._is_gone(row) else 0
+        if self._dead[arm] >= DEAD_AFTER and not self.stopped:
+            self.stopped = f"{arm}: {self._dead[arm]} requests in a row failed, the last with: {row.error}"
+        if options.on_row is not None:
+            options.on_row(arm, row)
+        if options.stop_when is not None and not self.stopped:
+            self.stopped = options.stop_when()
+
+    @staticmethod
+    def _is_gone(row: Row) -> bool:
+        """A failure of the endpoint, not of the item: it is not journaled, so that a resumed run asks again."""
+        return bool(row.reason)
+
+
+def _may_pass(given: Given) -> bool:
+    return bool(given.failure) and (given.status in RETRIED_STATUSES or given.reason in RETRIED_REASONS)

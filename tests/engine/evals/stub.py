@@ -1,0 +1,69 @@
+"""A real HTTP server in this process that answers chat completions at once, and does as it is told."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+from sickbay.engine.evals.endpoint import Endpoint
+from sickbay.engine.model.target import Target
+from sickbay.engine.run.budget import RequestBudget
+from sickbay.engine.run.clock import SystemClock
+from sickbay.engine.run.http import HttpClient, StepHttp
+from sickbay.engine.run.threads import DaemonThreads
+
+Answer = Callable[[dict[str, Any], int], Any]
+
+
+class Stub:
+    """`answer(body, nth)` gives a text, a whole message, or (status, text); `asked` counts texts of last messages."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.asked: Counter[str] = Counter()
+        self.total = 0
+
+    async def handle(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        text = body["messages"][-1]["content"]
+        self.asked[text] += 1
+        self.total += 1
+        found = self.answer(body, self.asked[text])
+        if isinstance(found, tuple):
+            return web.Response(status=found[0], text=found[1])
+        message = found if isinstance(found, dict) else {"role": "assistant", "content": found}
+        usage = {"prompt_tokens": 10, "completion_tokens": 2}
+        data = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "usage": usage}
+        return web.Response(text=json.dumps(data), content_type="application/json")
+
+
+@asynccontextmanager
+async def serving(stub: Stub) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", stub.handle)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@asynccontextmanager
+async def endpoint_at(url: str, *, requests: int = 1_000_000) -> AsyncIterator[Endpoint]:
+    clock, threads = SystemClock(), DaemonThreads()
+    client = HttpClient(
+        target=Target(name="stub", url=url), clock=clock, threads=threads, budget=RequestBudget(requests),
+        run_id="test", began_at_s=clock.monotonic(),
+    )  # fmt: skip
+    try:
+        yield Endpoint(http=lambda: StepHttp(client), model="m", identity=f"{url} m", about={"url": url})
+    finally:
+        await client.close()
+        threads.close()

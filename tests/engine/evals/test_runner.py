@@ -1,0 +1,267 @@
+"""The runner against a real HTTP server: budget, retries, crash, resume, cache, samples, endpoints that fail midway."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sickbay.engine.errors import ConfigError
+from sickbay.engine.evals.cache import AnswerCache
+from sickbay.engine.evals.item import Asked, EvalSet, Item, ScorerUse
+from sickbay.engine.evals.journal import EvalJournal
+from sickbay.engine.evals.row import EvalRun, Row
+from sickbay.engine.evals.runner import Options, run_evals, run_key
+from sickbay.engine.evals.scorer import Scorer
+from sickbay.engine.evals.scoring import self_test
+from sickbay.engine.evals.summary import summary_of
+from sickbay.engine.run.clock import SystemClock
+from tests.engine.evals.stub import Answer, Stub, endpoint_at, serving
+
+
+def echo_set(n: int, *, samples: int = 1, scorer: str = "exact") -> EvalSet:
+    items = []
+    for number in range(n):
+        item = Item(
+            id=str(number), messages=({"role": "user", "content": f"say {number}"},), expected=str(number),
+            scorers=(ScorerUse(scorer=scorer),), fields={"parity": "odd" if number % 2 else "even"},
+        )  # fmt: skip
+        items.append(replace(item, sha256=item.content_digest()))
+    made = EvalSet(name="echo", items=tuple(items), asked=Asked(samples=samples), slices=("parity",))
+    return replace(made, sha256=made.content_digest())
+
+
+def said(body: Mapping[str, Any], _: int) -> str:
+    return str(body["messages"][-1]["content"]).removeprefix("say ")
+
+
+async def run_one(
+    evalset: EvalSet, answer: Answer, scorers: Mapping[str, Scorer], *, requests: int = 10_000, **options: Any
+) -> tuple[EvalRun, Stub]:
+    stub = Stub(answer)
+    async with serving(stub) as url, endpoint_at(url, requests=requests) as endpoint:
+        done = await run_evals(
+            evalset, {"it": endpoint}, scorers, clock=SystemClock(), options=Options(backoff_s=0.0, **options)
+        )
+    return done["it"], stub
+
+
+def test_every_item_is_asked_once_and_scored(scorers: Mapping[str, Scorer]) -> None:
+    wrong = {"say 3", "say 5"}
+
+    def answer(body: dict[str, Any], nth: int) -> str:
+        return "no" if body["messages"][-1]["content"] in wrong else said(body, nth)
+
+    run, stub = asyncio.run(run_one(echo_set(40), answer, scorers))
+    found = summary_of(run, ("parity",))
+    assert set(stub.asked.values()) == {1}
+    assert (found.score.items, found.score.passed) == (40, 0.95)
+    assert found.slices["parity"]["odd"].passed == 0.9
+    assert found.prompt_tokens == 400
+    assert {row.why for row in run.rows if not row.passed} == {"found 'no', wanted '3'", "found 'no', wanted '5'"}
+    again = EvalRun.from_json(json.loads("".join(run.lines())))
+    assert again.rows[0].item == run.rows[0].item
+    assert again.to_json() == run.to_json()
+
+
+def test_a_retry_is_made_and_told(scorers: Mapping[str, Scorer]) -> None:
+    def answer(body: dict[str, Any], nth: int) -> Any:
+        return (503, '{"error": {"message": "busy"}}') if nth == 1 and said(body, nth) == "4" else said(body, nth)
+
+    run, stub = asyncio.run(run_one(echo_set(6), answer, scorers))
+    (row,) = [row for row in run.rows if row.retried]
+    assert (row.item, row.retried, row.passed) == ("4", ("HTTP 503: busy",), True)
+    assert stub.total == run.requests == 7
+    assert summary_of(run).retried == 1
+
+
+def test_what_failed_is_no_wrong_answer(scorers: Mapping[str, Scorer]) -> None:
+    def answer(body: dict[str, Any], nth: int) -> Any:
+        return {"0": (400, "too long"), "1": (200, "<html>")}.get(said(body, nth), said(body, nth))
+
+    run, _ = asyncio.run(run_one(echo_set(30), answer, scorers))
+    found = summary_of(run)
+    assert (found.score.items, found.score.passed) == (28, 1.0)
+    assert found.errors == {"absent": 1, "malformed": 1}
+
+
+def test_a_scorer_with_a_bug_is_an_error_of_its_items(scorers: Mapping[str, Scorer]) -> None:
+    class Broken(Scorer):
+        name = "exact"
+        title = "broken"
+
+        def score(self, item: Any, given: Any, params: Any) -> Any:
+            raise KeyError("x")
+
+    run, _ = asyncio.run(run_one(echo_set(2), said, {**scorers, "exact": Broken()}))
+    assert {row.error for row in run.rows} == {"exact raised KeyError: 'x'"}
+
+
+def test_the_budget_is_never_exceeded(scorers: Mapping[str, Scorer]) -> None:
+    run, stub = asyncio.run(run_one(echo_set(50), said, scorers, requests=20))
+    assert stub.total == 20
+    assert len(run.rows) == 20
+    assert "the budget of 20 generating requests is spent" in run.stopped
+    assert summary_of(run).missing == 30
+
+
+def test_an_endpoint_that_dies_midway_is_left_alone(scorers: Mapping[str, Scorer]) -> None:
+    def answer(body: dict[str, Any], nth: int) -> Any:
+        return (500, "dead") if int(said(body, nth)) >= 20 else said(body, nth)
+
+    run, stub = asyncio.run(run_one(echo_set(500), answer, scorers, concurrency=2, retries=0))
+    assert run.stopped == "it: 10 requests in a row failed, the last with: HTTP 500: dead"
+    assert stub.total <= 20 + 10 + 2
+    assert sum(row.passed is True for row in run.rows) == 20
+
+
+def test_samples_have_their_own_seeds_and_flaky_items_are_named(scorers: Mapping[str, Scorer]) -> None:
+    seeds: list[int] = []
+
+    def answer(body: dict[str, Any], nth: int) -> Any:
+        seeds.append(body["seed"])
+        return "?" if said(body, nth) == "2" and nth == 2 else said(body, nth)
+
+    run, _ = asyncio.run(run_one(echo_set(4, samples=3), answer, scorers))
+    found = summary_of(run)
+    assert sorted(seeds) == [0] * 4 + [1] * 4 + [2] * 4
+    assert found.flaky == ("2",)
+    assert found.all_passed == 0.75
+    assert found.score.passed == pytest.approx(11 / 12)
+
+
+def test_cache_answers_by_content_and_says_so(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
+    async def twice() -> tuple[EvalRun, Stub]:
+        stub = Stub(said)
+        async with serving(stub) as url, endpoint_at(url) as endpoint:
+            for _ in range(2):
+                cache = AnswerCache(tmp_path / "answers.sqlite")
+                done = await run_evals(
+                    echo_set(5, samples=2), {"it": endpoint}, scorers, clock=SystemClock(), options=Options(cache=cache)
+                )
+                cache.close()
+        return done["it"], stub
+
+    run, stub = asyncio.run(twice())
+    assert stub.total == 10  # both samples were asked, and the second run asked nothing
+    assert all(row.cached and row.passed for row in run.rows)
+    assert run.requests == 0
+
+
+def test_two_arms_are_asked_side_by_side(scorers: Mapping[str, Scorer]) -> None:
+    order: list[str] = []
+
+    def arm(name: str) -> Answer:
+        def answer(body: dict[str, Any], nth: int) -> str:
+            order.append(name)
+            return said(body, nth)
+
+        return answer
+
+    async def both() -> None:
+        async with (
+            serving(Stub(arm("a"))) as a, serving(Stub(arm("b"))) as b, endpoint_at(a) as one, endpoint_at(b) as two,
+        ):  # fmt: skip
+            await run_evals(
+                echo_set(8), {"a": one, "b": two}, scorers, clock=SystemClock(), options=Options(concurrency=1)
+            )
+
+    asyncio.run(both())
+    assert "".join(order) == "abba" * 4
+
+
+KILLED = """
+import asyncio, sys
+sys.path.insert(0, {folder!r})
+from pathlib import Path
+from tests.engine.evals.test_runner import echo_set
+from tests.engine.evals.stub import endpoint_at
+from sickbay.checks.evals import plugin
+from sickbay.engine.evals.journal import EvalJournal
+from sickbay.engine.evals.runner import Options, run_evals, run_key
+from sickbay.engine.run.clock import SystemClock
+from tests.engine.evals.stub import Answer, Stub, endpoint_at, serving
+
+async def main():
+    scorers = {{s.name: s for s in plugin.sickbay_scorers()}}
+    evalset = echo_set(400)
+    async with endpoint_at({url!r}) as endpoint:
+        arms = {{"it": endpoint}}
+        with EvalJournal(Path({journal!r}), run_key(evalset, arms, scorers)) as journal:
+            options = Options(concurrency=1, journal=journal)
+            done = await run_evals(evalset, arms, scorers, clock=SystemClock(), options=options)
+    print(len(done["it"].rows), sum(bool(r.passed) for r in done["it"].rows))
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("kill_at", [1, 137, 399])
+def test_killed_at_any_item_nothing_is_repeated_and_nothing_lost(tmp_path: Path, kill_at: int) -> None:
+    """SIGKILL comes from the server, before it answers: that one item is the only one asked twice."""
+    victim: list[int] = []
+
+    def answer(body: dict[str, Any], nth: int) -> str:
+        if stub.total == kill_at and victim:
+            os.kill(victim.pop(), signal.SIGKILL)
+        return said(body, nth)
+
+    stub = Stub(answer)
+    journal = tmp_path / "run.jsonl"
+
+    async def scenario() -> tuple[int, str]:
+        async with serving(stub) as url:
+            code = KILLED.format(folder=str(Path(__file__).parents[3]), url=url, journal=str(journal))
+            first = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+            victim.append(first.pid)
+            killed = await first.wait()
+            with journal.open("ab") as file:
+                file.write(b'{"arm": "it", "item": "torn')  # as after a power cut
+            second = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=subprocess.PIPE)
+            out, _ = await second.communicate()
+            return killed, out.decode()
+
+    killed, out = asyncio.run(scenario())
+    assert killed == -signal.SIGKILL
+    assert out == "400 400\n"
+    assert stub.total == 401
+    assert sum(count - 1 for count in stub.asked.values()) == 1
+    lines = journal.read_text().splitlines()
+    assert len(lines) == 401
+    assert len({json.loads(line)["item"] for line in lines[1:]}) == 400
+
+
+def test_a_journal_of_another_run_is_refused(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
+    path = tmp_path / "run.jsonl"
+    EvalJournal(path, run_key(echo_set(3), {}, scorers)).close()
+    with pytest.raises(ConfigError, match="the journal of another run"):
+        EvalJournal(path, run_key(echo_set(4), {}, scorers))
+    other = tmp_path / "notes.txt"
+    other.write_text("hello\n")
+    with pytest.raises(ConfigError, match="no eval journal; name another file"):
+        EvalJournal(other, "k")
+    assert other.read_text() == "hello\n"
+
+
+def test_rows_of_the_journal_come_back_whole(tmp_path: Path) -> None:
+    row = Row(item="ä", passed=False, value=0.0, retried=("x",), fields={"a": "b"}, why="w", elapsed_s=0.25, sample=2)
+    with EvalJournal(tmp_path / "j", "k") as journal:
+        journal.add("it", row)
+    with EvalJournal(tmp_path / "j", "k") as journal:
+        assert journal.rows == {"it": [row]}
+
+
+def test_self_test_finds_a_golden_set_that_does_not_fit_its_scorers(scorers: Mapping[str, Scorer]) -> None:
+    assert self_test(echo_set(5).items, scorers) == []
+    wrong = Item(id="w", messages=(), expected="a+b", scorers=(ScorerUse(scorer="regex"), ScorerUse(scorer="exact")))
+    upper = replace(wrong, id="u", scorers=(ScorerUse(scorer="contains", params={"value": [""]}),))
+    assert self_test((wrong,), scorers) == []
+    assert self_test((upper,), scorers) == ["contains passes an empty answer to item 'u'"]
