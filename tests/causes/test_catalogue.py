@@ -26,7 +26,8 @@ SYMPTOMS = {
     "release-regression",
 }
 ENGINES = {"any", "vllm", "sglang", "tgi", "trtllm-serve", "triton-trtllm", "llamacpp", "ollama"}
-VERIFY = re.compile(r"sickbay run (" + "|".join([*sorted(SYMPTOMS), "gpu-node-suspect"]) + r")")
+NODE_RUNBOOKS = {"gpu-node-suspect", "node-preflight"}
+VERIFY = re.compile(r"sickbay run (" + "|".join(sorted(SYMPTOMS | NODE_RUNBOOKS)) + r")")
 THREAD = re.compile(r"[\w.-]+/[\w.-]+#[1-9]\d*")
 
 # fmt: off
@@ -115,7 +116,7 @@ def test_it_has_been_seen_or_says_where_it_comes_from(path: Path) -> None:
 @each
 def test_priors_are_of_known_symptoms_and_one_is_not_rare(path: Path, causes: dict[str, Cause]) -> None:
     cause = causes[path.stem]
-    assert set(cause.prior) <= SYMPTOMS
+    assert set(cause.prior) <= SYMPTOMS | NODE_RUNBOOKS
     assert path.stem == "spec-decode-divergence" or any(prior is not Prior.RARE for prior in cause.prior.values())
 
 

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import difflib
 import os
+import platform
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -74,10 +75,12 @@ def choose_target(args: argparse.Namespace, *, needed: bool = True) -> tuple[Tar
         target = Target(name=_name_of(args.url))
     elif args.prometheus and args.at:  # after the fact, the engine may be gone
         target = Target(name=args.selector or _name_of(args.prometheus))
+    elif args.local or args.pid is not None:
+        target = Target(name=platform.node() or "this-host", local=True)
     elif needed:
         raise UsageError(
             f"{args.verb if 'verb' in args else 'run'}: no target; name one with --url http://host:8000, "
-            "or with --target NAME from sickbay.yaml"
+            "with --target NAME from sickbay.yaml, or with --local for checks of this host alone"
         )
     else:
         target = Target(name="none")
