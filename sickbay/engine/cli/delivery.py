@@ -31,7 +31,11 @@ def add_output_flags(parser: argparse.ArgumentParser) -> None:
     """How to answer."""
     group = parser.add_argument_group("answer")
     group.add_argument(
-        "--format", choices=tuple(FORMATS), default="terminal", help="what stdout gets (default: terminal)"
+        "--format",
+        choices=tuple(FORMATS),
+        default="terminal",
+        metavar="FORMAT",
+        help=f"what stdout gets: {', '.join(FORMATS)} (default: terminal)",
     )
     group.add_argument(
         "--output",

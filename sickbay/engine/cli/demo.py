@@ -16,6 +16,7 @@ from sickbay.engine.cli.tools import Tools
 from sickbay.engine.load.runbook import resolve_inputs
 from sickbay.engine.model.outcome import ExitCode
 from sickbay.engine.model.target import Secret, Target
+from sickbay.engine.report.formats import FORMATS
 from sickbay.engine.report.units import Units
 from sickbay.engine.run.plan import make_plan
 
@@ -28,7 +29,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--list", action="store_true", help="the faults there are")
     parser.add_argument("--html", type=Path, default=Path("sickbay-report.html"), metavar="FILE", help="HTML report")
     parser.add_argument("--seed", type=int, default=0, help="another order of the users' requests")
-    parser.add_argument("--format", default="terminal", help="what stdout gets")
+    # Refused before a server is started, not when its report is there.
+    parser.add_argument(
+        "--format", choices=tuple(FORMATS), default="terminal", metavar="FORMAT", help="what stdout gets"
+    )
 
 
 def call(args: argparse.Namespace, tools: Tools) -> int:

@@ -81,6 +81,10 @@ def _all_names(tools: Tools) -> list[str]:
     ]
 
 
+def _head(text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, subsequent_indent="  ")
+
+
 def _wrapped(text: str, indent: str = "  ") -> list[str]:
     return [
         line
@@ -106,7 +110,7 @@ def _runbook(book: Runbook) -> list[str]:
         for item in book.inputs
     ]
     return [
-        f"runbook {book.name}: {book.title}",
+        *_head(f"runbook {book.name}: {book.title}"),
         *_wrapped(book.why),
         f"  budget: {budget.deadline_s:g} s, {budget.requests} requests, effect {budget.effect}",
         *_listed("inputs", inputs),
@@ -137,7 +141,7 @@ def _check(check: Check) -> list[str]:
     ]
     doc = inspect.getdoc(inspect.getmodule(check)) or inspect.getdoc(check) or ""
     return [
-        f"check {check.name}: {check.title}",
+        *_head(f"check {check.name}: {check.title}"),
         *_wrapped(doc.partition("\n")[2] or doc),
         f"  effect: {check.effect}; needs: {', '.join(check.needs) or 'nothing'}"
         + ("; runs in a child process" if check.isolated else ""),
@@ -189,7 +193,7 @@ def _signal(spec: SignalSpec, checks: Iterable[Check]) -> list[str]:
 def _engine(spec: EngineSpec) -> list[str]:
     quantities = [f"{name}: {' or '.join(metric.names)}" for name, metric in spec.metrics.items()]
     return [
-        f"engine {spec.name}: {spec.title}",
+        *_head(f"engine {spec.name}: {spec.title}"),
         f"  default port: {spec.default_port}; metrics: {spec.metrics_format}",
         *_listed("recognised by", (f"GET {mark.path}" for mark in spec.fingerprints)),
         *_listed("endpoints", (f"{name}: {end.method} {end.path}" for name, end in spec.endpoints.items())),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Iterator
 
 from sickbay.engine.cli.planning import make_plan_from
@@ -15,6 +16,8 @@ from sickbay.engine.model.outcome import ExitCode
 from sickbay.engine.run.plan import Plan, PlannedStep
 
 __all__ = ["arguments", "call"]
+
+_WIDTH = 80
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +33,14 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     if args.format == "json":
         sys.stdout.write(json.dumps(_as_json(plan), indent=2, ensure_ascii=False) + "\n")
     else:
-        sys.stdout.write("\n".join(_lines(plan)) + "\n")
+        sys.stdout.writelines(f"{short}\n" for line in _lines(plan) for short in _within(line))
     return ExitCode.HEALTHY
+
+
+def _within(line: str) -> list[str]:
+    """The line in at most 80 columns; what follows stands under its own first word."""
+    indent = 9 if not line.startswith(" ") else len(line) - len(line.lstrip()) + 2
+    return textwrap.wrap(line, _WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False) or [""]
 
 
 def _lines(plan: Plan) -> Iterator[str]:

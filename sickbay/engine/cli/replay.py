@@ -22,7 +22,7 @@ __all__ = ["arguments", "call"]
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Which report, and how to show it."""
     parser.add_argument("report", type=Path, metavar="REPORT", help="a report's JSON, or a bundle (.tar.gz)")
-    parser.add_argument("--format", choices=tuple(FORMATS), default="terminal", help="show the report in this format")
+    parser.add_argument("--format", choices=tuple(FORMATS), default="terminal", metavar="FORMAT", help="as for `run`")
 
 
 def call(args: argparse.Namespace, tools: Tools) -> int:

@@ -30,7 +30,11 @@ def print_rows(rows: Iterable[Row], args: argparse.Namespace, *, name: str, text
     room = max(shutil.get_terminal_size((80, 24)).columns, 60) - width - 3
     for row in wanted:
         lines = textwrap.wrap(str(row[text]), room) or [""]
-        sys.stdout.write(f"{row[name]!s:<{width}}  {lines[0]}\n")
+        label = str(row[name])
+        if len(label) > width:  # a long name has a line of its own
+            sys.stdout.write(f"{label}\n")
+            label = ""
+        sys.stdout.write(f"{label:<{width}}  {lines[0]}\n")
         for line in lines[1:]:
             sys.stdout.write(f"{'':<{width}}  {line}\n")
     return 0
