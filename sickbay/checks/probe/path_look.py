@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,7 +54,9 @@ async def look_path(look: Look, params: Mapping[str, Any]) -> Raw:
         for turn in range(int(params["repeats"])):
             health += [await _empty_route(look, empty, way, fresh=turn == 0) for way in ways]
             for way in ways if turn % 2 == 0 else reversed(ways):
-                await probe.shoot(way, server)
+                # Asked while the stream runs: an event loop that is busy then delays both.
+                beside, _ = await asyncio.gather(_empty_route(look, empty, way, fresh=True), probe.shoot(way, server))
+                health.append(beside)
     health += [await _empty_route(look, empty, way, fresh=False) for way in ways]
     return {
         "engine": found.spec.name if found else "",
@@ -137,11 +140,10 @@ async def _empty_route(look: Look, path: str, way: str, *, fresh: bool) -> dict[
     left = time_left(look)
     if left < TIME_LEFT_MIN_S:
         return {}
+    limit_s = min(HEALTH_TIMEOUT_S, left)
     try:
-        answer = await look.http.request(
-            "GET", path, timeout_s=min(HEALTH_TIMEOUT_S, left), direct=way == "direct", fresh=fresh
-        )
+        answer = await look.http.request("GET", path, timeout_s=limit_s, direct=way == "direct", fresh=fresh)
     except ProbeError as error:
-        return {"way": way, "error": error.reason.value}
+        return {"way": way, "error": error.reason.value, "limit_s": round(limit_s, 3)}
     connect_s = answer.connect_s
     return {"way": way, "elapsed_s": round(answer.elapsed_s, 6), "status": answer.status, "connect_s": connect_s}

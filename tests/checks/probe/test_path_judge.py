@@ -171,3 +171,18 @@ def test_no_request() -> None:
 def test_health_that_did_not_answer() -> None:
     result = judge(("gateway", llama(0.1, EVEN)), health=[{"way": "gateway", "error": "timeout"}])
     assert reason(result, "path.health_s") is UnknownReason.TIMEOUT
+
+
+def test_an_empty_route_that_had_no_answer_in_time_bounds_it_from_below() -> None:
+    late = {"way": "gateway", "error": "timeout", "limit_s": 4.0}
+    fast = {"way": "gateway", "elapsed_s": 0.01, "status": 200}
+    result = judge(("gateway", llama(0.1, EVEN)), health=[fast, late])
+    reading = result.signals["path.health_s"]
+    assert reading.value == 4.0
+    assert reading.source == "slowest of 2 requests to an empty route; a lower bound, 1 had no answer in time"
+
+
+def test_clumps_on_a_way_that_is_busy_prove_no_buffer() -> None:
+    slow = {"way": "gateway", "elapsed_s": 1.1, "status": 200}
+    result = judge(("gateway", llama(0.8, ONCE)), health=[slow])
+    assert reason(result, "path.buffered") is UnknownReason.INCONSISTENT
