@@ -15,7 +15,7 @@ from sickbay.engine.cli.showing import shown
 from sickbay.engine.cli.tools import Tools
 from sickbay.engine.load.runbook import resolve_inputs
 from sickbay.engine.model.outcome import ExitCode
-from sickbay.engine.model.target import Secret, Target
+from sickbay.engine.model.target import LogSource, Secret, Target
 from sickbay.engine.report.formats import FORMATS
 from sickbay.engine.report.units import Units
 from sickbay.engine.run.plan import make_plan
@@ -56,6 +56,7 @@ def _run(
 
     if fields.get("api_key"):
         fields["api_key"] = Secret(value=fields["api_key"])
+    fields["logs"] = tuple(LogSource(kind="file", where=str(path)) for path in fields.get("logs", ()))
     target = Target(**{"name": "demo", **fields})
     book, _ = find_runbook(runbook, tools)
     values = resolve_inputs(book, {name: str(value) for name, value in inputs.items()})
