@@ -52,6 +52,9 @@ test-gpu: $(VENV)/dev-ok  ## the checks marked gpu, on real hardware
 bench: $(VENV)/dev-ok  ## speed: start, overhead, probes, scrape; peers side by side where they install
 	$(BIN)/python -m benchmarks
 
+bench-diagnosis: $(VENV)/dev-ok  ## is the cause right? faults in real servers, real incidents replayed (hours)
+	$(BIN)/python -m benchmarks.diagnosis
+
 wheel: $(VENV)/dev-ok
 	$(PIP) install build
 	$(BIN)/python -m build --wheel
