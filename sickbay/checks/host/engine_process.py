@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sickbay.checks.host.processes import engine_family, process_table
+from sickbay.checks.host.process_table import engine_family, process_table
 from sickbay.checks.serving.local_process import find_process
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.look import Look

@@ -9,7 +9,7 @@ from sickbay.checks.host.kernel import HostKernel
 from sickbay.checks.host.limits import HostLimits
 from sickbay.checks.host.network import HostNetwork
 from sickbay.checks.host.pressure import HostPressure
-from sickbay.checks.host.process_states import HostProcesses
+from sickbay.checks.host.processes import HostProcesses
 from sickbay.engine.hookspecs import hookimpl
 from sickbay.engine.model.check import Check
 

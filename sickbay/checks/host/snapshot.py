@@ -14,7 +14,7 @@ from sickbay.checks.host.proc_files import (
     procs_running,
     schedstat_ns,
 )
-from sickbay.checks.host.processes import engine_family, own_family, process_table
+from sickbay.checks.host.process_table import engine_family, own_family, process_table
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.look import Files
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sickbay.checks.host.cgroup import read_cgroup
 from sickbay.checks.host.proc_files import memory_info, status_field
-from sickbay.checks.host.processes import engine_family, process_table
+from sickbay.checks.host.process_table import engine_family, process_table
 from sickbay.checks.serving.local_process import find_process, target_port
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.check import Raw

@@ -86,6 +86,10 @@ def _connection(raw: Raw) -> dict[str, Reading]:
         found["serving.answers_http"] = measured(True, what)
         found["serving.health_ok"] = measured(health["status"] == 200, what)
         found["serving.health_s"] = measured(float(health["elapsed_s"]), what)
+    elif _not_ours(problem):
+        lost = unknown(UnknownReason.NOT_CONFIGURED, str(problem["detail"]))
+        names = ("reachable", "connect_error", "answers_http", "health_ok", "health_s")
+        found |= {f"serving.{name}": lost for name in names}
     else:
         detail = str(problem["detail"])
         connected = _connected(problem, raw)
@@ -107,6 +111,11 @@ def _connection(raw: Raw) -> dict[str, Reading]:
             UnknownReason(engine["problem"]["reason"]), str(engine["problem"]["detail"])
         )
     return found
+
+
+def _not_ours(problem: Mapping[str, str]) -> bool:
+    """Whether nothing was asked, because something is missing on our side (a key): no word on the service."""
+    return problem["reason"] == UnknownReason.NOT_CONFIGURED
 
 
 def _broken(problem: Mapping[str, str]) -> bool:
@@ -133,7 +142,11 @@ def _request(raw: Raw) -> dict[str, Reading]:
             UnknownReason(problem["reason"]), f"no request was sent, because nothing answered: {problem['detail']}"
         )
         found = {f"serving.{name}": lost for name in names}
-        return found if _broken(problem) else found | {"serving.first_token_ok": measured(False, lost.detail)}
+        return (
+            found
+            if _broken(problem) or _not_ours(problem)
+            else found | {"serving.first_token_ok": measured(False, lost.detail)}
+        )
     if "problem" in request:
         lost = unknown(UnknownReason(request["problem"]["reason"]), request["problem"]["detail"])
         return {f"serving.{name}": lost for name in names}
@@ -281,6 +294,8 @@ def _verdict(raw: Raw, found: Mapping[str, Reading]) -> tuple[Outcome, str, str]
 
 def _silent(raw: Raw, found: Mapping[str, Reading], elsewhere: str) -> tuple[Outcome, str, str]:
     detail = raw["health"]["problem"]["detail"]
+    if _not_ours(raw["health"]["problem"]):
+        return Outcome.UNKNOWN, f"nothing was asked: {detail}", "Give sickbay what it lacks, then run again."
     process = found["serving.process_stopped"]
     if process.value is True:
         return (

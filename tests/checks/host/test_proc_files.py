@@ -13,7 +13,7 @@ from sickbay.checks.host.proc_files import (
     process_stat,
     schedstat_ns,
 )
-from sickbay.checks.host.processes import engine_family
+from sickbay.checks.host.process_table import engine_family
 from sickbay.engine.errors import ProbeError
 
 

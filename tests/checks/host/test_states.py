@@ -15,7 +15,7 @@ from sickbay.checks.host.disk import HostDisk
 from sickbay.checks.host.limits import HostLimits
 from sickbay.checks.host.network import HostNetwork
 from sickbay.checks.host.plugin import sickbay_checks
-from sickbay.checks.host.process_states import HostProcesses
+from sickbay.checks.host.processes import HostProcesses
 from sickbay.engine.model.check import Check, Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import UnknownReason
