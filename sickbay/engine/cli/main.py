@@ -34,6 +34,8 @@ VERBS = {
     "diagnose": "a diagnosis from a file of signals alone",
     "resume": "finish a run that was killed",
     "replay": "recompute a report from its recorded evidence",
+    "eval": "ask an eval set and tell the score, with how sure it is",
+    "gate": "may this release go out: candidate against baseline, one scorecard",
     "serve": "run runbooks on their intervals and export metrics",
     "memory": "what a model needs in memory, and what fits, from its files",
     "demo": "a real server, a real fault, the verdict",

@@ -1,0 +1,250 @@
+"""`sickbay eval SET`: ask an eval set, print the score with its interval; compare with an earlier run."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sickbay.engine.cli.targeting import add_target_flags, choose_target
+from sickbay.engine.cli.tools import Tools
+from sickbay.engine.errors import ProblemsError, UsageError
+from sickbay.engine.evals.compare import Finding, compare, pair_runs
+from sickbay.engine.evals.load import load_eval_set
+from sickbay.engine.evals.overlap import overlap_problems, overlaps
+from sickbay.engine.evals.read.results import read_results
+from sickbay.engine.evals.read.scorer_uses import named_uses
+from sickbay.engine.evals.row import EvalRun, Row
+from sickbay.engine.evals.scoring import self_test
+from sickbay.engine.evals.show import to_text
+from sickbay.engine.evals.stats.power import margin_resolved
+from sickbay.engine.evals.summary import summary_of
+from sickbay.engine.load.text_file import read_text
+from sickbay.engine.model.outcome import ExitCode
+from sickbay.engine.model.problem import Problem
+
+if TYPE_CHECKING:
+    from sickbay.engine.evals.item import EvalSet
+    from sickbay.engine.model.target import Target
+
+__all__ = ["arguments", "call"]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Which set, how to ask, what to compare with."""
+    parser.add_argument("set", type=Path, metavar="SET", help="eval set: .yaml, .jsonl, .csv; promptfoo, OpenAI-evals")
+    add_target_flags(parser)
+    group = parser.add_argument_group("asking")
+    group.add_argument("--score", action="append", default=[], metavar="SCORER", help="for items that name none")
+    group.add_argument("--only", action="append", default=[], metavar="FIELD=VALUE", help="only these items")
+    group.add_argument("--slice", action="append", default=[], metavar="FIELD", help="report its values apart")
+    group.add_argument("--samples", type=int, metavar="N", help="answers asked of each item")
+    group.add_argument("--temperature", type=float, metavar="T", help="in place of the set's")
+    group.add_argument("--server-sampling", action="store_true", help="send no temperature: the server's default")
+    group.add_argument("--concurrency", type=int, default=8, metavar="N")
+    group.add_argument("--requests", type=int, default=20_000, metavar="N", help="most requests, retries included")
+    group.add_argument("--retries", type=int, default=2, metavar="N")
+    group.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS")
+    group.add_argument(
+        "--journal", type=Path, metavar="FILE", help="keep answers as they come; the same command goes on"
+    )
+    group.add_argument("--cache", type=Path, metavar="FILE", help="answers by content; not for gates")
+    group.add_argument("--keep-answers", action="store_true", help="keep the texts, which may hold what users said")
+    group = parser.add_argument_group("judging")
+    group.add_argument("--judge-url", metavar="URL", help="OpenAI-compatible endpoint of the model that judges")
+    group.add_argument("--judge-model", default="", metavar="NAME")
+    group.add_argument("--against", type=Path, metavar="FILE",
+                       help="compare by item with an earlier result (sickbay, lm-eval samples, Inspect)")  # fmt: skip
+    group.add_argument("--margin", type=float, default=0.02, metavar="SHARE", help="largest drop that is accepted")
+    group.add_argument("--minimum", type=float, metavar="SHARE", help="least score; below it the exit code is 2")
+    group.add_argument("--train", type=Path, metavar="FILE", help="refuse items that this training file holds")
+    group.add_argument("--plan", action="store_true", help="read everything, ask nothing, tell what the size can show")
+    group = parser.add_argument_group("answer")
+    group.add_argument("--format", choices=("terminal", "json"), default="terminal")
+    group.add_argument("--output", type=Path, metavar="FILE", help="write every row as JSON: the next run's --against")
+    group.add_argument("--price", metavar="IN,OUT", help="money for a million prompt and output tokens")
+    group.add_argument("--no-progress", action="store_true")
+
+
+def call(args: argparse.Namespace, tools: Tools) -> int:
+    """0 fine, 1 worse within the margin, 2 worse or below the minimum, 3 cannot be said."""
+    evalset = _evalset(args, tools)
+    prices = _prices(args.price)
+    unsound = self_test(evalset.items, tools.plugins.scorers)
+    for problem in unsound[:20]:
+        sys.stderr.write(f"sickbay: the set cannot judge: {problem}\n")
+    if args.plan:
+        return _plan(evalset, unsound)
+    earlier = _earlier(args.against, evalset.name) if args.against else None
+    target, _ = choose_target(args)
+    run = asyncio.run(_asked(args, tools, evalset, target))
+    if args.output:
+        _write(args.output, run)
+    code, compared = _judged(args, run, earlier)
+    summary = summary_of(run, evalset.slices)
+    if args.format == "json":
+        sys.stdout.write("".join(run.lines()))
+    else:
+        sys.stdout.write(to_text(run, summary, compared, prices=prices))
+    return int(ExitCode.INCONCLUSIVE) if unsound and code == 0 else code
+
+
+def _evalset(args: argparse.Namespace, tools: Tools) -> EvalSet:
+    problems: list[Problem] = []
+    uses = named_uses(args.score, tools.plugins.scorers, problems, "--score")
+    if problems:
+        raise ProblemsError(problems)
+    loaded = load_eval_set(args.set, tools.plugins.scorers, uses, slices=args.slice, only=args.only)
+    for warning in loaded.warnings:
+        sys.stderr.write(f"{warning}\n")
+    evalset = loaded.evalset
+    if args.train:
+        text = read_text(args.train, problems)
+        lines = (text or "").splitlines()
+        found = overlap_problems(
+            overlaps(evalset, ((f"{args.train}:{number}", line) for number, line in enumerate(lines, start=1)))
+        )
+        if problems or found:
+            raise ProblemsError([*problems, *sorted(found)])
+    changed: dict[str, object] = {}
+    if args.samples is not None:
+        if args.samples < 1:
+            raise UsageError(f"--samples: wanted at least 1, found {args.samples}")
+        changed["samples"] = args.samples
+    if args.temperature is not None or args.server_sampling:
+        changed["temperature"] = None if args.server_sampling else args.temperature
+    asked = replace(evalset.asked, **changed)  # type: ignore[arg-type]
+    evalset = replace(evalset, asked=asked)
+    return replace(evalset, sha256=evalset.content_digest())
+
+
+def _plan(evalset: EvalSet, unsound: list[str]) -> int:
+    n = len(evalset.items)
+    sys.stdout.write(f"{evalset.name} {evalset.version}: {n} items, {n * evalset.asked.samples} requests\n")
+    sys.stdout.write(f"sha256 {evalset.sha256}\n")
+    for words, discordance in (("same weights, other kernel", 0.02), ("light quantisation", 0.05),
+                               ("new prompt", 0.10), ("new fine-tune", 0.20)):  # fmt: skip
+        margin = margin_resolved(n, discordance, alpha=0.025, power=0.97)
+        sys.stdout.write(
+            f"  can show a margin of {margin * 100:5.1f} points for a {words} ({discordance:.0%} differ)\n"
+        )
+    return ExitCode.INVALID if unsound else ExitCode.HEALTHY
+
+
+async def _asked(args: argparse.Namespace, tools: Tools, evalset: EvalSet, target: Target) -> EvalRun:
+    from sickbay.engine.evals.cache import AnswerCache
+    from sickbay.engine.evals.journal import EvalJournal
+    from sickbay.engine.evals.runner import Options, run_evals, run_key
+    from sickbay.engine.gate.arm import open_arm
+    from sickbay.engine.gate.asking import asking_for
+    from sickbay.engine.run.run_id import new_run_id
+
+    environment = tools.environment()
+    run_id = new_run_id(time.time())
+    scorers = tools.plugins.scorers
+    async with open_arm(target, environment, requests=args.requests, run_id=run_id) as arm:
+        arms = {"target": arm.endpoint}
+        journal = (
+            EvalJournal(args.journal, run_key(evalset, arms, scorers), {"set": evalset.name})
+            if (args.journal)
+            else None
+        )
+        cache = AnswerCache(args.cache) if args.cache else None
+        if journal is not None and journal.resumed:
+            sys.stderr.write(f"sickbay: {journal.resumed} answers from {args.journal}\n")
+        progress = None if args.no_progress else Progress(len(evalset.items) * evalset.asked.samples)
+        async with asking_for(arm, args.judge_url or "", args.judge_model, environment, args.requests) as asking:
+            options = Options(
+                concurrency=args.concurrency, retries=args.retries, timeout_s=args.timeout, journal=journal, cache=cache,
+                keep_answers=args.keep_answers, on_row=progress, asking={"target": asking},
+            )  # fmt: skip
+            try:
+                done = await run_evals(evalset, arms, scorers, clock=environment.clock, options=options)
+            finally:
+                if progress is not None:
+                    progress.end()
+                if cache is not None:
+                    cache.close()
+                if journal is not None:
+                    journal.close()
+        return done["target"]
+
+
+class Progress:
+    """One line on stderr, at most ten times a second; nothing when it is no terminal but the end."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._done, self._right, self._errors, self._told_at = total, 0, 0, 0, 0.0
+
+    def __call__(self, _: str, row: Row) -> None:
+        """One more row."""
+        self._done += 1
+        self._right += bool(row.passed)
+        self._errors += bool(row.error)
+        if sys.stderr.isatty() and time.monotonic() - self._told_at > 0.1:
+            self._told_at = time.monotonic()
+            sys.stderr.write(f"\r{self._words()}\x1b[K")
+
+    def _words(self) -> str:
+        return f"{self._done} of {self._total} asked, {self._right} pass, {self._errors} errors"
+
+    def end(self) -> None:
+        """The last word."""
+        sys.stderr.write(f"\r{self._words()}\x1b[K\n" if sys.stderr.isatty() else f"{self._words()}\n")
+
+
+def _earlier(path: Path, name: str) -> EvalRun:
+    runs = read_results(path)
+    same = [run for run in runs if run.name == name] or (runs if len(runs) == 1 else [])
+    if not same:
+        raise UsageError(f"--against: {path} holds {', '.join(run.name for run in runs) or 'no run'}, not {name!r}")
+    return same[0]
+
+
+def _judged(args: argparse.Namespace, run: EvalRun, earlier: EvalRun | None) -> tuple[int, str]:
+    """The exit code, and the comparison in words."""
+    score = summary_of(run).score
+    worst, words = 0, ""
+    if not score.items or run.stopped:
+        worst = int(ExitCode.INCONCLUSIVE)
+    if args.minimum is not None and score.items:
+        code = 0 if score.interval.low >= args.minimum else 2 if score.interval.high < args.minimum else 3
+        worst = _worse(worst, code)
+    if earlier is not None:
+        pairing = pair_runs(earlier.rows, run.rows)
+        one = compare(pairing.pairs, args.margin, confidence=0.975)
+        paired = f"{one.n} of {len({row.item for row in run.rows})} items pair"
+        words = (
+            f"{paired}: {one.baseline:.1%} -> {one.candidate:.1%}, {one.difference * 100:+.1f} points (at worst "
+            f"{one.low * 100:+.1f}), {one.finding.value} at a margin of {one.margin * 100:g} points"
+        )
+        if one.finding is Finding.TOO_FEW:
+            words += f"; {one.note or f'about {one.needed} items would be needed'}"
+        code = {Finding.NOT_INFERIOR: int(one.p_worse < 0.025), Finding.INFERIOR: 2, Finding.TOO_FEW: 3}[one.finding]
+        worst = _worse(worst, 3 if pairing.overlap < 0.95 else code)
+    return worst, words
+
+
+def _worse(one: int, other: int) -> int:
+    order = (0, 1, 3, 2)
+    return max(one, other, key=order.index)
+
+
+def _prices(text: str | None) -> tuple[float, float] | None:
+    if not text:
+        return None
+    try:
+        first, second = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--price: {text!r}: wanted two numbers, e.g. 0.15,0.60") from error
+    return first, second
+
+
+def _write(path: Path, run: EvalRun) -> None:
+    from sickbay.engine.report.delivery import write_file
+
+    write_file(path, "".join(run.lines()))

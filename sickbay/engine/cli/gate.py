@@ -1,0 +1,241 @@
+"""`sickbay gate GATE.yaml --candidate URL --baseline URL|FILE|history`: may this release go out?"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sickbay.engine.cli.delivery import Output
+from sickbay.engine.cli.targeting import find_config
+from sickbay.engine.cli.tools import Tools
+from sickbay.engine.errors import DeliveryError, ProbeError, UsageError
+from sickbay.engine.gate.judge import planned_items
+from sickbay.engine.gate.load import load_gate
+from sickbay.engine.gate.model import EvalRule, Gate, LatencyRule
+from sickbay.engine.gate.render import FORMATS, form_of_path, render
+from sickbay.engine.load.targets import load_config
+from sickbay.engine.model.outcome import ExitCode
+from sickbay.engine.model.target import Secret, Target
+
+if TYPE_CHECKING:
+    from sickbay.engine.evals.row import EvalRun
+    from sickbay.engine.gate.model import RunbookRule
+    from sickbay.engine.gate.scorecard import Scorecard
+    from sickbay.engine.model.report import Report
+
+__all__ = ["arguments", "call"]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The gate, the two sides, the answer."""
+    parser.add_argument("gate", type=Path, metavar="GATE.yaml", help="the gate's file")
+    parser.add_argument("--candidate", metavar="URL|TARGET", help="the release: a URL, or a target of sickbay.yaml")
+    parser.add_argument(
+        "--baseline", metavar="URL|TARGET|FILE|history",
+        help="what it is compared with: a URL or target (asked side by side), a result file, or the last pass here",
+    )  # fmt: skip
+    parser.add_argument("--candidate-model", default="", metavar="NAME")
+    parser.add_argument("--baseline-model", default="", metavar="NAME")
+    parser.add_argument("--api-key-env", metavar="VARIABLE", help="environment variable with the key of both sides")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="sickbay.yaml")
+    parser.add_argument("--discordance", type=float, default=0.10, metavar="SHARE",
+                        help="for --plan: share of items on which the two sides differ (default 0.10)")  # fmt: skip
+    parser.add_argument("--plan", action="store_true", help="read everything, ask nothing, tell what it would cost")
+    parser.add_argument("--no-history", action="store_true", help="do not keep the scorecard on this host")
+    parser.add_argument("--no-progress", action="store_true")
+    group = parser.add_argument_group("answer")
+    group.add_argument("--format", choices=tuple(FORMATS), default="terminal")
+    group.add_argument("--output", action="append", default=[], metavar="[FORMAT=]FILE",
+                       help="also write this file; repeatable; the form follows from .md .json .xml .html .prom")  # fmt: skip
+    group.add_argument("--metrics-file", type=Path, metavar="FILE", help="write a node-exporter textfile, atomically")
+
+
+def call(args: argparse.Namespace, tools: Tools) -> int:
+    """0 pass, 1 pass with warnings, 2 block, 3 inconclusive."""
+    outputs = [_output(each) for each in args.output]
+    gate, warnings = load_gate(args.gate, tools.plugins.scorers)
+    for warning in warnings:
+        sys.stderr.write(f"{warning}\n")
+    if args.plan:
+        return _plan(gate, args.discordance)
+    if not args.candidate:
+        raise UsageError("gate: no candidate; name one with --candidate http://host:8000")
+    candidate = _target(args.candidate, args.candidate_model, args, "candidate")
+    baseline, kept, said = _baseline(args, gate)
+    card = asyncio.run(_run(args, tools, gate, candidate, baseline, (kept, said)))
+    return _deliver(card, args, outputs)
+
+
+def _output(item: str) -> Output:
+    form, separator, file = item.partition("=")
+    if not separator:
+        form, file = form_of_path(item), item
+    if form not in FORMATS or not file:
+        raise UsageError(f"--output: {item!r}: wanted FILE or FORMAT=FILE with a format of {', '.join(FORMATS)}")
+    if not Path(file).resolve().parent.is_dir():
+        raise UsageError(f"--output: no folder {str(Path(file).parent)!r} to write {Path(file).name!r} into")
+    return Output(form, Path(file))
+
+
+def _plan(gate: Gate, discordance: float) -> int:
+    requests = 0
+    for rule in gate.rules:
+        if isinstance(rule, EvalRule):
+            have, need = len(rule.evalset.items), planned_items(rule, discordance)
+            asked = 2 * have * rule.evalset.asked.samples
+            requests += asked
+            words = "enough" if have >= need else f"TOO FEW: it will mostly be inconclusive; {need} are needed"
+            sys.stdout.write(
+                f"{rule.id}: {have} items, {asked} requests; a margin of {rule.margin * 100:g} points at "
+                f"{discordance:.0%} discordance needs {need} items: {words}\n"
+            )
+        elif isinstance(rule, LatencyRule):
+            requests += 2 * (rule.pairs + 1)
+            sys.stdout.write(f"{rule.id}: {rule.pairs} pairs, {2 * (rule.pairs + 1)} requests\n")
+        else:
+            sys.stdout.write(f"{rule.id}: a runbook\n")
+    sys.stdout.write(f"{requests} requests to both sides together, allowed {gate.requests} to each\n")
+    return ExitCode.HEALTHY
+
+
+def _target(text: str, model: str, args: argparse.Namespace, side: str) -> Target:
+    """A URL, or a target of sickbay.yaml by its name."""
+    key = Secret(env=args.api_key_env) if args.api_key_env else None
+    if key is None and os.environ.get("SICKBAY_API_KEY"):
+        key = Secret(env="SICKBAY_API_KEY")
+    if "://" in text or ":" in text or "." in text:
+        url = text if "://" in text else f"http://{text}"
+        return Target(name=side, url=url.rstrip("/").removesuffix("/v1"), model=model, api_key=key)
+    path = find_config(args.config)
+    targets = load_config(path.read_text(encoding="utf-8", errors="surrogateescape"), str(path)).targets
+    if text not in targets:
+        raise UsageError(f"--{side}: {path} has no target {text!r}; it has: {', '.join(sorted(targets)) or 'none'}")
+    from dataclasses import replace
+
+    found = targets[text]
+    return replace(found, model=model or found.model, api_key=found.api_key or key)
+
+
+def _baseline(args: argparse.Namespace, gate: Gate) -> tuple[Target | None, Mapping[str, EvalRun], str]:
+    """A live baseline, or kept runs by set name with where they come from; neither without --baseline."""
+    if not args.baseline:
+        return None, {}, ""
+    if args.baseline == "history":
+        from sickbay.engine.gate.history import last_passed
+
+        path, runs = last_passed(gate.name)
+        return None, runs, f"history: {path.name}"
+    if Path(args.baseline).is_file():
+        from sickbay.engine.evals.read.results import read_results
+
+        found = {run.name: run for run in read_results(Path(args.baseline))}
+        only = [rule for rule in gate.rules if isinstance(rule, EvalRule)]
+        if len(found) == 1 and len(only) == 1:  # another tool's name for the same set
+            found = {only[0].evalset.name: next(iter(found.values()))}
+        return None, found, str(args.baseline)
+    return _target(args.baseline, args.baseline_model, args, "baseline"), {}, ""
+
+
+async def _run(
+    args: argparse.Namespace, tools: Tools, gate: Gate, candidate: Target, baseline: Target | None,
+    kept: tuple[Mapping[str, EvalRun], str],
+) -> Scorecard:  # fmt: skip
+    from sickbay.engine.gate.arm import open_arm
+    from sickbay.engine.gate.run import Sides, run_gate
+    from sickbay.engine.run.run_id import new_run_id
+
+    environment = tools.environment()
+    run_id = new_run_id(time.time())
+
+    async def run_book(rule: RunbookRule) -> Report:
+        return await _runbook(rule, tools, candidate)
+
+    progress = Progress(quiet=args.no_progress)
+    async with AsyncExitStack() as stack:
+        try:
+            ours = await stack.enter_async_context(
+                open_arm(candidate, environment, requests=gate.requests, run_id=run_id)
+            )
+        except ProbeError as error:
+            raise ProbeError(error.reason, f"the candidate does not answer: {error.detail}") from error
+        theirs = None
+        if baseline is not None:
+            try:
+                theirs = await stack.enter_async_context(
+                    open_arm(baseline, environment, requests=gate.requests, run_id=run_id)
+                )
+            except ProbeError as error:
+                raise ProbeError(error.reason, f"the baseline does not answer: {error.detail}") from error
+        sides = Sides(candidate=ours, baseline=theirs, kept=kept[0], baseline_from=kept[1])
+        card = await run_gate(
+            gate, sides, tools.plugins.scorers, clock=environment.clock, run_book=run_book, run_id=run_id, told=progress
+        )
+    progress.end()
+    return card
+
+
+async def _runbook(rule: RunbookRule, tools: Tools, target: Target) -> Report:
+    from sickbay.engine.cli.setting import find_runbook
+    from sickbay.engine.load.runbook import resolve_inputs
+    from sickbay.engine.model.check import Effect
+    from sickbay.engine.run.executor import run_runbook
+    from sickbay.engine.run.plan import make_plan
+
+    book, _ = find_runbook(rule.runbook, tools)
+    ceiling = Effect(rule.effect) if rule.effect else None
+    inputs = resolve_inputs(book, dict(rule.set))
+    plan = make_plan(book, target, inputs, tools.knowledge, effect_ceiling=ceiling, only=(), skip=())
+    return await run_runbook(plan, environment=tools.environment())
+
+
+class Progress:
+    """What is being asked, on stderr."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._live = not quiet and sys.stderr.isatty()
+        self._told_at = 0.0
+
+    def __call__(self, rule: str, done: int, whole: int, words: str) -> None:
+        """One more."""
+        if self._live and time.monotonic() - self._told_at > 0.1:
+            self._told_at = time.monotonic()
+            sys.stderr.write(f"\r{rule}: {words or f'{done} of {whole}'}\x1b[K")
+
+    def end(self) -> None:
+        """Clear the line."""
+        if self._live:
+            sys.stderr.write("\r\x1b[K")
+
+
+def _deliver(card: Scorecard, args: argparse.Namespace, outputs: list[Output]) -> int:
+    from sickbay.engine.gate.history import keep
+    from sickbay.engine.report.delivery import write_file
+
+    failures = []
+    wanted = [(output.path, output.format) for output in outputs]
+    if args.metrics_file:
+        wanted.append((args.metrics_file, "prometheus"))
+    for path, form in wanted:
+        try:
+            write_file(path, render(card, form))
+        except DeliveryError as error:
+            failures.append(str(error))
+    if not args.no_history:
+        try:
+            keep(card)
+        except DeliveryError as error:
+            sys.stderr.write(f"sickbay: {error}\n")
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    sys.stdout.write(render(card, args.format, colour=colour))
+    sys.stdout.flush()
+    for failure in failures:
+        sys.stderr.write(f"sickbay: not delivered: {failure}\n")
+    # A release that is blocked stays blocked: what could not be written must not hide it.
+    return int(ExitCode.NOT_DELIVERED) if failures and card.exit_code in {0, 1} else card.exit_code

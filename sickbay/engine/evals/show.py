@@ -1,0 +1,72 @@
+"""One run as text: the score first, with how sure it is; slices; what went wrong; provenance."""
+
+from __future__ import annotations
+
+from sickbay.engine.evals.row import EvalRun
+from sickbay.engine.evals.summary import Score, Summary
+from sickbay.engine.report.plain_text import plain
+
+__all__ = ["to_text"]
+
+WRONG_SHOWN = 5
+
+
+def to_text(run: EvalRun, summary: Summary, compared: str = "", *, prices: tuple[float, float] | None = None) -> str:
+    """Plain text, 80 columns where names allow."""
+    lines = [f"{plain(run.name)} {plain(run.version)}".strip() + f": {_score(summary.score)}"]
+    if compared:
+        lines.append(f"  {compared}")
+    for field, values in summary.slices.items():
+        lines.append(f"  by {plain(field)}")
+        lines += [f"    {plain(value, 40):<20} {_score(score)}" for value, score in values.items()]
+    if summary.all_passed is not None:
+        lines.append(f"  {summary.all_passed:.1%} of the items pass every time")
+    if summary.macro_f1 is not None:
+        shown = ", ".join(f"{plain(label, 30)} {value:.2f}" for label, value in summary.f1.items())
+        lines.append(f"  macro F1 {summary.macro_f1:.3f} ({shown})")
+    lines += _troubles(run, summary)
+    wrong = [row for row in run.rows if row.passed is False][:WRONG_SHOWN]
+    lines += [f"  wrong: {plain(row.item, 40)}: {plain(row.why, 160)}" for row in wrong]
+    cost = f", {summary.cost(*prices):.4f} money" if prices else ""
+    lines.append(
+        f"  {run.requests} requests, {summary.prompt_tokens} + {summary.output_tokens} tokens{cost}, {run.elapsed_s:.1f} s"
+    )
+    about = ", ".join(f"{key} {plain(value)}" for key, value in run.about.items())
+    lines.append(f"  {about}")
+    lines.append(f"  set sha256 {run.set_sha256}")
+    return "\n".join(lines) + "\n"
+
+
+def _score(score: Score) -> str:
+    if not score.items:
+        return "no answer could be scored"
+    words = (
+        f"{score.passed:.1%} of {score.items} items pass (95 % interval {score.interval.low:.1%} to "
+        f"{score.interval.high:.1%})"
+    )
+    if abs(score.value - score.passed) > 5e-4:
+        words += f", mean score {score.value:.3f}"
+    return words + (", too few items to say" if score.too_few else "")
+
+
+def _troubles(run: EvalRun, summary: Summary) -> list[str]:
+    lines = []
+    if run.stopped:
+        lines.append(f"  stopped: {plain(run.stopped)}")
+    if summary.missing:
+        lines.append(f"  {summary.missing} answers were never asked for")
+    if summary.errors:
+        kinds = ", ".join(f"{plain(kind, 40)} {count}" for kind, count in summary.errors.items())
+        lines.append(f"  without a score, and not counted as wrong: {kinds}")
+        first = next(row.error for row in run.rows if row.error)
+        lines.append(f"    the first: {plain(first, 160)}")
+    if summary.flaky:
+        shown = ", ".join(plain(item, 30) for item in summary.flaky[:5])
+        lines.append(f"  {len(summary.flaky)} flaky items (their samples disagree): {shown}")
+    if summary.retried:
+        lines.append(f"  {summary.retried} answers came only after a retry")
+    if summary.cached:
+        lines.append(f"  {summary.cached} answers come from the cache and say nothing of today's server")
+    if summary.cut:
+        lines.append(f"  {summary.cut} answers were cut at the token limit")
+    return lines

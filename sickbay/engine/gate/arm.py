@@ -1,0 +1,111 @@
+"""One side of the comparison: a live endpoint, opened, recognised, with its provenance."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+from sickbay.engine.errors import ProbeError
+from sickbay.engine.evals.endpoint import CHAT_PATH, Endpoint
+from sickbay.engine.evals.item import digest
+from sickbay.engine.model.target import Target
+from sickbay.engine.run.budget import RequestBudget
+from sickbay.engine.run.environment import Environment
+from sickbay.engine.run.http import HttpClient, StepHttp
+from sickbay.engine.run.threads import DaemonThreads
+
+__all__ = ["Arm", "open_arm"]
+
+HASHED_BYTES_MAX = 8_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """A target that answers. `engine` is its name, "" when it is not recognised."""
+
+    target: Target
+    client: HttpClient
+    endpoint: Endpoint
+    engine: str = ""
+
+    @property
+    def requests(self) -> int:
+        """Requests that made it work."""
+        return self.client.budget.made
+
+
+@asynccontextmanager
+async def open_arm(target: Target, environment: Environment, *, requests: int, run_id: str) -> AsyncIterator[Arm]:
+    """Open it, ask what it is, close it.
+
+    Raises:
+        ProbeError: nothing answers, or it serves no model.
+    """
+    clock, threads = environment.clock, DaemonThreads()
+    client = HttpClient(
+        target=target, clock=clock, threads=threads, budget=RequestBudget(requests), run_id=run_id,
+        began_at_s=clock.monotonic(), trust_proxies=environment.trust_proxies,
+    )  # fmt: skip
+    try:
+        yield await _recognised(target, client, environment)
+    finally:
+        await client.close()
+        threads.close()
+
+
+async def _recognised(target: Target, client: HttpClient, environment: Environment) -> Arm:
+    http = StepHttp(client)
+    about: dict[str, str] = {"url": _shown(target.url)}
+    path, engine, model = CHAT_PATH, "", target.model
+    if environment.recognise is not None:
+        try:
+            found: Any = environment.recognise(http, target)
+            found = await found if hasattr(found, "__await__") else found
+            engine, model = found.spec.name, target.model or found.model
+            about |= {"engine": engine, "engine_version": found.version}
+            chat = found.spec.endpoints.get("chat")
+            path = chat.path if chat is not None and chat.path.endswith("/completions") else CHAT_PATH
+        except ProbeError as error:
+            about["engine"] = f"not recognised: {error.detail}"[:160]
+    listed = await http.request("GET", "/v1/models", timeout_s=10.0)  # also tells whether anything answers at all
+    if not model and listed.status == 200:
+        rows = listed.json().get("data") or [{}]
+        model = str(rows[0].get("id", ""))
+    about["model"] = model
+    about |= await _files(http, target)
+    identity = f"{target.url} {path} {model}"
+    endpoint = Endpoint(
+        http=lambda: StepHttp(client), model=model, path=path, identity=identity,
+        about={key: value for key, value in about.items() if value},
+    )  # fmt: skip
+    return Arm(target=target, client=client, endpoint=endpoint, engine=engine)
+
+
+async def _files(http: StepHttp, target: Target) -> dict[str, str]:
+    """Digests of what the engine serves with, where it says so (llama.cpp: /props), and of the weights' file."""
+    found: dict[str, str] = {}
+    try:
+        answer = await http.request("GET", "/props", timeout_s=5.0)
+        props = answer.json() if answer.status == 200 else {}
+    except ProbeError:
+        props = {}
+    if isinstance(props, dict) and isinstance(props.get("chat_template"), str):
+        found["template_sha256"] = hashlib.sha256(props["chat_template"].encode()).hexdigest()[:12]
+    if isinstance(props, dict) and isinstance(props.get("default_generation_settings"), dict):
+        settings = props["default_generation_settings"].get("params", props["default_generation_settings"])
+        found["defaults_sha256"] = digest(settings)[:12]
+    path = Path(target.model_path) if target.model_path else None
+    if path is not None and path.is_file() and path.stat().st_size <= HASHED_BYTES_MAX:
+        with path.open("rb") as file:
+            found["model_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def _shown(url: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

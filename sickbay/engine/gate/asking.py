@@ -1,0 +1,47 @@
+"""What scorers that ask may use: the target under test, and the judge where one is named."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sickbay.engine.errors import ProbeError
+from sickbay.engine.evals.scorer import Asking, Post
+from sickbay.engine.gate.arm import Arm, open_arm
+from sickbay.engine.model.signal import UnknownReason
+from sickbay.engine.model.target import Secret, Target
+from sickbay.engine.run.environment import Environment
+from sickbay.engine.run.http import StepHttp
+
+__all__ = ["asking_for"]
+
+TIMEOUT_S = 120.0
+JUDGE_KEY = "SICKBAY_JUDGE_API_KEY"
+
+
+@asynccontextmanager
+async def asking_for(
+    arm: Arm, judge_url: str, judge_model: str, environment: Environment, requests: int
+) -> AsyncIterator[Asking]:
+    """The judge's connections live as long as the block. Its key is in SICKBAY_JUDGE_API_KEY, where it wants one."""
+    import os
+
+    if not judge_url:
+        yield Asking(_post(arm), arm.endpoint.model)
+        return
+    key = Secret(env=JUDGE_KEY) if os.environ.get(JUDGE_KEY) else None
+    url = judge_url.rstrip("/").removesuffix("/v1")
+    target = Target(name="judge", url=url, model=judge_model, api_key=key)
+    async with open_arm(target, environment, requests=requests, run_id="judge") as judge:
+        yield Asking(_post(arm), arm.endpoint.model, _post(judge), judge.endpoint.model)
+
+
+def _post(arm: Arm) -> Post:
+    async def post(path: str, body: Mapping[str, Any]) -> Any:
+        answer = await StepHttp(arm.client).request("POST", path, json=dict(body), timeout_s=TIMEOUT_S, generates=True)
+        if answer.status != 200:
+            raise ProbeError(UnknownReason.ABSENT, f"POST {path}: HTTP {answer.status}: {answer.text[:120]}")
+        return answer.json()
+
+    return post

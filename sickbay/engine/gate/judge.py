@@ -1,0 +1,250 @@
+"""What each rule's measurements mean. Pure: the same rows, the same finding."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from sickbay.engine.evals.compare import Comparison, compare, compare_slices, pair_runs
+from sickbay.engine.evals.compare import Finding as Shown
+from sickbay.engine.evals.row import EvalRun, Row
+from sickbay.engine.evals.stats.power import items_needed
+from sickbay.engine.evals.stats.ranks import hodges_lehmann
+from sickbay.engine.evals.stats.sequential import CanaryState
+from sickbay.engine.evals.summary import summary_of
+from sickbay.engine.gate.model import EvalRule, LatencyRule, Outcome, SliceRule
+from sickbay.engine.gate.scorecard import Finding
+from sickbay.engine.measure.stream_stats import median
+from sickbay.engine.model.outcome import VerdictState
+
+__all__ = ["PLAN_POWER", "judge_eval", "judge_latency", "judge_runbook", "planned_items"]
+
+PLAN_POWER = 0.97
+"""Chance to pass a release that is no worse, at the planned number of items; the rest leaves room for the slices."""
+EXAMPLES_MAX = 5
+
+
+def planned_items(rule: EvalRule, discordance: float) -> int:
+    """Items the rule needs, before anything is run."""
+    return items_needed(rule.margin, discordance, alpha=1 - rule.confidence, power=PLAN_POWER)
+
+
+def judge_eval(
+    rule: EvalRule, candidate: EvalRun, baseline: EvalRun | None, sequential: CanaryState | None = None
+) -> list[Finding]:
+    """The rule's finding, one for its minimum, and one a slice."""
+    findings = []
+    if rule.minimum is not None:
+        findings.append(_minimum(rule, rule.minimum, candidate))
+    if baseline is None:
+        if rule.minimum is None:
+            findings.append(_cannot(rule, "no baseline holds this set, and the rule has no minimum"))
+        return findings
+    why = _incomparable(candidate, baseline)
+    failed = _failing(rule, candidate, baseline)
+    if failed:
+        return [*findings, failed]
+    if why:
+        return [*findings, _cannot(rule, why)]
+    pairing = pair_runs(baseline.rows, candidate.rows, rule.metric)
+    if not pairing.pairs or (pairing.overlap < rule.overlap_min and sequential is None):
+        lost = []
+        if pairing.changed:
+            lost.append(f"{pairing.changed} items changed their content")
+        if pairing.only_baseline or pairing.only_candidate:
+            lost.append(
+                f"{pairing.only_candidate} are only in the candidate's run, {pairing.only_baseline} only before"
+            )
+        wanted = f"wanted {rule.overlap_min:.0%}"
+        return [*findings, _cannot(rule, f"only {pairing.overlap:.0%} of the items pair, {wanted}: {'; '.join(lost)}")]
+    one = compare(pairing.pairs, rule.margin, confidence=rule.confidence, power=PLAN_POWER)
+    examples = _lost(baseline.rows, candidate.rows)
+    if sequential is not None:
+        return [*findings, _sequential(rule, one, sequential, examples)]
+    findings.append(_overall(rule, one, examples))
+    for slices in rule.slices:
+        margin = slices.margin or rule.margin
+        found = compare_slices(pairing.pairs, slices.by, margin, confidence=rule.confidence, items_min=slices.items_min)
+        findings += [_slice(rule, slices, value, each) for value, each in found.items()]
+    return findings
+
+
+def _cannot(rule: EvalRule, why: str) -> Finding:
+    return Finding(rule=rule.id, kind="eval", found=Outcome.INCONCLUSIVE, summary=why)
+
+
+def _incomparable(candidate: EvalRun, baseline: EvalRun) -> str:
+    """Why two runs measure different things; "" when they do not."""
+    for name, version in baseline.scorers.items():
+        now = candidate.scorers.get(name)
+        if now is not None and now != version:
+            return f"the baseline was scored by {name} version {version}, the candidate by version {now}"
+    asked = {key for key in ("temperature", "max_tokens", "samples", "top_p") if key in baseline.asked}
+    other = sorted(key for key in asked if baseline.asked[key] != candidate.asked.get(key))
+    if other:
+        shown = ", ".join(f"{key} {baseline.asked[key]} then, {candidate.asked.get(key)} now" for key in other)
+        return f"the baseline was asked in another way: {shown}"
+    return ""
+
+
+def _failing(rule: EvalRule, candidate: EvalRun, baseline: EvalRun) -> Finding | None:
+    """Answers that never came. When only the candidate fails, that is its fault; else nothing can be said."""
+    ours, theirs = _error_share(candidate), _error_share(baseline)
+    numbers = {"candidate_errors": ours, "baseline_errors": theirs, "errors_max": rule.errors_max}
+    for run, share, name in ((candidate, ours, "candidate"), (baseline, theirs, "baseline")):
+        missing = run.planned - len(run.rows)
+        if missing > 0 and not rule.sequential:
+            why = f"{missing} of {run.planned} answers of the {name} were never asked for: {run.stopped}"
+            return Finding(rule=rule.id, kind="eval", found=Outcome.INCONCLUSIVE, summary=why, numbers=numbers)
+        if share > rule.errors_max and name == "baseline":
+            why = f"{share:.1%} of the baseline's answers have no score, allowed {rule.errors_max:.1%}: {_errors(run)}"
+            return Finding(rule=rule.id, kind="eval", found=Outcome.INCONCLUSIVE, summary=why, numbers=numbers)
+    if ours <= rule.errors_max:
+        return None
+    why = f"{ours:.1%} of the candidate's answers have no score, allowed {rule.errors_max:.1%}: {_errors(candidate)}"
+    served = sum(bool(row.reason) for row in candidate.rows) / max(1, len(candidate.rows))
+    found = Outcome.BLOCK if served > rule.errors_max else Outcome.INCONCLUSIVE
+    return Finding(rule=rule.id, kind="eval", found=found, summary=why, numbers=numbers)
+
+
+def _error_share(run: EvalRun) -> float:
+    return sum(bool(row.error) for row in run.rows) / len(run.rows) if run.rows else 1.0
+
+
+def _errors(run: EvalRun) -> str:
+    return next((row.error for row in run.rows if row.error), "none was asked for")
+
+
+def _minimum(rule: EvalRule, minimum: float, candidate: EvalRun) -> Finding:
+    score = summary_of(candidate).score
+    low, high = score.interval.low, score.interval.high
+    found = Outcome.PASS if low >= minimum else Outcome.BLOCK if high < minimum else Outcome.INCONCLUSIVE
+    words = f"score {score.passed:.1%} of {score.items} items (95 % interval {low:.1%} to {high:.1%})"
+    tail = {
+        Outcome.PASS: f"at least {minimum:.1%}",
+        Outcome.BLOCK: f"below {minimum:.1%}",
+        Outcome.INCONCLUSIVE: f"too few items to say whether it is {minimum:.1%}",
+    }[found]
+    numbers = {"score": score.passed, "low": low, "high": high, "minimum": minimum, "items": float(score.items)}
+    return Finding(rule=f"{rule.id}/minimum", kind="eval", found=found, summary=f"{words}: {tail}", numbers=numbers)
+
+
+def _overall(rule: EvalRule, one: Comparison, examples: tuple[str, ...]) -> Finding:
+    found, tail = _read(one)
+    if one.n < rule.items_min:
+        found, tail = Outcome.INCONCLUSIVE, f"{one.n} items pair, wanted at least {rule.items_min}"
+    return Finding(
+        rule=rule.id, kind="eval", found=found, summary=f"{_words(one)}: {tail}", detail=one.method,
+        numbers=_numbers(one), examples=examples if one.worse else (),
+    )  # fmt: skip
+
+
+def _slice(rule: EvalRule, slices: SliceRule, value: str, one: Comparison) -> Finding:
+    critical = value in slices.critical or "*" in slices.critical
+    found, tail = _read(one)
+    # A slice nobody called critical needs no proof of its own: too few items are told and do not count.
+    silent = found is Outcome.INCONCLUSIVE and not critical
+    return Finding(
+        rule=f"{rule.id}/{slices.by}={value}", kind="slice", found=found, summary=f"{_words(one)}: {tail}",
+        detail=f"{one.method}; p-values Holm-corrected over the slices", numbers=_numbers(one), shadow=silent,
+    )  # fmt: skip
+
+
+def _read(one: Comparison) -> tuple[Outcome, str]:
+    margin = f"{one.margin * 100:g} points"
+    if one.finding is Shown.INFERIOR:
+        return Outcome.BLOCK, f"worse (p {one.p_worse:.2g}), and a drop of {margin} is not excluded"
+    if one.finding is Shown.TOO_FEW:
+        need = f"needs about {one.needed} items" if one.needed > one.n else "lies too near the margin"
+        why = one.note or f"{one.n} items can show {one.resolvable * 100:.2g} points; this margin {need}"
+        return Outcome.INCONCLUSIVE, f"too few items to say ({why})"
+    if one.difference < 0 and one.p_worse <= 1 - one.confidence:
+        return Outcome.WARN, f"worse (p {one.p_worse:.2g}), but by less than {margin}"
+    return Outcome.PASS, f"no drop of {margin} or more"
+
+
+def _words(one: Comparison) -> str:
+    return (
+        f"{one.baseline:.1%} -> {one.candidate:.1%} on {one.n} items, {one.difference * 100:+.1f} points "
+        f"(at worst {one.low * 100:+.1f})"
+    )
+
+
+def _numbers(one: Comparison) -> dict[str, float | str]:
+    return {
+        "items": float(one.n), "baseline": one.baseline, "candidate": one.candidate, "difference": one.difference,
+        "low": one.low, "high": one.high, "margin": one.margin, "confidence": one.confidence, "p_worse": one.p_worse,
+        "better": float(one.better), "worse": float(one.worse), "resolvable": one.resolvable,
+        "needed": float(one.needed), "method": one.method,
+    }  # fmt: skip
+
+
+def _sequential(rule: EvalRule, one: Comparison, state: CanaryState, examples: tuple[str, ...]) -> Finding:
+    found, tail = {
+        CanaryState.NOT_INFERIOR: (Outcome.PASS, f"no drop of {rule.margin * 100:g} points or more"),
+        CanaryState.INFERIOR: (Outcome.BLOCK, "worse"),
+        CanaryState.GO_ON: (Outcome.INCONCLUSIVE, f"too few items to say (all {one.n} were asked)"),
+    }[state]
+    words = f"{one.baseline:.1%} -> {one.candidate:.1%} on the first {one.n} items, {one.difference * 100:+.1f} points"
+    return Finding(
+        rule=rule.id, kind="eval", found=found, summary=f"{words}: {tail}", detail="sequential test, valid at any time",
+        numbers=_numbers(one), examples=examples if one.worse else (),
+    )  # fmt: skip
+
+
+def _lost(baseline: Sequence[Row], candidate: Sequence[Row]) -> tuple[str, ...]:
+    """Items that were right before and are wrong now, with the scorer's words."""
+    right = {row.item for row in baseline if row.passed}
+    return tuple(f"{row.item}: {row.why or 'wrong'}" for row in candidate if row.passed is False and row.item in right)[
+        :EXAMPLES_MAX
+    ]
+
+
+def judge_latency(
+    rule: LatencyRule, pairs: Sequence[tuple[float | None, float | None]], failures: Mapping[str, Sequence[str]]
+) -> Finding:
+    """The ratio candidate over baseline (throughput: baseline over candidate), by signed ranks of its logarithm.
+
+    Args:
+        rule: what is allowed.
+        pairs: (baseline, candidate) in the metric's unit; None where that request failed.
+        failures: why requests failed, by arm.
+    """
+    whole = [(old, new) for old, new in pairs if old and new]
+    lost = {name: len(found) / len(pairs) if pairs else 1.0 for name, found in failures.items()}
+    for name in ("baseline", "candidate"):
+        if lost.get(name, 0.0) > rule.errors_max:
+            words = f"{len(failures[name])} of {len(pairs)} requests to the {name} failed: {failures[name][0]}"
+            found = Outcome.BLOCK if name == "candidate" else Outcome.INCONCLUSIVE
+            return Finding(rule=rule.id, kind="latency", found=found, summary=words)
+    if rule.metric == "throughput":
+        whole = [(new, old) for old, new in whole]
+    shift = hodges_lehmann([math.log(new / old) for old, new in whole], alpha=1 - rule.confidence)
+    ratio, low, high = math.exp(shift.shift), math.exp(shift.low), math.exp(min(shift.high, 50.0))
+    numbers: dict[str, float | str] = {
+        "pairs": float(len(whole)), "ratio": ratio, "low": low, "high": high, "ratio_max": rule.ratio_max,
+        "baseline_median": (median(old for old, _ in whole) or 0.0), "candidate_median": (median(new for _, new in whole) or 0.0),
+    }  # fmt: skip
+    words = f"{rule.metric} is {ratio:.2f} times the baseline's over {len(whole)} pairs (at worst {high:.2f})"
+    if high <= rule.ratio_max:
+        found = Outcome.WARN if low > 1.0 else Outcome.PASS
+        tail = f"slower, but by less than {rule.ratio_max:g} times" if low > 1.0 else f"within {rule.ratio_max:g}"
+    elif low > 1.0:
+        found, tail = Outcome.BLOCK, f"slower, and {rule.ratio_max:g} times is not excluded"
+    else:
+        found, tail = Outcome.INCONCLUSIVE, f"too few pairs to say whether it is within {rule.ratio_max:g}"
+    detail = "Hodges-Lehmann ratio, signed ranks; candidate and baseline in turn"
+    return Finding(
+        rule=rule.id, kind="latency", found=found, summary=f"{words}: {tail}", detail=detail, numbers=numbers
+    )
+
+
+def judge_runbook(rule_id: str, state: VerdictState, summary: str) -> Finding:
+    """A runbook's verdict as a finding."""
+    found = {
+        VerdictState.HEALTHY: Outcome.PASS,
+        VerdictState.DEGRADED: Outcome.WARN,
+        VerdictState.FAILING: Outcome.BLOCK,
+        VerdictState.INCONCLUSIVE: Outcome.INCONCLUSIVE,
+    }[state]
+    return Finding(rule=rule_id, kind="runbook", found=found, summary=f"{state.value}: {summary}")

@@ -1,0 +1,166 @@
+"""A gate file and its eval sets: everything that is wrong, at once, before one request is sent."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from sickbay.engine.errors import ProblemsError
+from sickbay.engine.evals.load import read_eval_set
+from sickbay.engine.evals.read.scorer_uses import read_uses
+from sickbay.engine.evals.scorer import Scorer
+from sickbay.engine.gate.model import EvalRule, Gate, LatencyRule, Rule, RunbookRule, SliceRule, Waiver
+from sickbay.engine.load.codes import Code
+from sickbay.engine.load.did_you_mean import did_you_mean, listed
+from sickbay.engine.load.fields import Fields
+from sickbay.engine.load.schema_check import check_schema
+from sickbay.engine.load.text_file import read_text
+from sickbay.engine.load.yaml_node import Node
+from sickbay.engine.load.yaml_source import read_yaml
+from sickbay.engine.model.problem import Position, Problem
+
+__all__ = ["load_gate", "read_gate"]
+
+_SHARED = ("critical", "shadow")
+_PLAIN = {
+    "evals": ("margin", "metric", "minimum", "confidence", "items_min", "errors_max", "overlap_min", "sequential"),
+    "latency": ("metric", "ratio_max", "pairs", "prompt_tokens", "output_tokens", "confidence", "errors_max"),
+    "runbooks": ("runbook", "effect"),
+}
+
+
+def load_gate(path: Path, scorers: Mapping[str, Scorer]) -> tuple[Gate, tuple[Problem, ...]]:
+    """The gate, and warnings about what foreign eval sets hold that is not scored here.
+
+    Raises:
+        ProblemsError: everything that is wrong with it and its eval sets.
+    """
+    problems: list[Problem] = []
+    gate = read_gate(path, scorers, problems)
+    errors = sorted({problem for problem in problems if problem.severity == "error"})
+    if errors or gate is None:
+        raise ProblemsError(errors)
+    return gate, tuple(sorted(set(problems)))
+
+
+def read_gate(path: Path, scorers: Mapping[str, Scorer], problems: list[Problem]) -> Gate | None:
+    """The gate; None when there is none to speak of. Problems are appended."""
+    text = read_text(path, problems)
+    node = None if text is None else read_yaml(text, str(path), problems)
+    if node is None or text is None or not check_schema(node, "gate.v1", problems):
+        return None
+    fields = Fields(node)
+    reader = _Reader(path, scorers, problems)
+    rules = [
+        *(reader.eval_rule(each) for each in fields.items("evals")),
+        *(reader.latency_rule(each) for each in fields.items("latency")),
+        *(reader.runbook_rule(each) for each in fields.items("runbooks")),
+    ]
+    found = tuple(rule for rule in rules if rule is not None)
+    if not rules:
+        hint = "give evals:, latency: or runbooks:"
+        problems.append(Problem(node.at, Code.EMPTY, "the gate has no rule, so it would pass everything", hint))
+    _check_ids(found, problems)
+    given = {key: node.data[key] for key in ("inconclusive", "requests", "concurrency", "retries") if key in node.data}
+    return Gate(
+        name=fields.text("gate"), title=fields.text("title"), why=fields.text("why"), owner=fields.text("owner"),
+        rules=found, waivers=tuple(reader.waiver(each, found) for each in fields.items("waivers")), path=str(path),
+        sha256=hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest(), **given,
+    )  # fmt: skip
+
+
+def _check_ids(rules: tuple[Rule, ...], problems: list[Problem]) -> None:
+    seen: dict[str, Rule] = {}
+    for rule in rules:
+        if rule.id in seen:
+            message = f"the rule {rule.id!r} stands twice; first on line {seen[rule.id].position.line}"
+            problems.append(Problem(rule.position, Code.DUPLICATE_NAME, message, "give one of them an id: of its own"))
+        seen.setdefault(rule.id, rule)
+
+
+class _Reader:
+    def __init__(self, path: Path, scorers: Mapping[str, Scorer], problems: list[Problem]) -> None:
+        self._folder = path.parent
+        self._scorers = scorers
+        self._problems = problems
+
+    def eval_rule(self, node: Node) -> EvalRule | None:
+        fields = Fields(node)
+        uses = read_uses(fields.items("score"), self._scorers, self._problems)
+        path = self._folder / fields.text("set")
+        by = [Fields(each).text("by") for each in fields.items("slices")]
+        before = len(self._problems)
+        evalset = read_eval_set(path, self._scorers, self._problems, uses, slices=by)
+        if evalset is None or any(problem.severity == "error" for problem in self._problems[before:]):
+            return None
+        changed: dict[str, Any] = {key: node.data[key] for key in ("samples", "temperature") if key in node.data}
+        evalset = replace(evalset, asked=replace(evalset.asked, **changed))
+        evalset = replace(evalset, sha256=evalset.content_digest())
+        self._check_slices(node, evalset.items)
+        slices = tuple(self._slice(Fields(each)) for each in fields.items("slices"))
+        return EvalRule(evalset=evalset, slices=slices, **_given(node, "evals", fields.text("id") or evalset.name))
+
+    def _slice(self, fields: Fields) -> SliceRule:
+        data = fields.node.data if fields.node is not None else {}
+        return SliceRule(**{**data, "critical": tuple(data.get("critical", ()))})
+
+    def _check_slices(self, node: Node, items: tuple[Any, ...]) -> None:
+        """A critical slice that no item is in would never be looked at."""
+        for each in Fields(node).items("slices"):
+            fields = Fields(each)
+            values = {item.fields.get(fields.text("by"), "(none)") for item in items}
+            for wanted in fields.items("critical"):
+                if wanted.data != "*" and wanted.data not in values:
+                    message = f"the critical slice {fields.text('by')} = {wanted.data!r} is empty: no item is in it"
+                    hint = did_you_mean(str(wanted.data), values, f"there are: {listed(values)}")
+                    self._problems.append(Problem(wanted.at, Code.EMPTY_SLICE, message, hint))
+
+    def latency_rule(self, node: Node) -> LatencyRule:
+        fields = Fields(node)
+        return LatencyRule(**_given(node, "latency", fields.text("id") or fields.text("metric")))
+
+    def runbook_rule(self, node: Node) -> RunbookRule:
+        fields = Fields(node)
+        given = _given(node, "runbooks", fields.text("id") or Path(fields.text("runbook")).stem)
+        beside = self._folder / given["runbook"]
+        if beside.suffix in {".yaml", ".yml"}:
+            given["runbook"] = str(beside)
+        values = {name: _word(value) for name, value in (node.data.get("set") or {}).items()}
+        return RunbookRule(set=values, **given)
+
+    def waiver(self, node: Node, rules: tuple[Rule, ...]) -> Waiver:
+        data = dict(node.data)
+        at = node.child("rule")
+        ids = [rule.id for rule in rules]
+        if data["rule"].partition("/")[0] not in ids:
+            message = f"the waiver is for the rule {data['rule']!r}, which this gate does not have"
+            hint = did_you_mean(data["rule"], ids, f"there are: {listed(ids)}")
+            self._problems.append(Problem(at.at if at else node.at, Code.WAIVER, message, hint))
+        if data["approver"].strip().casefold() == data["owner"].strip().casefold():
+            approver = node.child("approver")
+            message = f"{data['owner']!r} both owns and approves this waiver"
+            where = approver.at if approver else node.at
+            self._problems.append(Problem(where, Code.WAIVER, message, "somebody else must approve it"))
+        try:
+            expires = date.fromisoformat(data.pop("expires"))
+        except ValueError:
+            day = node.child("expires")
+            shown = day.data if day else ""
+            where = day.at if day else Position("")
+            self._problems.append(Problem(where, Code.WRONG_VALUE, f"wanted a day such as 2026-12-31, found {shown!r}"))
+            expires = date.min
+        covers = tuple(data.pop("covers", ("inconclusive",)))
+        return Waiver(expires=expires, covers=covers, position=node.at, **data)
+
+
+def _given(node: Node, kind: str, rule_id: str) -> dict[str, Any]:
+    found = {key: node.data[key] for key in (*_PLAIN[kind], *_SHARED) if key in node.data}
+    return {**found, "id": rule_id, "position": node.at}
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
