@@ -55,9 +55,11 @@ def wanted_outputs(args: argparse.Namespace) -> list[Output]:
         UsageError: an unknown format, or a folder that is not there.
     """
     wanted = [_output(item) for item in args.output]
-    for path in [output.path for output in wanted] + ([args.metrics_file] if args.metrics_file else []):
+    places = [("--output", output.path) for output in wanted]
+    places += [("--metrics-file", args.metrics_file)] if args.metrics_file else []
+    for flag, path in places:
         if not path.resolve().parent.is_dir():
-            raise UsageError(f"--output: no folder {str(path.parent)!r} to write {path.name!r} into; make it first")
+            raise UsageError(f"{flag}: no folder {str(path.parent)!r} to write {path.name!r} into; make it first")
     return wanted
 
 

@@ -12,6 +12,7 @@ from sickbay.engine.cli.setting import find_runbook, pairs
 from sickbay.engine.cli.targeting import choose_target
 from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import UsageError
+from sickbay.engine.load.did_you_mean import did_you_mean
 from sickbay.engine.load.runbook import resolve_inputs
 from sickbay.engine.load.signals_file import load_signals
 from sickbay.engine.model.check import Effect
@@ -42,6 +43,9 @@ def make_plan_from(args: argparse.Namespace, tools: Tools) -> Planned:
     target, config = choose_target(args)
     if config and config.folders:
         tools.extra_folders = tuple(Path(folder) for folder in config.folders)
+    if target.engine not in {"", "auto"} and target.engine not in tools.plugins.engines:
+        hint = did_you_mean(target.engine, tools.plugins.engines, "see `sickbay engines`")
+        raise UsageError(f"--engine: no engine {target.engine!r}; {hint}")
     book, _ = find_runbook(args.runbook, tools)
     book = _with_flags(book, args)
     plan = make_plan(

@@ -13,8 +13,11 @@ from sickbay.engine.cli.setting import add_run_flags
 from sickbay.engine.cli.showing import shown
 from sickbay.engine.cli.targeting import add_target_flags
 from sickbay.engine.cli.tools import Tools
+from sickbay.engine.errors import ProbeError, UsageError
+from sickbay.engine.model.target import Secret
 from sickbay.engine.report.units import Units
 from sickbay.engine.run.journal import Journal, new_journal
+from sickbay.engine.run.secrets import reveal
 
 __all__ = ["arguments", "call"]
 
@@ -33,6 +36,8 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     """The verdict's exit code."""
     outputs = wanted_outputs(args)
     planned = make_plan_from(args, tools)
+    _check_key(planned.plan.target.api_key)
+    environment = tools.environment(ask=asker(args))
     from sickbay.engine.run.executor import new_run_id, run  # late: asyncio, after every wrong flag was told
 
     run_id = new_run_id(time.time())
@@ -40,7 +45,7 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     with shown(quiet=args.no_progress) as show:
         report = run(
             planned.plan,
-            environment=tools.environment(ask=asker(args)),
+            environment=environment,
             on_event=show,
             journal=journal,
             baseline=planned.baseline,
@@ -51,6 +56,19 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     if report.interrupted and journal:
         sys.stderr.write(f"sickbay: to go on: sickbay resume {report.run_id}\n")
     return deliver(report, args, outputs, Units(tools.knowledge.vocabulary))
+
+
+def _check_key(secret: Secret | None) -> None:
+    """A key that is missing on our side says nothing about the service: it must not become a verdict.
+
+    Raises:
+        UsageError: the key cannot be read.
+    """
+    try:
+        if secret is not None:
+            reveal(secret, "the API key")
+    except ProbeError as error:
+        raise UsageError(error.detail) from error
 
 
 def _journal(run_id: str) -> Journal | None:

@@ -23,6 +23,8 @@ def add_format(parser: argparse.ArgumentParser) -> None:
 def print_rows(rows: Iterable[Row], args: argparse.Namespace, *, name: str, text: str) -> int:
     """Print rows that match the filter; name and text are the keys of the two columns."""
     wanted = [row for row in rows if args.filter.lower() in f"{row[name]} {row[text]}".lower()]
+    if not wanted:
+        sys.stderr.write(f"sickbay: nothing contains {args.filter!r}\n")
     if args.format == "json":
         sys.stdout.write(json.dumps(wanted, indent=2, ensure_ascii=False) + "\n")
         return 0

@@ -129,6 +129,8 @@ def _overrides(args: argparse.Namespace, target: Target) -> dict[str, Any]:
     for name in ("url", "direct_url", "metrics_url", "dcgm_url"):
         if getattr(args, name):
             found[name] = _checked_url(getattr(args, name), name)
+    if args.pid is not None and args.pid < 1:
+        raise UsageError(f"--pid: {args.pid}; wanted the engine's process id, 1 or more")
     if args.api_key_env and args.api_key_file:
         raise UsageError("--api-key-env and --api-key-file: give one of them")
     if args.api_key_env:
