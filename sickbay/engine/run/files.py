@@ -111,8 +111,8 @@ def _read(descriptor: int, bytes_max: int) -> bytes:
 
 
 def _problem(path: str, error: OSError | ValueError) -> ProbeError:
-    if isinstance(error, ValueError):  # a null byte in the path
-        return ProbeError(UnknownReason.MALFORMED, f"{path!r}: {error}")
+    if isinstance(error, ValueError):  # Python's own words for it differ from version to version
+        return ProbeError(UnknownReason.MALFORMED, f"{path!r}: a path cannot hold a null byte")
     fallback = (UnknownReason.ABSENT, error.strerror or type(error).__name__)
     reason, words = _REASONS.get(error.errno or 0, fallback)
     return ProbeError(reason, f"{path}: {words}")

@@ -66,6 +66,7 @@ def test_a_bad_header_says_what_is_wrong(data: bytes, message: str) -> None:
 
 
 def test_a_gguf_reference(tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
     place = tmp_path / "m.gguf"
     place.write_bytes(
         gguf(

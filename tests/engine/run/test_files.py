@@ -33,7 +33,7 @@ def test_real_proc() -> None:
         ("relative", UnknownReason.MALFORMED, "'relative': wanted an absolute path"),
         ("/out", UnknownReason.PERMISSION, "/out: leads out of the target's root"),
         ("/../../../../etc/passwd", UnknownReason.ABSENT, "no such file"),
-        ("/nul\0l", UnknownReason.MALFORMED, "embedded null byte"),
+        ("/nul\0l", UnknownReason.MALFORMED, "a path cannot hold a null byte"),
         ("/file/below", UnknownReason.ABSENT, "/file/below: a part of the path is no folder"),
     ],
 )
