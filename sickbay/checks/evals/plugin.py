@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from sickbay.checks.evals.scorers.contains import Contains
-from sickbay.checks.evals.scorers.exact import Exact, Normalised
-from sickbay.checks.evals.scorers.grounded import Cites
-from sickbay.checks.evals.scorers.json_answer import JsonAnswer
-from sickbay.checks.evals.scorers.label import Label
-from sickbay.checks.evals.scorers.numeric import Numeric
-from sickbay.checks.evals.scorers.pattern import Pattern
-from sickbay.checks.evals.scorers.refusal import Refusal
-from sickbay.checks.evals.scorers.tool_call import ToolCall
+from sickbay.checks.evals.run import EvalsRun
+from sickbay.checks.evals.scorers.builtin import builtin_scorers
 from sickbay.engine.evals.scorer import Scorer
 from sickbay.engine.hookspecs import hookimpl
+from sickbay.engine.model.check import Check
 
-__all__ = ["sickbay_scorers"]
+__all__ = ["sickbay_checks", "sickbay_scorers"]
 
 
 @hookimpl
 def sickbay_scorers() -> list[Scorer]:
-    """Scorers that need nothing but the answer."""
-    return [
-        Exact(), Normalised(), Contains(), Pattern(), Numeric(), JsonAnswer(), ToolCall(), Label(), Refusal(), Cites(),
-    ]  # fmt: skip
+    """What ships."""
+    return builtin_scorers()
+
+
+@hookimpl
+def sickbay_checks() -> list[Check]:
+    """The check that asks an eval set."""
+    return [EvalsRun()]

@@ -53,7 +53,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("answer")
     group.add_argument("--format", choices=tuple(FORMATS), default="terminal")
     group.add_argument("--output", action="append", default=[], metavar="[FORMAT=]FILE",
-                       help="also write this file; repeatable; the form follows from .md .json .xml .html .prom")  # fmt: skip
+                       help="also write this file; repeatable; known by .md .json .xml .html .prom")  # fmt: skip
     group.add_argument("--metrics-file", type=Path, metavar="FILE", help="write a node-exporter textfile, atomically")
 
 
@@ -69,7 +69,7 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
         raise UsageError("gate: no candidate; name one with --candidate http://host:8000")
     candidate = _target(args.candidate, args.candidate_model, args, "candidate")
     baseline, kept, said = _baseline(args, gate)
-    card = asyncio.run(_run(args, tools, gate, candidate, baseline, (kept, said)))
+    card = asyncio.run(_run(args, tools, gate, candidate, baseline, kept=kept, said=said))
     return _deliver(card, args, outputs)
 
 
@@ -145,7 +145,7 @@ def _baseline(args: argparse.Namespace, gate: Gate) -> tuple[Target | None, Mapp
 
 async def _run(
     args: argparse.Namespace, tools: Tools, gate: Gate, candidate: Target, baseline: Target | None,
-    kept: tuple[Mapping[str, EvalRun], str],
+    *, kept: Mapping[str, EvalRun], said: str,
 ) -> Scorecard:  # fmt: skip
     from sickbay.engine.gate.arm import open_arm
     from sickbay.engine.gate.run import Sides, run_gate
@@ -173,7 +173,7 @@ async def _run(
                 )
             except ProbeError as error:
                 raise ProbeError(error.reason, f"the baseline does not answer: {error.detail}") from error
-        sides = Sides(candidate=ours, baseline=theirs, kept=kept[0], baseline_from=kept[1])
+        sides = Sides(candidate=ours, baseline=theirs, kept=kept, baseline_from=said)
         card = await run_gate(
             gate, sides, tools.plugins.scorers, clock=environment.clock, run_book=run_book, run_id=run_id, told=progress
         )

@@ -89,6 +89,10 @@ def self_test(items: tuple[Item, ...], scorers: Mapping[str, Scorer]) -> list[st
             if good is None or isinstance(scorer, AskingScorer):
                 continue
             at = f"{item.position}: " if item.position.path else ""
+            if use.negate:  # of a negated scorer with a value of its own, its good answer is what is not wanted
+                if item.expected is not None and use.scorer != "refusal" and "value" not in use.params:
+                    found.append(f"{at}not-{use.scorer} refuses the reference answer of item {item.id!r}")
+                continue
             if not scorer.score(item, good, use.params).passed:
                 found.append(f"{at}{use.scorer} fails the reference answer of item {item.id!r}")
             if (good.text or good.tool_calls) and scorer.score(item, Given(), use.params).passed:

@@ -28,9 +28,8 @@ def to_text(run: EvalRun, summary: Summary, compared: str = "", *, prices: tuple
     wrong = [row for row in run.rows if row.passed is False][:WRONG_SHOWN]
     lines += [f"  wrong: {plain(row.item, 40)}: {plain(row.why, 160)}" for row in wrong]
     cost = f", {summary.cost(*prices):.4f} money" if prices else ""
-    lines.append(
-        f"  {run.requests} requests, {summary.prompt_tokens} + {summary.output_tokens} tokens{cost}, {run.elapsed_s:.1f} s"
-    )
+    tokens = f"{summary.prompt_tokens} + {summary.output_tokens} tokens"
+    lines.append(f"  {run.requests} requests, {tokens}{cost}, {run.elapsed_s:.1f} s")
     about = ", ".join(f"{key} {plain(value)}" for key, value in run.about.items())
     lines.append(f"  {about}")
     lines.append(f"  set sha256 {run.set_sha256}")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from sickbay.engine.evals.compare import Comparison, compare, compare_slices, pair_runs
 from sickbay.engine.evals.compare import Finding as Shown
 from sickbay.engine.evals.row import EvalRun, Row
-from sickbay.engine.evals.stats.power import items_needed
+from sickbay.engine.evals.stats.power import items_needed_exactly
 from sickbay.engine.evals.stats.ranks import hodges_lehmann
 from sickbay.engine.evals.stats.sequential import CanaryState
 from sickbay.engine.evals.summary import summary_of
@@ -19,14 +19,14 @@ from sickbay.engine.model.outcome import VerdictState
 
 __all__ = ["PLAN_POWER", "judge_eval", "judge_latency", "judge_runbook", "planned_items"]
 
-PLAN_POWER = 0.97
+PLAN_POWER = 0.98
 """Chance to pass a release that is no worse, at the planned number of items; the rest leaves room for the slices."""
 EXAMPLES_MAX = 5
 
 
 def planned_items(rule: EvalRule, discordance: float) -> int:
     """Items the rule needs, before anything is run."""
-    return items_needed(rule.margin, discordance, alpha=1 - rule.confidence, power=PLAN_POWER)
+    return items_needed_exactly(rule.margin, discordance, alpha=1 - rule.confidence, power=PLAN_POWER)
 
 
 def judge_eval(
@@ -223,7 +223,8 @@ def judge_latency(
     ratio, low, high = math.exp(shift.shift), math.exp(shift.low), math.exp(min(shift.high, 50.0))
     numbers: dict[str, float | str] = {
         "pairs": float(len(whole)), "ratio": ratio, "low": low, "high": high, "ratio_max": rule.ratio_max,
-        "baseline_median": (median(old for old, _ in whole) or 0.0), "candidate_median": (median(new for _, new in whole) or 0.0),
+        "baseline_median": median(old for old, _ in whole) or 0.0,
+        "candidate_median": median(new for _, new in whole) or 0.0,
     }  # fmt: skip
     words = f"{rule.metric} is {ratio:.2f} times the baseline's over {len(whole)} pairs (at worst {high:.2f})"
     if high <= rule.ratio_max:

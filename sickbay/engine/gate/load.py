@@ -138,7 +138,7 @@ class _Reader:
         ids = [rule.id for rule in rules]
         if data["rule"].partition("/")[0] not in ids:
             message = f"the waiver is for the rule {data['rule']!r}, which this gate does not have"
-            hint = did_you_mean(data["rule"], ids, f"there are: {listed(ids)}")
+            hint = did_you_mean(data["rule"].partition("/")[0], ids, f"there are: {listed(ids)}")
             self._problems.append(Problem(at.at if at else node.at, Code.WAIVER, message, hint))
         if data["approver"].strip().casefold() == data["owner"].strip().casefold():
             approver = node.child("approver")

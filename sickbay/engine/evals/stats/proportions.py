@@ -26,7 +26,9 @@ def wilson(successes: float, n: int, confidence: float = 0.95) -> Interval:
     share = successes / n
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Interval(max(0.0, centre - half), min(1.0, centre + half))
+    # At the ends the formula gives exactly 0 and 1; rounding would miss them by a hair.
+    low = 0.0 if successes <= 0 else max(0.0, centre - half)
+    return Interval(low, 1.0 if successes >= n else min(1.0, centre + half))
 
 
 def binomial_tail(k: int, n: int) -> float:

@@ -1,0 +1,173 @@
+"""Simulated releases with known truth: how often a good one is blocked, and how often a bad one gets through.
+
+    python -m benchmarks.gate_simulation [--releases 1000] [--seed 1]
+
+Every release is drawn, given to the gate's own judging and settling (not to a copy of its arithmetic), and ends in
+its exit code. Anything but 0 and 1 stops a release, so an inconclusive gate counts as a block. Items are as many as
+`sickbay gate --plan` says for the margin and the discordance. Wanted: false block at most 5 %, a true regression of
+the stated margin caught at least 95 %.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections.abc import Callable
+from datetime import date
+
+from sickbay.engine.evals.item import EvalSet
+from sickbay.engine.evals.row import EvalRun, Row
+from sickbay.engine.evals.stats.proportions import wilson
+from sickbay.engine.evals.stats.sequential import Canary, CanaryState
+from sickbay.engine.gate.judge import judge_eval, judge_latency, planned_items
+from sickbay.engine.gate.model import EvalRule, LatencyRule, Rule, SliceRule
+from sickbay.engine.gate.scorecard import Finding, decide, settle
+
+MARGIN = 0.03
+TODAY = date(2026, 1, 1)
+EMPTY = EvalSet(name="s", items=())
+
+
+def exit_code(findings: list[Finding], rules: list[Rule]) -> int:
+    settled, _, errors = settle(findings, rules, (), today=TODAY, inconclusive="block")
+    outcome, _ = decide(settled, errors)
+    return {"pass": 0, "warn": 1, "block": 2, "inconclusive": 3}[outcome.value]
+
+
+def draw(
+    generator: random.Random, n: int, discordance: float, drop: float, *, clusters: int = 0, slices: int = 0,
+    samples: int = 1, bad_slice: bool = False,
+) -> tuple[EvalRun, EvalRun]:  # fmt: skip
+    """Baseline and candidate on the same items; `drop` is the true fall of the score."""
+    old, new = [], []
+    shift = [generator.choice((-1.0, 1.0)) for _ in range(max(1, clusters))]
+    for number in range(n):
+        item, cluster = str(number), number % clusters if clusters else -1
+        name = f"l{number % slices}" if slices else ""
+        fall = 0.0 if bad_slice and name != "l0" else drop
+        # Clusters lean together to one side: half of all discordance is shared by a cluster.
+        lean = 0.5 * discordance * shift[cluster] if clusters else 0.0
+        worse = max((discordance + fall + lean) / 2, fall + lean)  # a fall beyond the discordance makes more differ
+        better = max(0.0, worse - fall - lean)
+        for sample in range(samples):
+            u = generator.random()
+            before, after = (True, False) if u < worse else (False, True) if u < worse + better else (True, True)
+            more = {"cluster": f"c{cluster}" if clusters else "", "fields": {"lang": name} if slices else {}}
+            old.append(Row(item=item, sample=sample, passed=before, value=float(before), **more))  # type: ignore[arg-type]
+            new.append(Row(item=item, sample=sample, passed=after, value=float(after), **more))  # type: ignore[arg-type]
+    return EvalRun(name="s", rows=tuple(old), planned=len(old)), EvalRun(name="s", rows=tuple(new), planned=len(new))
+
+
+def fixed(
+    discordance: float, *, clusters: int = 0, slices: int = 0, samples: int = 1, bad_slice: bool = False,
+) -> Callable[[random.Random, float], int]:  # fmt: skip
+    by = (SliceRule(by="lang", items_min=20, critical=("l0",) if bad_slice else ()),) if slices else ()
+    rule = EvalRule(id="e", evalset=EMPTY, margin=MARGIN, slices=by)
+    # A critical slice must have the planned size of its own; a cluster's items share half of what varies.
+    n = planned_items(rule, discordance) * (slices if bad_slice else 1)
+    if clusters:
+        n = round(n * 1.15)  # the design effect of clusters of six with a correlation of 0.025
+        clusters = n // 6
+
+    def release(generator: random.Random, drop: float) -> int:
+        old, new = draw(
+            generator, n, discordance, drop, clusters=clusters, slices=slices, samples=samples, bad_slice=bad_slice
+        )
+        return exit_code(judge_eval(rule, new, old), [rule])
+
+    release.n = n  # type: ignore[attr-defined]
+    return release
+
+
+def sequential(discordance: float) -> Callable[[random.Random, float], int]:
+    rule = EvalRule(id="e", evalset=EMPTY, margin=MARGIN, sequential=True)
+    most = 4 * planned_items(rule, discordance)
+    used: list[int] = []
+
+    def release(generator: random.Random, drop: float) -> int:
+        canary = Canary(MARGIN, 1 - rule.confidence)
+        for _ in range(most):
+            u = generator.random()
+            worse = max((discordance + drop) / 2, drop)
+            difference = -1.0 if u < worse else 1.0 if u < 2 * worse - drop else 0.0
+            if canary.add(difference) is not CanaryState.GO_ON:
+                break
+        used.append(canary.n)
+        return {CanaryState.NOT_INFERIOR: 0, CanaryState.INFERIOR: 2, CanaryState.GO_ON: 3}[canary.state]
+
+    release.n = most  # type: ignore[attr-defined]
+    release.used = used  # type: ignore[attr-defined]
+    return release
+
+
+def latency(pairs: int, noise: float) -> Callable[[random.Random, float], int]:
+    """Times to first token with log-normal noise and common drift; `drop` above 0 is the candidate at the ratio."""
+    rule = LatencyRule(id="l", ratio_max=1.10, pairs=pairs)
+
+    def release(generator: random.Random, drop: float) -> int:
+        rows: list[tuple[float | None, float | None]] = []
+        drift = 1.0
+        for _ in range(pairs):
+            drift *= generator.lognormvariate(0.0, 0.05)
+            slow = rule.ratio_max if drop else 1.0
+            rows.append(
+                (
+                    0.2 * drift * generator.lognormvariate(0, noise),
+                    0.2 * drift * slow * generator.lognormvariate(0, noise),
+                )
+            )
+        return exit_code([judge_latency(rule, rows, {"baseline": [], "candidate": []})], [rule])
+
+    release.n = pairs  # type: ignore[attr-defined]
+    return release
+
+
+SCENARIOS: dict[str, Callable[[], Callable[[random.Random, float], int]]] = {
+    "2 % differ (same weights)": lambda: fixed(0.02),
+    "5 % differ (quantised)": lambda: fixed(0.05),
+    "10 % differ (new prompt)": lambda: fixed(0.10),
+    "20 % differ (fine-tune)": lambda: fixed(0.20),
+    "10 %, six slices": lambda: fixed(0.10, slices=6),
+    "5 %, one of three slices": lambda: fixed(0.05, slices=3, bad_slice=True),
+    "10 %, clusters of six": lambda: fixed(0.10, clusters=1),
+    "10 %, three samples": lambda: fixed(0.10, samples=3),
+    "10 %, sequential": lambda: sequential(0.10),
+    "latency, 60 pairs, 15 % noise": lambda: latency(60, 0.10),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--releases", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="")
+    args = parser.parse_args(argv)
+    print(f"{args.releases} releases a cell, seed {args.seed}, margin {MARGIN * 100:g} points, latency ratio 1.10")
+    print(
+        f"{'releases that':<32}{'items':>7}{'false block':>14}{'(95 %)':>16}{'caught':>9}{'(95 %)':>16}{'blocked':>9}"
+    )
+    missed = []
+    for name, make in SCENARIOS.items():
+        if args.only not in name:
+            continue
+        release = make()
+        good = [release(random.Random(f"{args.seed} {name} good {i}"), 0.0) for i in range(args.releases)]
+        bad = [release(random.Random(f"{args.seed} {name} bad {i}"), MARGIN) for i in range(args.releases)]
+        blocked, caught = sum(code > 1 for code in good), sum(code > 1 for code in bad)
+        low, high = wilson(blocked, len(good)), wilson(caught, len(bad))
+        share = sum(code == 2 for code in bad) / len(bad)
+        line = (
+            f"{name:<32}{release.n:>7}{blocked / len(good):>14.1%}{low.low:>9.1%}-{low.high:<6.1%}"  # type: ignore[attr-defined]
+            f"{caught / len(bad):>9.1%}{high.low:>9.1%}-{high.high:<6.1%}{share:>9.1%}"
+        )
+        used = getattr(release, "used", [])
+        print(line + (f"  {sum(used) / len(used):.0f} items on average" if used else ""), flush=True)
+        if blocked / len(good) > 0.05 or caught / len(bad) < 0.95:
+            missed.append(name)
+    print("targets (false block <= 5 %, caught >= 95 %): " + (f"MISSED by {', '.join(missed)}" if missed else "met"))
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""`sickbay eval` and `sickbay gate` whole: real HTTP, every form of the scorecard, exit codes, history, journal."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from sickbay.engine.cli.main import main
+from sickbay.face import make_tools
+from tests.engine.evals.stub import Stub, serving_beside
+
+WRONG_FROM = 60
+
+
+def right(body: dict[str, Any], _: int) -> str:
+    return str(body["messages"][-1]["content"]).removeprefix("say ")
+
+
+def often_wrong(body: dict[str, Any], nth: int) -> str:
+    said = right(body, nth)
+    return "sorry" if said.isdigit() and int(said) >= WRONG_FROM else said
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., str]]:
+    with ExitStack() as stack:
+        yield lambda answer: stack.enter_context(serving_beside(Stub(answer)))
+
+
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    rows = [{"id": str(i), "ask": f"say {i}", "expected": str(i), "fields": {"parity": "odd"}} for i in range(100)]
+    (tmp_path / "echo.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "echo.yaml").write_text("evalset: echo\nversion: '7'\nscore: [exact]\nitems: echo.jsonl\n")
+    path = tmp_path / "gate.yaml"
+    path.write_text("gate: chat\nevals:\n  - {set: echo.yaml, margin: 0.1}\n")
+    return path
+
+
+def sickbay(*words: object) -> int:
+    return main([str(word) for word in words], make_tools)
+
+
+def test_a_good_release_passes_in_every_form(gate: Path, serve: Callable[..., str], tmp_path: Path) -> None:
+    gate.write_text(gate.read_text() + "latency:\n  - {metric: ttft, ratio_max: 90, pairs: 6, output_tokens: 2}\n")
+    outputs = [tmp_path / f"card.{suffix}" for suffix in ("md", "json", "xml", "html", "prom")]
+    flags = [word for path in outputs for word in ("--output", path)]
+    assert sickbay("gate", gate, "--candidate", serve(right), "--baseline", serve(right), *flags) == 0
+    markdown, data, junit, html, metrics = (path.read_text() for path in outputs)
+    assert markdown.startswith("## PASS: chat\n")
+    card = json.loads(data)
+    assert (card["outcome"], card["exit_code"], card["schema"]) == ("pass", 0, "sickbay.scorecard.v1")
+    assert card["sets"]["echo"]["version"] == "7"
+    assert len(card["sets"]["echo"]["sha256"]) == 64
+    assert len(card["runs"]["candidate"][0]["rows"]) == 100
+    assert card["candidate"]["model"] == "m"
+    assert ET.fromstring(junit).get("failures") == "0"
+    assert "<svg" in html
+    assert "http" not in html.split("Provenance")[0]  # nothing is loaded from elsewhere
+    assert 'sickbay_gate_outcome{gate="chat",outcome="pass"} 1.0' in metrics
+
+
+def test_a_bad_release_is_blocked_and_says_what_was_lost(
+    gate: Path, serve: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    junit = tmp_path / "card.xml"
+    code = sickbay("gate", gate, "--candidate", serve(often_wrong), "--baseline", serve(right), "--output", junit)
+    out = capsys.readouterr().out
+    assert code == 2
+    assert out.startswith("BLOCK  chat: echo: 100.0% -> 60.0% on 100 items, -40.0 points")
+    assert "60: found 'sorry', wanted '60'" in out
+    assert ET.fromstring(junit.read_text()).get("failures") == "2"
+
+
+def test_history_is_the_last_pass_and_never_a_block(
+    gate: Path, serve: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sickbay("gate", gate, "--candidate", serve(right), "--baseline", "history") == 65
+    assert "no run of the gate 'chat' has passed on this host yet" in capsys.readouterr().err
+    assert sickbay("gate", gate, "--candidate", serve(right), "--baseline", serve(right)) == 0
+    assert sickbay("gate", gate, "--candidate", serve(often_wrong), "--baseline", "history") == 2
+    capsys.readouterr()
+    assert sickbay("gate", gate, "--candidate", serve(right), "--baseline", "history") == 0
+    assert "from history:" in capsys.readouterr().out
+
+
+def test_no_baseline_is_inconclusive_and_an_expired_waiver_blocks(
+    gate: Path, serve: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = serve(right)
+    assert sickbay("gate", gate, "--candidate", url) == 3
+    waiver = "waivers:\n  - {rule: echo, owner: ann, approver: bob, reason: no baseline yet, expires: '%s'}\n"
+    text = gate.read_text()
+    gate.write_text(text + waiver % "2999-01-01")
+    assert sickbay("gate", gate, "--candidate", url) == 1
+    gate.write_text(text + waiver % "2020-01-01")
+    assert sickbay("gate", gate, "--candidate", url) == 2
+    assert "the waiver of 'echo' by ann expired on 2020-01-01" in capsys.readouterr().out
+
+
+def test_a_set_that_cannot_judge_is_no_fault_of_the_release(
+    gate: Path, serve: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "echo.yaml").write_text("evalset: echo\nscore: [{contains: {value: ['']}}]\nitems: echo.jsonl\n")
+    code = sickbay("gate", gate, "--candidate", serve(right), "--baseline", serve(right))
+    captured = capsys.readouterr()
+    assert code in {3, 65}
+    assert "expected answer is empty" in captured.err + captured.out or "the set cannot judge" in captured.out
+
+
+def test_sequential_stops_early(gate: Path, serve: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+    gate.write_text("gate: chat\nconcurrency: 1\nevals:\n  - {set: echo.yaml, margin: 0.3, sequential: true}\n")
+    assert sickbay("gate", gate, "--candidate", serve(right), "--baseline", serve(right)) == 0
+    out = capsys.readouterr().out
+    assert "no drop of 30 points or more" in out
+    assert int(out.split(" requests,")[0].split()[-1]) < 150
+
+
+def test_nothing_answers(gate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sickbay("gate", gate, "--candidate", "http://127.0.0.1:9", "--baseline", "http://127.0.0.1:9") == 3
+    assert "the candidate does not answer" in capsys.readouterr().err
+
+
+def test_plan_asks_nothing(gate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sickbay("gate", gate, "--plan", "--discordance", "0.05") == 0
+    assert "TOO FEW: it will mostly be inconclusive; 118 are needed" in capsys.readouterr().out
+
+
+def test_eval_and_again_against_its_own_result(
+    gate: Path, serve: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad, kept = serve(right), serve(often_wrong), tmp_path / "kept.json"
+    assert sickbay("eval", tmp_path / "echo.yaml", "--url", good, "--output", kept, "--minimum", "0.9") == 0
+    assert "echo 7: 100.0% of 100 items pass (95 % interval 96.3% to 100.0%)" in capsys.readouterr().out
+    assert sickbay("eval", tmp_path / "echo.yaml", "--url", good, "--against", kept, "--margin", "0.1") == 0
+    assert sickbay("eval", tmp_path / "echo.yaml", "--url", bad, "--against", kept, "--margin", "0.1") == 2
+    assert "inferior at a margin of 10 points" in capsys.readouterr().out
+
+
+def test_journal_goes_on_and_asks_nothing_twice(gate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stub = Stub(right)
+    with serving_beside(stub) as url:
+        flags = ("--url", url, "--journal", tmp_path / "j.jsonl")
+        assert sickbay("eval", tmp_path / "echo.yaml", *flags, "--requests", "40") == 3
+        assert sickbay("eval", tmp_path / "echo.yaml", *flags) == 0
+    assert stub.total == 100
+    assert "40 answers from" in capsys.readouterr().err
+
+
+def lm_eval(folder: Path) -> Path:
+    """As written by lm-evaluation-harness 0.4 with --log_samples, shortened to the keys that matter."""
+    path = folder / "samples_echo_2026-11-01T10-00-00.000000.jsonl"
+    rows = [
+        {"doc_id": i, "doc": {"id": str(i), "q": "x"}, "target": str(i), "filter": name, "metrics": ["exact_match"],
+         "exact_match": 1.0, "doc_hash": "a"}
+        for name in ("strict-match", "flexible-extract") for i in range(100)
+    ]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def inspect_log(folder: Path) -> Path:
+    """As inspect_ai writes it with deflate: header, and a file a sample."""
+    path = folder / "log.eval"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("header.json", json.dumps({"status": "success", "eval": {"task": "echo", "model": "m"}}))
+        for i in range(100):
+            sample = {"id": i, "epoch": 1, "scores": {"match": {"value": "C"}}, "metadata": {"parity": "odd"}}
+            archive.writestr(f"samples/{i}_epoch_1.json", json.dumps(sample))
+    return path
+
+
+@pytest.mark.parametrize("make", [lm_eval, inspect_log])
+def test_other_tools_results_are_baselines(
+    gate: Path, serve: Callable[..., str], tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    assert sickbay("gate", gate, "--candidate", serve(right), "--baseline", make(tmp_path)) == 0
+    assert sickbay("gate", gate, "--candidate", serve(often_wrong), "--baseline", make(tmp_path)) == 2
+
+
+def test_results_without_items_are_refused(gate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "results_2026.json"
+    path.write_text(json.dumps({"results": {}, "configs": {}}))
+    assert sickbay("gate", gate, "--candidate", "http://127.0.0.1:9", "--baseline", path) == 65
+    assert "a paired comparison needs each item" in capsys.readouterr().err

@@ -1,0 +1,182 @@
+# ruff: noqa: E501 - one case a line, whole messages
+"""Rules to findings, findings to the answer: edges, waivers, policies. No server."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
+from sickbay.engine.evals.item import EvalSet
+from sickbay.engine.evals.row import EvalRun, Row
+from sickbay.engine.gate.judge import judge_eval, judge_latency, planned_items
+from sickbay.engine.gate.model import EvalRule, LatencyRule, Outcome, SliceRule, Waiver
+from sickbay.engine.gate.scorecard import Finding, decide, settle
+
+RULE = EvalRule(id="facts", evalset=EvalSet(name="facts", items=()), margin=0.05)
+DAY = date(2026, 6, 15)
+
+
+def run(n: int, wrong: int, *, first: int = 0, slices: int = 0, **more: object) -> EvalRun:
+    rows = tuple(
+        Row(
+            item=str(i), passed=not first <= i < first + wrong, why="found 'x', wanted 'y'",
+            fields={"lang": f"l{i % slices}"} if slices else {},
+        )
+        for i in range(n)
+    )  # fmt: skip
+    return EvalRun(name="facts", rows=rows, planned=n, **more)  # type: ignore[arg-type]
+
+
+def one(rule: EvalRule, candidate: EvalRun, baseline: EvalRun | None) -> Finding:
+    return judge_eval(rule, candidate, baseline)[0]
+
+
+@pytest.mark.parametrize(
+    ("n", "wrong", "outcome", "words"),
+    [
+        (400, 0, Outcome.PASS, "100.0% -> 100.0% on 400 items, +0.0 points (at worst -1.0): no drop of 5 points or more"),
+        (400, 40, Outcome.BLOCK, "100.0% -> 90.0% on 400 items, -10.0 points (at worst -13.3): worse (p 9.1e-13), and a drop of 5 points is not excluded"),
+        (2000, 20, Outcome.WARN, "100.0% -> 99.0% on 2000 items, -1.0 points (at worst -1.5): worse (p 9.5e-07), but by less than 5 points"),
+        (30, 0, Outcome.INCONCLUSIVE, "100.0% -> 100.0% on 30 items, +0.0 points (at worst -11.4): too few items to say (30 items can show 23 points; this margin needs about 645 items)"),
+    ],
+)  # fmt: skip
+def test_what_the_numbers_mean(n: int, wrong: int, outcome: Outcome, words: str) -> None:
+    found = one(RULE, run(n, wrong), run(n, 0))
+    assert found.found is outcome
+    assert found.summary == words
+
+
+def test_lost_items_are_shown() -> None:
+    assert one(RULE, run(400, 40, first=7), run(400, 0)).examples[0] == "7: found 'x', wanted 'y'"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "baseline", "outcome", "words"),
+    [
+        pytest.param(run(100, 0), None, Outcome.INCONCLUSIVE, "no baseline holds this set, and the rule has no minimum", id="no-baseline"),
+        pytest.param(replace(run(100, 0), planned=200, stopped="budget"), run(100, 0), Outcome.INCONCLUSIVE, "100 of 200 answers of the candidate were never asked for: budget", id="stopped"),
+        pytest.param(run(100, 0), run(50, 0), Outcome.INCONCLUSIVE, "only 50% of the items pair, wanted 95%: 50 are only in the candidate's run, 0 only before", id="overlap"),
+        pytest.param(run(100, 0, scorers={"exact": "2"}), run(100, 0, scorers={"exact": "1"}), Outcome.INCONCLUSIVE, "the baseline was scored by exact version 1, the candidate by version 2", id="scorer"),
+        pytest.param(run(100, 0, asked={"temperature": 0.0}), run(100, 0, asked={"temperature": 1.0}), Outcome.INCONCLUSIVE, "the baseline was asked in another way: temperature 1.0 then, 0.0 now", id="asked"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_compared_is_inconclusive(
+    candidate: EvalRun, baseline: EvalRun | None, outcome: Outcome, words: str
+) -> None:
+    found = one(RULE, candidate, baseline)
+    assert (found.found, found.summary) == (outcome, words)
+
+
+def test_changed_items_do_not_pair() -> None:
+    new = replace(run(100, 0), rows=tuple(replace(row, sha256="b") for row in run(100, 0).rows))
+    old = replace(run(100, 0), rows=tuple(replace(row, sha256="a") for row in run(100, 0).rows))
+    assert one(RULE, new, old).summary == "only 0% of the items pair, wanted 95%: 100 items changed their content"
+
+
+def failing(n: int, failed: int) -> EvalRun:
+    rows = tuple(Row(item=str(i), error="HTTP 500: dead", reason="absent") for i in range(failed))
+    return EvalRun(name="facts", rows=(*rows, *run(n, 0).rows[failed:]), planned=n)
+
+
+def test_a_candidate_that_does_not_answer_is_blocked_and_a_baseline_is_not_its_fault() -> None:
+    found = one(RULE, failing(100, 5), run(100, 0))
+    assert (found.found, found.summary) == (
+        Outcome.BLOCK,
+        "5.0% of the candidate's answers have no score, allowed 2.0%: HTTP 500: dead",
+    )
+    assert one(RULE, run(100, 0), failing(100, 5)).found is Outcome.INCONCLUSIVE
+    assert one(RULE, failing(400, 4), run(400, 0)).found is Outcome.PASS
+
+
+@pytest.mark.parametrize(("wrong", "outcome"), [(0, Outcome.PASS), (10, Outcome.INCONCLUSIVE), (40, Outcome.BLOCK)])
+def test_minimum(wrong: int, outcome: Outcome) -> None:
+    found = one(replace(RULE, minimum=0.9), run(100, wrong), None)
+    assert (found.rule, found.found) == ("facts/minimum", outcome)
+
+
+def test_slices_critical_and_not() -> None:
+    rule = replace(RULE, slices=(SliceRule(by="lang", critical=("l0",), items_min=20),))
+    by_name = {found.rule: found for found in judge_eval(rule, run(120, 0, slices=3), run(120, 0, slices=3))}
+    assert by_name["facts/lang=l0"].found is Outcome.INCONCLUSIVE  # 40 items cannot show 5 points
+    assert not by_name["facts/lang=l0"].shadow
+    assert by_name["facts/lang=l1"].found is Outcome.INCONCLUSIVE
+    assert by_name["facts/lang=l1"].shadow  # told, and not counted
+
+
+def finding(outcome: Outcome, rule: str = "facts") -> Finding:
+    return Finding(rule=rule, kind="eval", found=outcome, summary="s")
+
+
+def waiver(**more: object) -> Waiver:
+    given = {"rule": "facts", "owner": "ann", "approver": "bob", "reason": "known and accepted", "expires": DAY, **more}
+    return Waiver(**given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("found", "rule", "waivers", "policy", "outcome"),
+    [
+        pytest.param(Outcome.BLOCK, RULE, (), "block", Outcome.BLOCK, id="plain"),
+        pytest.param(Outcome.BLOCK, replace(RULE, critical=False), (), "block", Outcome.WARN, id="not-critical"),
+        pytest.param(Outcome.BLOCK, replace(RULE, shadow=True), (), "block", Outcome.PASS, id="shadow"),
+        pytest.param(Outcome.INCONCLUSIVE, RULE, (), "block", Outcome.INCONCLUSIVE, id="inconclusive-blocks"),
+        pytest.param(Outcome.INCONCLUSIVE, RULE, (), "warn", Outcome.WARN, id="policy-warn"),
+        pytest.param(Outcome.BLOCK, RULE, (), "warn", Outcome.BLOCK, id="policy-warn-is-not-for-blocks"),
+        pytest.param(Outcome.INCONCLUSIVE, RULE, (waiver(),), "block", Outcome.WARN, id="waived-on-its-last-day"),
+        pytest.param(Outcome.BLOCK, RULE, (waiver(),), "block", Outcome.BLOCK, id="covers-only-inconclusive"),
+        pytest.param(Outcome.BLOCK, RULE, (waiver(covers=("block",)),), "block", Outcome.WARN, id="covers-block"),
+        pytest.param(Outcome.INCONCLUSIVE, RULE, (waiver(rule="facts/lang=de"),), "block", Outcome.INCONCLUSIVE, id="another-slice"),
+        pytest.param(Outcome.INCONCLUSIVE, RULE, (waiver(expires=date(2026, 6, 14)),), "block", Outcome.BLOCK, id="expired"),
+        pytest.param(Outcome.PASS, RULE, (waiver(expires=date(2026, 6, 14)),), "block", Outcome.BLOCK, id="expired-blocks-a-pass-too"),
+    ],
+)  # fmt: skip
+def test_policies(found: Outcome, rule: EvalRule, waivers: tuple[Waiver, ...], policy: str, outcome: Outcome) -> None:
+    settled, states, errors = settle([finding(found)], [rule], waivers, today=DAY, inconclusive=policy)
+    assert decide(settled, errors)[0] is outcome
+    assert [state.state for state in states if state.state == "expired"] == (["expired"] if errors else [])
+
+
+def test_a_waived_finding_names_who_answers_for_it() -> None:
+    settled, states, _ = settle([finding(Outcome.INCONCLUSIVE)], [RULE], (waiver(),), today=DAY, inconclusive="block")
+    assert settled[0].waived_by == "ann, approved by bob"
+    assert states[0].state == "used"
+
+
+def test_nothing_looked_at_is_no_pass() -> None:
+    assert decide([], [])[0] is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("metric", "ratio", "noise", "pairs", "outcome"),
+    [
+        ("ttft", 1.0, 0.01, 20, Outcome.PASS),
+        ("ttft", 1.05, 0.01, 20, Outcome.WARN),
+        ("ttft", 1.3, 0.01, 20, Outcome.BLOCK),
+        ("ttft", 1.0, 0.4, 8, Outcome.INCONCLUSIVE),
+        ("ttft", 1.0, 0.0, 4, Outcome.INCONCLUSIVE),
+        ("throughput", 1.3, 0.01, 20, Outcome.PASS),
+        ("throughput", 0.7, 0.01, 20, Outcome.BLOCK),
+    ],
+)
+def test_latency(metric: str, ratio: float, noise: float, pairs: int, outcome: Outcome) -> None:
+    rows: list[tuple[float | None, float | None]] = [
+        (0.1 * (1 + 0.5 * i), 0.1 * (1 + 0.5 * i) * ratio * (1 + noise * ((i * 7) % 5 - 2))) for i in range(pairs)
+    ]
+    rule = LatencyRule(id=metric, metric=metric, ratio_max=1.1, pairs=pairs)
+    assert judge_latency(rule, rows, {"baseline": [], "candidate": []}).found is outcome
+
+
+def test_probes_that_fail() -> None:
+    rule = LatencyRule(id="ttft", ratio_max=1.1)
+    rows: list[tuple[float | None, float | None]] = [(0.1, None), (0.1, 0.1)]
+    found = judge_latency(rule, rows, {"baseline": [], "candidate": ["HTTP 500"]})
+    assert (found.found, found.summary) == (Outcome.BLOCK, "1 of 2 requests to the candidate failed: HTTP 500")
+    found = judge_latency(rule, [], {"baseline": ["spent"], "candidate": []})
+    assert found.found is Outcome.INCONCLUSIVE
+
+
+def test_the_plan_is_exact_where_few_items_differ() -> None:
+    rule = replace(RULE, margin=0.03)
+    assert planned_items(rule, 0.02) == 497  # the closed form says 358
+    assert planned_items(rule, 0.20) == 3653

@@ -1,0 +1,78 @@
+# ruff: noqa: E501 - whole messages stand on one line
+"""Gate files: everything wrong is told at once, with its line, before one request is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from sickbay.engine.errors import ProblemsError
+from sickbay.engine.evals.scorer import Scorer
+from sickbay.engine.gate.load import load_gate
+from sickbay.engine.gate.model import EvalRule, LatencyRule, RunbookRule
+
+SET = 'evalset: facts\nscore: [exact]\nitems: [{id: a, ask: "x?", expected: y, fields: {lang: de}}, {id: b, ask: "z?", expected: w, fields: {lang: en}}]\n'
+GATE = """\
+gate: chat
+evals:
+  - {set: facts.yaml, margin: 0.02, samples: 3, temperature: null, slices: [{by: lang, critical: [de]}]}
+latency:
+  - {metric: ttft, ratio_max: 1.1}
+runbooks:
+  - {runbook: high-ttft, set: {slo_ttft_s: 2}, critical: false}
+waivers:
+  - {rule: facts/lang=de, owner: ann, approver: bob, reason: the set grows next week, expires: '2026-12-31'}
+"""
+
+
+def write(folder: Path, gate: str) -> Path:
+    (folder / "facts.yaml").write_text(SET)
+    path = folder / "gate.yaml"
+    path.write_text(gate)
+    return path
+
+
+def problems_of(path: Path, scorers: Mapping[str, Scorer]) -> list[str]:
+    with pytest.raises(ProblemsError) as caught:
+        load_gate(path, scorers)
+    return [str(problem).replace(str(path.parent) + "/", "") for problem in caught.value.problems]
+
+
+def test_a_whole_gate(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
+    gate, _ = load_gate(write(tmp_path, GATE), scorers)
+    facts, ttft, book = gate.rules
+    assert isinstance(facts, EvalRule)
+    assert (facts.id, facts.evalset.asked.samples, facts.evalset.asked.temperature) == ("facts", 3, None)
+    assert facts.slices[0].critical == ("de",)
+    assert isinstance(ttft, LatencyRule)
+    assert isinstance(book, RunbookRule)
+    assert (book.set, book.critical) == ({"slo_ttft_s": "2"}, False)
+    assert gate.waivers[0].expires == date(2026, 12, 31)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "wanted"),
+    [
+        pytest.param("approver: bob", "approver: Ann", "gate.yaml:9:49: error: 'ann' both owns and approves this waiver; somebody else must approve it [waiver]", id="self-approved"),
+        pytest.param("facts/lang=de", "fact/lang=de", "gate.yaml:9:12: error: the waiver is for the rule 'fact/lang=de', which this gate does not have; did you mean 'facts'? [waiver]", id="no-such-rule"),
+        pytest.param("critical: [de]", "critical: [fr]", "gate.yaml:3:99: error: the critical slice lang = 'fr' is empty: no item is in it; there are: de, en [empty-slice]", id="empty-critical-slice"),
+        pytest.param("{by: lang,", "{by: topic,", "facts.yaml: error: the slice field 'topic' is empty: no item has it; fields of the items: lang [empty-slice]", id="empty-slice-field"),
+        pytest.param("margin: 0.02", "margin: 0", "gate.yaml:3:31: error: wanted more than 0, found number 0 [out-of-range]", id="no-margin"),
+        pytest.param("2026-12-31", "2026-13-31", "gate.yaml:9:96: error: wanted a day such as 2026-12-31, found '2026-13-31' [wrong-value]", id="no-day"),
+        pytest.param("set: facts.yaml", "set: none.yaml", "none.yaml: error: cannot be read: No such file or directory [not-readable]", id="no-set"),
+        pytest.param("metric: ttft, ratio_max", "metric: ttft, id: facts, ratio_max", "gate.yaml:5:5: error: the rule 'facts' stands twice; first on line 3; give one of them an id: of its own [duplicate-name]", id="twice"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong(tmp_path: Path, scorers: Mapping[str, Scorer], old: str, new: str, wanted: str) -> None:
+    assert old in GATE
+    found = problems_of(write(tmp_path, GATE.replace(old, new)), scorers)
+    assert any(problem.startswith(wanted) for problem in found), found
+
+
+def test_a_gate_without_rules_would_pass_everything(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
+    assert problems_of(write(tmp_path, "gate: chat\n"), scorers) == [
+        "gate.yaml:1:1: error: the gate has no rule, so it would pass everything; give evals:, latency: or runbooks: [empty]"
+    ]
