@@ -129,9 +129,8 @@ def _plan(evalset: EvalSet, unsound: list[str]) -> int:
     for words, discordance in (("same weights, other kernel", 0.02), ("light quantisation", 0.05),
                                ("new prompt", 0.10), ("new fine-tune", 0.20)):  # fmt: skip
         margin = margin_resolved(n, discordance, alpha=0.025, power=0.97)
-        sys.stdout.write(
-            f"  can show a margin of {margin * 100:5.1f} points for a {words} ({discordance:.0%} differ)\n"
-        )
+        differ = f"{words} ({discordance:.0%} differ)"
+        sys.stdout.write(f"  can show a margin of {margin * 100:5.1f} points for a {differ}\n")
     return ExitCode.INVALID if unsound else ExitCode.HEALTHY
 
 
@@ -159,8 +158,8 @@ async def _asked(args: argparse.Namespace, tools: Tools, evalset: EvalSet, targe
         progress = None if args.no_progress else Progress(len(evalset.items) * evalset.asked.samples)
         async with asking_for(arm, args.judge_url or "", args.judge_model, environment, args.requests) as asking:
             options = Options(
-                concurrency=args.concurrency, retries=args.retries, timeout_s=args.timeout, journal=journal, cache=cache,
-                keep_answers=args.keep_answers, on_row=progress, asking={"target": asking},
+                concurrency=args.concurrency, retries=args.retries, timeout_s=args.timeout, journal=journal,
+                cache=cache, keep_answers=args.keep_answers, on_row=progress, asking={"target": asking},
             )  # fmt: skip
             try:
                 done = await run_evals(evalset, arms, scorers, clock=environment.clock, options=options)

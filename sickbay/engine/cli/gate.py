@@ -48,6 +48,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--discordance", type=float, default=0.10, metavar="SHARE",
                         help="for --plan: share of items on which the two sides differ (default 0.10)")  # fmt: skip
     parser.add_argument("--plan", action="store_true", help="read everything, ask nothing, tell what it would cost")
+    parser.add_argument(
+        "--journal", type=Path, metavar="FOLDER", help="keep answers as they come; the same command goes on"
+    )
     parser.add_argument("--no-history", action="store_true", help="do not keep the scorecard on this host")
     parser.add_argument("--no-progress", action="store_true")
     group = parser.add_argument_group("answer")
@@ -65,6 +68,8 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
         sys.stderr.write(f"{warning}\n")
     if args.plan:
         return _plan(gate, args.discordance)
+    if args.journal and not args.journal.is_dir():
+        raise UsageError(f"--journal: no folder {str(args.journal)!r}; make it first")
     if not args.candidate:
         raise UsageError("gate: no candidate; name one with --candidate http://host:8000")
     candidate = _target(args.candidate, args.candidate_model, args, "candidate")
@@ -173,7 +178,7 @@ async def _run(
                 )
             except ProbeError as error:
                 raise ProbeError(error.reason, f"the baseline does not answer: {error.detail}") from error
-        sides = Sides(candidate=ours, baseline=theirs, kept=kept, baseline_from=said)
+        sides = Sides(candidate=ours, baseline=theirs, kept=kept, baseline_from=said, journal_folder=args.journal)
         card = await run_gate(
             gate, sides, tools.plugins.scorers, clock=environment.clock, run_book=run_book, run_id=run_id, told=progress
         )

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sickbay._version import __version__
 from sickbay.engine.errors import ProbeError
+from sickbay.engine.evals.journal import EvalJournal
 from sickbay.engine.evals.row import EvalRun, Row
-from sickbay.engine.evals.runner import Options, run_evals
+from sickbay.engine.evals.runner import Options, run_evals, run_key
 from sickbay.engine.evals.scorer import Scorer
 from sickbay.engine.evals.scoring import self_test
 from sickbay.engine.evals.stats.sequential import Canary, CanaryState
@@ -35,13 +37,14 @@ class Sides:
     Attributes:
         kept: the baseline's runs by set name, when it is not live.
         baseline_from: where they come from, in words.
+        journal_folder: keeps the answers of each eval rule as they come; the same command goes on from them.
     """
 
     candidate: Arm
     baseline: Arm | None = None
     kept: Mapping[str, EvalRun] = field(default_factory=dict)
     baseline_from: str = ""
-    journal_options: Options = field(default_factory=Options)
+    journal_folder: Path | None = None
 
 
 async def run_gate(
@@ -134,11 +137,22 @@ class _State:
             if watch is not None:
                 watch.add(arm, row)
 
-        options = replace(
-            self._sides.journal_options, concurrency=self._gate.concurrency, retries=self._gate.retries, on_row=on_row,
-            stop_when=watch.answer if watch else None, cache=None,
+        folder = self._sides.journal_folder
+        journal = (
+            EvalJournal(folder / f"{rule.id}.jsonl", run_key(rule.evalset, arms, self._scorers)) if folder else None
+        )
+        for arm, rows in (journal.rows if journal else {}).items():
+            for row in rows:
+                on_row(arm, row)
+        options = Options(
+            concurrency=self._gate.concurrency, retries=self._gate.retries, on_row=on_row,
+            stop_when=watch.answer if watch else None, journal=journal,
         )  # fmt: skip
-        found = await run_evals(rule.evalset, arms, self._scorers, clock=self._clock, options=options)
+        try:
+            found = await run_evals(rule.evalset, arms, self._scorers, clock=self._clock, options=options)
+        finally:
+            if journal is not None:
+                journal.close()
         for name, run in found.items():
             self.runs[name].append(run)
         baseline = found.get("baseline", kept)

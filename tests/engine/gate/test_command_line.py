@@ -155,6 +155,20 @@ def test_journal_goes_on_and_asks_nothing_twice(gate: Path, tmp_path: Path, caps
     assert "40 answers from" in capsys.readouterr().err
 
 
+def test_a_gate_goes_on_from_its_journal(gate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "j").mkdir()
+    first, second = Stub(right), Stub(right)
+    with serving_beside(first) as one, serving_beside(second) as two:
+        words = ("gate", gate, "--candidate", one, "--baseline", two, "--journal", tmp_path / "j")
+        text = gate.read_text()
+        gate.write_text(text + "requests: 30\n")
+        assert sickbay(*words) == 3  # the budget ended it
+        gate.write_text(text)
+        assert sickbay(*words) == 0
+    assert first.total == second.total == 100
+    assert set(first.asked.values()) == {1}
+
+
 def lm_eval(folder: Path) -> Path:
     """As written by lm-evaluation-harness 0.4 with --log_samples, shortened to the keys that matter."""
     path = folder / "samples_echo_2026-11-01T10-00-00.000000.jsonl"
