@@ -6,10 +6,12 @@ import json
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import jsonschema_rs
 import pytest
 
 from sickbay.engine.cli.main import main
@@ -60,6 +62,8 @@ def test_a_good_release_passes_in_every_form(gate: Path, serve: Callable[..., st
     assert (card["outcome"], card["exit_code"], card["schema"]) == ("pass", 0, "sickbay.scorecard.v1")
     assert card["sets"]["echo"]["version"] == "7"
     assert len(card["sets"]["echo"]["sha256"]) == 64
+    schema = json.loads((files("sickbay") / "schemas" / "scorecard.v1.json").read_text())
+    jsonschema_rs.Draft202012Validator(schema).validate(card)
     assert len(card["runs"]["candidate"][0]["rows"]) == 100
     assert card["candidate"]["model"] == "m"
     assert ET.fromstring(junit).get("failures") == "0"
