@@ -9,6 +9,7 @@ are read from disk and compiled), `again_s` the median of ten more by the same p
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import statistics
@@ -31,6 +32,7 @@ def timed(call: Callable[[], int]) -> float:
 
 
 def main() -> int:
+    gc.set_threshold(50_000)  # as `sickbay` itself does
     parser = Parser(prog="diagnose")
     diagnose.arguments(parser)
     args = parser.parse_args([sys.argv[1], "--symptom", sys.argv[2]])
