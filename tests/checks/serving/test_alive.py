@@ -232,3 +232,16 @@ def test_how_a_remote_host_does_not_answer(problem: dict[str, str], reachable: b
     assert value(result, "reachable") is reachable
     assert value(result, "connect_error") == error
     assert reason(result, "process_found") is UnknownReason.NOT_CONFIGURED
+
+
+def test_a_key_that_is_missing_on_our_side_says_nothing_of_the_service() -> None:
+    problem = {"reason": "not-configured", "kind": "", "detail": "the API key stands in 'K', which is not set"}
+    raw = {
+        "url": "", "asked_model": "", "timeout_s": 5.0, "health": {"path": "/health", "problem": problem},
+        "engine": {"problem": problem}, "other_ports": {"asked": [], "answering": []},
+    }  # fmt: skip
+    result = ServingAlive().judge(raw, {"timeout_s": 5.0})
+    assert result.outcome is Outcome.UNKNOWN
+    assert result.summary == "nothing was asked: the API key stands in 'K', which is not set"
+    for name in ("reachable", "answers_http", "first_token_ok", "auth_ok", "connect_error"):
+        assert reason(result, name) is UnknownReason.NOT_CONFIGURED
