@@ -17,8 +17,12 @@ import yaml
 from sickbay.engine import hookspecs
 from sickbay.engine.cli.main import VERBS, Parser
 from sickbay.engine.errors import UsageError
+from sickbay.engine.evals.load import load_eval_set
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.lint import kind_of, lint_text
+from sickbay.engine.load.schema_check import check_schema
+from sickbay.engine.load.yaml_source import read_yaml
+from sickbay.engine.model.problem import Problem
 from sickbay.engine.report.prometheus import RUN_METRICS
 from sickbay.engine.serve.exposition import JOB_METRICS
 from sickbay.face import make_tools
@@ -37,13 +41,14 @@ def _load(name: str, path: Path) -> ModuleType:
 
 PAGES: Any = _load("sickbay_doc_pages", Path(__file__).with_name("pages.py"))
 TOOLS = make_tools()
+OTHER_READERS = {"name", "evalset", "gate", "incident"}  # "name": a fault of the lab
 KINDS = {"runbook", "cause", "config", "signals", "vocabulary"}
 
 
 def known_yaml() -> list[Any]:
-    """YAML blocks of a kind that lint knows. A fragment, a fault, or YAML of somebody else is left out."""
+    """YAML blocks of a kind that lint knows. Fragments, what has another reader, and others' YAML are left out."""
     loaded = [(block, yaml.safe_load(block.text)) for block in PAGES.blocks("yaml")]
-    return [block for block, data in loaded if "name" not in data and kind_of(data) in KINDS]
+    return [block for block, data in loaded if not OTHER_READERS & data.keys() and kind_of(data) in KINDS]
 
 
 def test_there_is_something_to_hold() -> None:
@@ -65,6 +70,22 @@ def test_the_fault_of_the_page_loads(tmp_path: Path) -> None:
     path = tmp_path / f"{yaml.safe_load(block.text)['name']}.yaml"
     path.write_text(block.text)
     assert load_fault(path).expected.top_cause == "admission-limit"
+
+
+def test_the_eval_set_of_the_page_loads(tmp_path: Path) -> None:
+    (block,) = (block for block in PAGES.blocks("yaml") if "evalset" in yaml.safe_load(block.text))
+    path = tmp_path / "facts.yaml"
+    path.write_text(block.text)
+    loaded = load_eval_set(path, TOOLS.plugins.scorers)
+    assert (len(loaded.evalset.items), loaded.warnings) == (2, ())
+
+
+def test_the_gate_of_the_page_fits_its_schema() -> None:
+    (block,) = (block for block in PAGES.blocks("yaml") if "gate" in yaml.safe_load(block.text))
+    problems: list[Problem] = []
+    node = read_yaml(block.text, str(block), problems)
+    assert node is not None
+    assert (check_schema(node, "gate.v1", problems), problems) == (True, [])
 
 
 def commands() -> list[tuple[str, str]]:
@@ -136,7 +157,9 @@ def test_metrics_and_hooks_in_the_pages_exist() -> None:
     known = {spec.name for spec in (*RUN_METRICS, *JOB_METRICS)} | hooks | {"sickbay_example"}
     named = [(piece, name) for piece in PAGES.pieces() for name in re.findall(r"\bsickbay_[a-z_]+\b", piece.text)]
     assert len(named) > 20
-    families = {"sickbay_job_"}
+    rendered = (PAGES.ROOT / "sickbay" / "engine" / "gate" / "render.py").read_text()
+    known |= set(re.findall(r'"(sickbay_gate_\w+)"', rendered))
+    families = {"sickbay_job_", "sickbay_gate_", "sickbay_gate_difference_ratio", "sickbay_gate_latency_ratio"}
     assert [f"{piece}: {name}" for piece, name in named if name not in known | families] == []
 
 
@@ -149,6 +172,7 @@ def test_hyphenated_names_in_backticks_exist() -> None:
     knowledge = TOOLS.knowledge
     faults = {path.stem for path in (PAGES.ROOT / "sickbay" / "lab" / "faults").glob("*.yaml")}
     known = {*knowledge.causes.ids, *knowledge.runbook_paths, *map(str, Code), *faults, *TOOLS.plugins.engines}
+    known |= set(TOOLS.plugins.scorers)
     shape = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)+")
     names = [piece for piece in PAGES.blocks("inline") if shape.fullmatch(piece.text)]
     assert len(names) > 20
