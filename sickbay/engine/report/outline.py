@@ -250,10 +250,16 @@ def _fact(rule: RuleFinding, units: Units) -> Fact:
     return Fact(
         id=plain(rule.id, 80),
         sentence=plain(sentence),
-        weight=rule.weight.value.removeprefix("refutes-"),
+        weight=_weight(rule),
         numbers=numbers,
         missing=tuple(plain(name, 80) for name in rule.missing),
     )
+
+
+def _weight(rule: RuleFinding) -> str:
+    """The word; evidence that says again what stronger evidence says is shown, and told not to count twice."""
+    word = rule.weight.value.removeprefix("refutes-")
+    return "the same fact, not counted twice" if rule.holds and not rule.log_odds else word
 
 
 def _fix(fix: Fix, engine: str) -> FixView:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import replace
 
@@ -42,3 +43,11 @@ def test_json(diagnosis: Diagnosis) -> None:
     data = diagnosis_json(diagnosis)
     assert next(iter(data.items())) == ("schema", "sickbay.diagnosis.v1")
     assert json.loads(json.dumps(data))["causes"][0]["cause"] == "admission-limit"
+
+
+def test_evidence_that_was_outweighed_in_its_group_is_told_not_to_count_twice(diagnosis: Diagnosis) -> None:
+    top = diagnosis.causes[0]
+    again = dataclasses.replace(top.supporting[0], id="again", because="said once more", log_odds=0.0)
+    causes = (dataclasses.replace(top, evidence=(*top.evidence, again)), *diagnosis.causes[1:])
+    text = diagnosis_text(dataclasses.replace(diagnosis, causes=causes))
+    assert "+ said once more  [the same fact, not counted twice]" in text
