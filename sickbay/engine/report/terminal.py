@@ -46,6 +46,7 @@ OUTCOME_STYLE = {
 }
 _SIGNALS_SHOWN = 4
 _OTHERS_SHOWN = 6
+_MISSING_SHOWN = 4
 
 
 def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
@@ -171,8 +172,11 @@ def _facts(console: Console, label: str, mark: str, facts: Sequence[Fact]) -> No
 def _missing(console: Console, facts: Sequence[Fact]) -> None:
     if facts:
         _indented(console, "not measured:", 2)
-    for fact in facts:
+    for fact in facts[:_MISSING_SHOWN]:
         _marked(console, "?", f"{fact.id} needs {_names(fact.missing) or 'a signal'}  [{fact.weight}]")
+    more = len(facts) - _MISSING_SHOWN
+    if more > 0:
+        _marked(console, "?", f"and {more} more; the JSON and HTML reports list them")
 
 
 def _fix(console: Console, fix: FixView) -> None:
