@@ -11,7 +11,7 @@ import yaml
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.yaml_node import Node, SourceText
 from sickbay.engine.load.yaml_scalars import resolve_plain
-from sickbay.engine.load.yaml_syntax import syntax_problem
+from sickbay.engine.load.yaml_syntax import nested_too_deep_for_libyaml, syntax_problem
 from sickbay.engine.model.problem import Position, Problem
 
 __all__ = ["ALIASES_MAX", "CHARACTERS_MAX", "DEPTH_MAX", "NODES_MAX", "Node", "read_yaml"]
@@ -34,10 +34,17 @@ def read_yaml(text: str | bytes, path: str, problems: list[Problem]) -> Node | N
     source = _readable(text, path, problems)
     if source is None:
         return None
+    before = len(problems)
     try:
         return _Builder(source, problems).document()
     except yaml.YAMLError as error:
-        problems.append(syntax_problem(error, source))
+        end = nested_too_deep_for_libyaml(error)
+        if end is None:
+            problems.append(syntax_problem(error, source))
+        else:
+            # libyaml looks a thousand characters ahead and gives up first; our own bound was crossed before that.
+            del problems[before:]
+            read_yaml(source.text[:end], path, problems)
     except _RefusedError as error:
         problems.append(error.problem)
     return None

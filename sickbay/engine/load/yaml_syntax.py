@@ -10,7 +10,7 @@ from sickbay.engine.load.codes import Code
 from sickbay.engine.load.yaml_node import SourceText
 from sickbay.engine.model.problem import Position, Problem
 
-__all__ = ["syntax_problem"]
+__all__ = ["nested_too_deep_for_libyaml", "syntax_problem"]
 
 _HINTS: Final = {
     "mapping values are not allowed in this context": "quote a text that holds ': ', and check the indentation",
@@ -38,6 +38,14 @@ def syntax_problem(error: yaml.YAMLError, source: SourceText) -> Problem:
     context = getattr(error, "context", None)
     message = f"this is not YAML: {what}" + (f" {context}" if context else "")
     return Problem(at, Code.YAML_SYNTAX, message, _HINTS.get(what, ""))
+
+
+def nested_too_deep_for_libyaml(error: yaml.YAMLError) -> int | None:
+    """The character at which libyaml's own bound on nesting was crossed (libyaml 0.2.6: 1,000); None: another error."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None or "nesting" not in str(getattr(error, "problem", "")):
+        return None
+    return int(mark.index)
 
 
 def _cannot_start(letter: str) -> tuple[str, str]:

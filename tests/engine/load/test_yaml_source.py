@@ -101,6 +101,8 @@ _NUL = "the control character U+0000 cannot stand in YAML; remove it [control-ch
         ("a: \x7f", "f:1:4: error: the control character U+007F cannot stand in YAML; remove it [control-character]"),
         ("a" * (CHARACTERS_MAX + 1), "f: error: the file has 1000001 characters; wanted at most 1000000 [too-large]"),
         ("[" * CHARACTERS_MAX, f"f:1:{DEPTH_MAX + 1}: error: nested deeper than {DEPTH_MAX} levels [too-deep]"),
+        ("é: 'ü'\nö: " + "[" * 2_000, f"f:2:{DEPTH_MAX + 3}: error: nested deeper than {DEPTH_MAX} levels [too-deep]"),
+        ("{a: " * 2_000, f"f:1:{4 * DEPTH_MAX + 1}: error: nested deeper than {DEPTH_MAX} levels [too-deep]"),
         ("- " * 100_000, f"f:1:{2 * DEPTH_MAX + 1}: error: nested deeper than {DEPTH_MAX} levels [too-deep]"),
         ("[" + "x," * 100_001 + "]", "f:1:200002: error: the file holds more than 100000 values [too-large]"),
         ("a: &a 1\nb: [" + "*a," * (ALIASES_MAX + 1) + "]", "f:2:3005: error: more than 1000 aliases [alias-bomb]"),
