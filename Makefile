@@ -23,7 +23,7 @@ $(VENV)/demo-ok: $(VENV)/python-ok pyproject.toml
 	@touch $@
 
 $(VENV)/dev-ok: $(VENV)/demo-ok pyproject.toml
-	$(PIP) install -e '.[demo,dev,gpu,model]'
+	$(PIP) install -e '.[demo,dev,gpu,model,evals]'
 	@touch $@
 
 demo: $(VENV)/demo-ok  ## start a real server, put a real fault on it, find the cause
@@ -47,7 +47,7 @@ test-pythons:  ## the suite without servers on each of PYTHONS="python3.12 /opt/
 	@set -e; for python in $(PYTHONS); do \
 	  place=.cache/$$($$python -c 'import sys; print("venv-%d.%d" % sys.version_info[:2])'); \
 	  $$python -m venv $$place; \
-	  $$place/bin/python -m pip --disable-pip-version-check -q install -e '.[dev,gpu,model]'; \
+	  $$place/bin/python -m pip --disable-pip-version-check -q install -e '.[dev,gpu,model,evals]'; \
 	  $$place/bin/python -m pytest -q -p no:cacheprovider -m 'not live and not heavy and not gpu'; \
 	done
 

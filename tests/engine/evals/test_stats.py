@@ -6,6 +6,11 @@ import math
 import random
 
 import pytest
+from scipy import optimize, stats
+from statsmodels import api
+from statsmodels.stats import contingency_tables as tables
+from statsmodels.stats import multitest as multi
+from statsmodels.stats import proportion
 
 from sickbay.engine.evals.compare import Finding, Pair, compare, compare_slices
 from sickbay.engine.evals.stats.many import holm
@@ -20,14 +25,12 @@ from sickbay.engine.evals.stats.student import t_cdf, t_quantile
 @pytest.mark.parametrize("df", [1, 2.5, 7, 29, 1000])
 @pytest.mark.parametrize("x", [-8.0, -1.3, 0.0, 0.4, 2.2, 12.0])
 def test_student(df: float, x: float) -> None:
-    stats = pytest.importorskip("scipy.stats")
     assert t_cdf(x, df) == pytest.approx(stats.t.cdf(x, df), rel=1e-9, abs=1e-14)
     assert t_quantile(0.975, df) == pytest.approx(stats.t.ppf(0.975, df), rel=1e-9)
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 10), (3, 10), (10, 10), (0, 1), (480, 1000)])
 def test_wilson(k: int, n: int) -> None:
-    proportion = pytest.importorskip("statsmodels.stats.proportion")
     low, high = proportion.proportion_confint(k, n, method="wilson")
     found = wilson(k, n)
     assert (found.low, found.high) == pytest.approx((low, high), abs=1e-9)
@@ -35,24 +38,20 @@ def test_wilson(k: int, n: int) -> None:
 
 @pytest.mark.parametrize(("worse", "better"), [(0, 0), (5, 0), (3, 9), (12, 30), (700, 650), (1, 0)])
 def test_mcnemar(worse: int, better: int) -> None:
-    tables = pytest.importorskip("statsmodels.stats.contingency_tables")
     wanted = tables.mcnemar([[50, worse], [better, 50]], exact=True).pvalue
     assert mcnemar_exact(worse, better) == pytest.approx(wanted, rel=1e-9)
-    stats = pytest.importorskip("scipy.stats")
     if worse + better:
         one = stats.binomtest(worse, worse + better, 0.5, alternative="greater").pvalue
         assert mcnemar_exact(worse, better, one_sided=True) == pytest.approx(one, rel=1e-9)
 
 
 def test_binomial_tail_far_out_keeps_its_digits() -> None:
-    stats = pytest.importorskip("scipy.stats")
     assert binomial_tail(1300, 2000) == pytest.approx(stats.binom.sf(1299, 2000, 0.5), rel=1e-8)
 
 
 @pytest.mark.parametrize(("better", "worse", "n"), [(2, 5, 40), (0, 3, 50), (9, 4, 100), (1, 1, 12), (30, 55, 400)])
 def test_tango_is_the_score_test_of_the_profile_likelihood(better: int, worse: int, n: int) -> None:
     """The ends are where the score statistic, with the other share at its constrained maximum, is the quantile."""
-    optimize = pytest.importorskip("scipy.optimize")
     found = tango_interval(better, worse, n, 0.95)
 
     def statistic(d: float) -> float:
@@ -78,7 +77,6 @@ def test_tango_without_a_difference_still_says_how_little_is_known() -> None:
 
 
 def test_clustered_error_is_statsmodels_cluster_robust() -> None:
-    api = pytest.importorskip("statsmodels.api")
     generator = random.Random(3)
     clusters = [f"c{generator.randrange(17)}" for _ in range(300)]
     shift = {name: generator.gauss(0, 1) for name in sorted(set(clusters))}
@@ -91,7 +89,6 @@ def test_clustered_error_is_statsmodels_cluster_robust() -> None:
 
 
 def test_plain_error_and_p() -> None:
-    stats = pytest.importorskip("scipy.stats")
     values = [0.1, -0.4, 0.3, 0.0, 0.9, 0.2, -0.1]
     found = clustered_mean(values)
     wanted = stats.ttest_1samp(values, -0.2, alternative="greater")
@@ -100,7 +97,6 @@ def test_plain_error_and_p() -> None:
 
 
 def test_bca_against_scipy() -> None:
-    stats = pytest.importorskip("scipy.stats")
     generator = random.Random(5)
     values = [generator.expovariate(1.0) for _ in range(60)]
     low, high = bca_bounds(values, alpha=0.05, draws=8000)
@@ -111,7 +107,6 @@ def test_bca_against_scipy() -> None:
 
 
 def test_sign_flips_exact() -> None:
-    stats = pytest.importorskip("scipy.stats")
     values = [-0.5, 0.2, -0.3, -0.9, 0.1, -0.4, -0.2, 0.3]
     mean = lambda data, axis: data.mean(axis=axis)  # noqa: E731
     wanted = stats.permutation_test((values,), mean, permutation_type="samples", alternative="less", n_resamples=2**9)
@@ -121,7 +116,6 @@ def test_sign_flips_exact() -> None:
 
 
 def test_holm() -> None:
-    multi = pytest.importorskip("statsmodels.stats.multitest")
     p = [0.01, 0.04, 0.03, 0.2, 0.005, 1.0]
     assert holm(p) == pytest.approx(list(multi.multipletests(p, method="holm")[1]))
     assert holm([]) == []
