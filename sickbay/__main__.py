@@ -11,14 +11,19 @@ __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; the exit code."""
+    """Run one command line; the exit code. Without `argv` it is this process's own, and ends it."""
     if argv is None:
         # A process of our own. Starting makes a hundred thousand objects that stay, and looking for garbage among them
         # at Python's usual pace takes 8 of the 125 ms that `lint` needs.
         gc.set_threshold(50_000)
     from sickbay.engine.cli.main import main as run_command_line  # late: `import sickbay.__main__` costs nothing
 
-    return run_command_line(argv, _tools)
+    code = run_command_line(argv, _tools)
+    if argv is None:
+        from sickbay.engine.cli.leaving import leave
+
+        leave(code)
+    return code
 
 
 def _tools() -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -38,17 +39,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
 
 
 def run(url: str, folder: Path, *more: str) -> tuple[int, dict[str, Any]]:
-    """The command line's exit code and JSON report."""
-    done = subprocess.run(
-        [sys.executable, "-m", "sickbay", "run", "high-ttft", "--url", url, "--format", "json", "--no-progress", *more],
-        capture_output=True,
+    """The command line's exit code and JSON report. One that hangs shows its stacks before it is ended."""
+    command = [sys.executable, "-m", "sickbay", "run", "high-ttft", "--url", url, "--format", "json", "--no-progress"]
+    process = subprocess.Popen(
+        [*command, *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=180,
-        check=False,
-        env={**os.environ, "XDG_STATE_HOME": str(folder)},
+        env={**os.environ, "XDG_STATE_HOME": str(folder), "PYTHONFAULTHANDLER": "1"},
     )
-    assert done.stdout, done.stderr
-    return done.returncode, json.loads(done.stdout)
+    try:
+        stdout, stderr = process.communicate(timeout=180)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # faulthandler prints the stacks of all threads, even where the GIL is held
+        stdout, stderr = process.communicate(timeout=30)
+        pytest.fail(f"the run hangs:\n{stderr}")
+    assert stdout, stderr
+    return process.returncode, json.loads(stdout)
 
 
 def test_healthy(server: Child, tmp_path: Path) -> None:

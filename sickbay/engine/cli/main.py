@@ -6,6 +6,7 @@ Only the verb that was asked for is imported: `sickbay --version` must answer at
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -85,15 +86,25 @@ def main(argv: Sequence[str] | None, make_tools: Callable[[], Any]) -> int:
         return 128 + signal.SIGPIPE
     except SickbayError as error:
         return _said(error)
+    except OSError as error:
+        # Our files are opened with names and have messages of their own; a full disk without one is standard output's.
+        if error.filename is not None or error.errno not in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            return _bug(error)
+        sys.stderr.write(f"sickbay: standard output cannot be written: {error.strerror}\n")
+        return ExitCode.NOT_DELIVERED
     except Exception as error:  # the last line of defence: a bug of ours, told as such
-        sys.stderr.write(f"sickbay: internal error: {type(error).__name__}: {error}\n")
-        if os.environ.get("SICKBAY_TRACE"):
-            import traceback  # late: a run that ends well needs none
+        return _bug(error)
 
-            traceback.print_exc()
-        else:
-            sys.stderr.write("sickbay: please report it; SICKBAY_TRACE=1 shows where\n")
-        return ExitCode.INTERNAL
+
+def _bug(error: Exception) -> int:
+    sys.stderr.write(f"sickbay: internal error: {type(error).__name__}: {error}\n")
+    if os.environ.get("SICKBAY_TRACE"):
+        import traceback  # late: a run that ends well needs none
+
+        traceback.print_exception(error)
+    else:
+        sys.stderr.write("sickbay: please report it; SICKBAY_TRACE=1 shows where\n")
+    return ExitCode.INTERNAL
 
 
 def _dispatch(arguments: list[str], make_tools: Callable[[], Any]) -> int:

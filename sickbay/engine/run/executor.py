@@ -32,6 +32,7 @@ from sickbay.engine.run.steps import Running, run_step, skipped
 from sickbay.engine.run.threads import DaemonThreads
 from sickbay.engine.run.values import missing_names
 from sickbay.engine.run.verdict import decide
+from sickbay.engine.run.watchdog import OVERTIME_S, watchdog
 
 if TYPE_CHECKING:
     from sickbay.engine.run.journal import Journal
@@ -52,8 +53,12 @@ def run(
     baseline: Mapping[str, Reading] = _NOTHING,
     finished: Mapping[str, StepReport] = _NOTHING,
     run_id: str = "",
+    overtime_s: float = OVERTIME_S,
 ) -> Report:
     """`run_runbook` from plain code. Ctrl-C and SIGTERM give the report so far; a second Ctrl-C ends at once.
+
+    A run that does not end `overtime_s` after its deadline is a bug of ours: the process ends with exit code 70 and
+    shows where it stood.
 
     Raises:
         UsageError: called while an event loop runs in this thread; await `run_runbook` there.
@@ -68,23 +73,25 @@ def run(
     try:
         interrupt = asyncio.Event()
         restore = _listen(loop, interrupt)
-        try:
-            return loop.run_until_complete(
-                run_runbook(
-                    plan,
-                    environment=environment,
-                    on_event=on_event,
-                    journal=journal,
-                    baseline=baseline,
-                    finished=finished,
-                    run_id=run_id,
-                    interrupt=interrupt,
+        journaled = journal.run_id if journal is not None else ""
+        with watchdog(plan.runbook.budget.deadline_s, run_id=journaled, overtime_s=overtime_s):
+            try:
+                return loop.run_until_complete(
+                    run_runbook(
+                        plan,
+                        environment=environment,
+                        on_event=on_event,
+                        journal=journal,
+                        baseline=baseline,
+                        finished=finished,
+                        run_id=run_id,
+                        interrupt=interrupt,
+                    )
                 )
-            )
-        finally:
-            restore()
-            loop.run_until_complete(_sweep())
-            loop.run_until_complete(loop.shutdown_asyncgens())
+            finally:
+                restore()
+                loop.run_until_complete(_sweep())
+                loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
         loop.close()
 
