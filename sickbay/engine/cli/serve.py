@@ -21,6 +21,7 @@ from sickbay.engine.model.signal import Reading
 from sickbay.engine.run.clock import SystemClock
 from sickbay.engine.run.executor import run_runbook
 from sickbay.engine.run.plan import Plan, make_plan
+from sickbay.engine.run.threads import DaemonExecutor
 from sickbay.engine.serve.server import serve
 
 __all__ = ["arguments", "call"]
@@ -48,7 +49,12 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
         return await run_runbook(plan, environment=environment, baseline=baseline)
 
     settings = dataclasses.replace(config.serve, listen=args.listen) if args.listen else config.serve
-    return asyncio.run(serve(settings, run_job, clock=SystemClock()))
+
+    async def serve_on_daemon_threads() -> int:
+        asyncio.get_running_loop().set_default_executor(DaemonExecutor())
+        return await serve(settings, run_job, clock=SystemClock())
+
+    return asyncio.run(serve_on_daemon_threads())
 
 
 def _key(job: Job) -> tuple[str, str]:

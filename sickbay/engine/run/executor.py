@@ -29,7 +29,7 @@ from sickbay.engine.run.retake import retaken
 from sickbay.engine.run.run_id import new_run_id
 from sickbay.engine.run.secrets import known_secrets
 from sickbay.engine.run.steps import Running, run_step, skipped
-from sickbay.engine.run.threads import DaemonThreads
+from sickbay.engine.run.threads import DaemonExecutor, DaemonThreads
 from sickbay.engine.run.values import missing_names
 from sickbay.engine.run.verdict import decide
 from sickbay.engine.run.watchdog import OVERTIME_S, watchdog
@@ -70,6 +70,7 @@ def run(
     else:
         raise UsageError("run() cannot be called from a running event loop; await run_runbook() there")
     loop = asyncio.new_event_loop()
+    loop.set_default_executor(DaemonExecutor())
     try:
         interrupt = asyncio.Event()
         restore = _listen(loop, interrupt)

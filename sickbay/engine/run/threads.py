@@ -9,10 +9,13 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["DaemonThreads"]
+__all__ = ["DaemonExecutor", "DaemonThreads"]
+
+T = TypeVar("T")
 
 _Job = tuple[Callable[[], Any], "asyncio.Future[Any]", asyncio.AbstractEventLoop]
 
@@ -83,3 +86,28 @@ class _Worker:
             future.set_exception(error)
         else:
             future.set_exception(RuntimeError(f"the thread raised {type(error).__name__}: {error}"))
+
+
+class DaemonExecutor(ThreadPoolExecutor):
+    """A loop's default executor, for checks that use `asyncio.to_thread`: its threads hold up no exit either.
+
+    It is a ThreadPoolExecutor because asyncio takes nothing else; it has no pool, so that a call which hangs takes no
+    place away from the next one.
+    """
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """Begin the call in a daemon thread of its own."""
+        future: Future[T] = Future()
+
+        def work() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = fn(*args, **kwargs)
+            except BaseException as error:  # handed to whoever waits, as a pool would
+                future.set_exception(error)
+            else:
+                future.set_result(result)
+
+        threading.Thread(target=work, name="sickbay-thread", daemon=True).start()
+        return future
