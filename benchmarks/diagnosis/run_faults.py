@@ -12,6 +12,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,24 @@ from sickbay.lab.fault_file import fault_files, load_fault
 from sickbay.lab.impact import Felt
 from sickbay.lab.stage import Stage
 
-__all__ = ["CONTROLS", "FAULTS", "OUT", "load_faults", "main", "run_case", "run_faults"]
+__all__ = ["CONTROLS", "FAULTS", "LATER", "OUT", "Told", "load_faults", "main", "run_case", "run_faults"]
 
 HERE = Path(__file__).parent
-FAULTS, CONTROLS = HERE / "faults", HERE / "controls"
+FAULTS, CONTROLS, LATER = HERE / "faults", HERE / "controls", HERE / "faults_later"
 OUT = HERE.parent / "out"
 IMPACT_TIMEOUT_S = 75.0
 CASE_TIMEOUT_S = 900.0
 
-Explain = Callable[[str], None]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """Who else gets each report: a printer, a folder of JSON reports."""
+
+    explain: Callable[[str], None] | None = None
+    reports: Path | None = None
+
+
+_NOBODY = Told()
 
 
 def load_faults(folders: Sequence[Path]) -> list[Fault]:
@@ -69,21 +79,22 @@ def run_faults(
     *,
     seeds: int = 1,
     control_seeds: int = 1,
-    explain: Explain | None = None,
+    first_seed: int = 0,
+    told: Told = _NOBODY,
 ) -> Iterator[FaultRun]:
     """Each fault and control with so many seeds, one after the other."""
-    for seed in range(max(seeds, control_seeds)):
+    for turn in range(max(seeds, control_seeds)):
         for fault in faults:
-            if seed >= (control_seeds if fault.is_control else seeds):
+            if turn >= (control_seeds if fault.is_control else seeds):
                 continue
             if fault.gpu:
-                yield _in_a_child(fault, tools, seed, explain)
+                yield _in_a_child(fault, tools, first_seed + turn, told)
             else:
-                yield run_case(fault, tools, seed=seed, explain=explain)
+                yield run_case(fault, tools, seed=first_seed + turn, told=told)
 
 
 def run_case(
-    fault: Fault, tools: Tools, *, seed: int = 0, explain: Explain | None = None, gpu_folder: Path | None = None
+    fault: Fault, tools: Tools, *, seed: int = 0, told: Told = _NOBODY, gpu_folder: Path | None = None
 ) -> FaultRun:
     """One fault, one seed: stage, impact, run, record. What is missing here is said, not failed."""
     if fault.symptom not in tools.knowledge.runbook_paths:
@@ -93,7 +104,7 @@ def run_case(
     except SickbayError as error:
         return _not_run(fault, tools, seed, Status.NO_RUNBOOK, f"it cannot be loaded: {error}")
     try:
-        return _on_stage(fault, tools, seed, explain, gpu_folder)
+        return _on_stage(fault, tools, seed, told, gpu_folder)
     except (LaneMissingError, DemoPartsMissingError) as error:
         return _not_run(fault, tools, seed, Status.LEFT_OUT, str(error))
     except StageError as error:
@@ -103,7 +114,7 @@ def run_case(
         return _not_run(fault, tools, seed, Status.CRASHED, f"{type(error).__name__}: {error}")
 
 
-def _on_stage(fault: Fault, tools: Tools, seed: int, explain: Explain | None, gpu_folder: Path | None) -> FaultRun:
+def _on_stage(fault: Fault, tools: Tools, seed: int, told: Told, gpu_folder: Path | None) -> FaultRun:
     baseline: Mapping[str, Reading] = {}
     felt_before: Felt | None = None
     if (well := fault.when_well()) is not None:
@@ -116,11 +127,17 @@ def _on_stage(fault: Fault, tools: Tools, seed: int, explain: Explain | None, gp
     with Stage(fault, seed=seed) as stage:
         impact = stage.impact(timeout_s=IMPACT_TIMEOUT_S, before=felt_before)
         began_s = stage.now_s
+        stage.look_begins()
         report, plan = _diagnose(stage, fault, tools, baseline)
+        if not impact.shown and any("after_s" in order for order in fault.signals):
+            impact = stage.impact(timeout_s=IMPACT_TIMEOUT_S, before=felt_before)
         during = stage.felt(since_s=began_s)
     differences = tuple(str(one) for one in recompute(report, tools.knowledge.checks))
-    if explain is not None:
-        explain(render(report, "terminal", units=Units(tools.knowledge.vocabulary)))
+    units = Units(tools.knowledge.vocabulary)
+    if told.explain is not None:
+        told.explain(render(report, "terminal", units=units))
+    if told.reports is not None:
+        (told.reports / f"{fault.name}-seed{seed}.json").write_text(render(report, "json", units=units), "utf-8")
     return FaultRun(
         **_about(fault, tools, seed),
         status=Status.RUN if impact.shown else Status.NO_IMPACT,
@@ -224,7 +241,7 @@ def _set_gpu(fault: Fault, folder: Path | None) -> None:
         write_state(fault.gpu, folder)
 
 
-def _in_a_child(fault: Fault, tools: Tools, seed: int, explain: Explain | None) -> FaultRun:
+def _in_a_child(fault: Fault, tools: Tools, seed: int, told: Told) -> FaultRun:
     """A fault with simulated devices, in a process of its own: a library once loaded stays loaded."""
     with tempfile.TemporaryDirectory(prefix="sickbay-bench-") as name:
         folder = Path(name)
@@ -232,20 +249,22 @@ def _in_a_child(fault: Fault, tools: Tools, seed: int, explain: Explain | None) 
             env = environment_for(folder)
         except LaneMissingError as error:
             return _not_run(fault, tools, seed, Status.LEFT_OUT, str(error))
-        command = [sys.executable, "-m", __spec__.name, "--child", fault.path, "--seed", str(seed), "--out", name]
+        command = [sys.executable, "-m", __spec__.name, "--child", fault.path, "--first-seed", str(seed), "--out", name]
+        command += ["--reports", str(told.reports.absolute())] if told.reports is not None else []
         done = subprocess.run(
             command, env=env, capture_output=True, text=True, check=False, timeout=CASE_TIMEOUT_S, cwd=HERE.parents[1]
         )
         result = folder / "run.json"
         if not result.exists():
             return _not_run(fault, tools, seed, Status.NOT_STAGED, f"its process ended: {done.stderr[-400:]}")
-        if explain is not None:
-            explain(done.stdout)
+        if told.explain is not None:
+            told.explain(done.stdout)
         return from_json(json.loads(result.read_text(encoding="utf-8")))
 
 
 def _child(args: argparse.Namespace) -> int:
-    found = run_case(load_fault(args.child), make_tools(), seed=args.seed, explain=print, gpu_folder=args.out)
+    told = Told(explain=print, reports=args.reports)
+    found = run_case(load_fault(args.child), make_tools(), seed=args.first_seed, told=told, gpu_folder=args.out)
     (args.out / "run.json").write_text(json.dumps(to_json(found)), encoding="utf-8")
     return 0
 
@@ -260,7 +279,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--control-seeds", type=int, default=1, metavar="N", help="the same for controls")
     parser.add_argument("--out", type=Path, default=OUT, help="where the JSON lines go")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--seed", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="seeds count from here")
+    parser.add_argument("--reports", type=Path, metavar="DIR", help="keep each report as JSON in this folder")
     args = parser.parse_args(argv)
     if args.child:
         return _child(args)
@@ -269,13 +289,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SickbayError as error:
         print(error, file=sys.stderr)
         return 65
-    explain = print if args.explain else None
+    told = Told(explain=print if args.explain else None, reports=args.reports)
     runs = []
+    if args.reports:
+        args.reports.mkdir(parents=True, exist_ok=True)
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / ".gitignore").write_text("*\n", encoding="ascii")
     with (args.out / "faults.jsonl").open("w", encoding="utf-8", buffering=1) as sink:
         for found in run_faults(
-            faults, make_tools(), seeds=args.seeds, control_seeds=args.control_seeds, explain=explain
+            faults,
+            make_tools(),
+            seeds=args.seeds,
+            control_seeds=args.control_seeds,
+            first_seed=args.first_seed,
+            told=told,
         ):
             runs.append(found)
             sink.write(json.dumps(to_json(found)) + "\n")

@@ -57,6 +57,7 @@ def run_demo(
         with stage:
             tell(felt_sentence(fault, stage.impact()))
             tell(f"now the run: {fault.symptom} against {stage.target['url']}")
+            stage.look_begins()
             code = run(stage.target, fault.symptom, stage.inputs)
     finally:
         tell("everything that was started is stopped")

@@ -43,7 +43,7 @@ class Fault:
     proxy: tuple[Mapping[str, Any], ...] = ()
     hogs: tuple[Mapping[str, Any], ...] = ()
     ready: Mapping[str, Any] = field(default_factory=dict)
-    signals: tuple[Mapping[str, str], ...] = ()
+    signals: tuple[Mapping[str, Any], ...] = ()
     target: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, Any] = field(default_factory=dict)
     lane: str = ""

@@ -4,6 +4,8 @@ Options (all optional but `upstream`):
     buffer: true holds back the whole answer, a number holds back so many bytes.
     cpu_s_per_request: seconds of pure CPU spent inside the event loop for each POST, so that everything waits.
     delay_s: seconds each request waits before it goes on.
+    delay_s_per_chunk: seconds each event of an answer waits, one after the other.
+    drop_every: one POST request of so many is closed without an answer, or answered with refuse_status.
     drop: share (0 to 1) of POST requests whose connection is closed without an answer.
     limit_connections: so many requests at once to the server behind; the others wait here.
     bytes_per_s: the answer's speed.
@@ -46,7 +48,10 @@ class Behaviour:
     buffer: bool | int = False
     cpu_s_per_request: float = 0.0
     delay_s: float = 0.0
+    delay_s_per_chunk: float = 0.0
     drop: float = 0.0
+    drop_every: int = 0
+    refuse_status: int = 0
     limit_connections: int = 0
     bytes_per_s: float = 0.0
     truncate_prompt_tokens: int = 0
@@ -69,6 +74,7 @@ class FaultyProxy:
     _session: aiohttp.ClientSession | None = None
     _gate: asyncio.Semaphore | None = None
     _dice: random.Random = field(default_factory=random.Random)
+    _posts: int = 0
     _kept: set[asyncio.Task[web.StreamResponse]] = field(default_factory=set)
 
     async def open(self) -> None:
@@ -94,6 +100,9 @@ class FaultyProxy:
         if request.method == "POST":
             if behaviour.drop and self._dice.random() < behaviour.drop:
                 return self._hang_up(request)
+            self._posts += 1
+            if behaviour.drop_every and self._posts % behaviour.drop_every == 0:
+                return self._hang_up(request) if not behaviour.refuse_status else _refused(behaviour.refuse_status)
             refusal = self._refuse_model(body)
             if refusal is not None:
                 return refusal
@@ -143,7 +152,10 @@ class FaultyProxy:
         gone = False
         with contextlib.suppress(ConnectionResetError):
             await response.prepare(request)
-        async for piece in held_back(upstream.content.iter_any(), int(behaviour.buffer)):
+        pieces = held_back(upstream.content.iter_any(), int(behaviour.buffer))
+        async for piece in events_of(pieces) if behaviour.delay_s_per_chunk else pieces:
+            if behaviour.delay_s_per_chunk:
+                await asyncio.sleep(behaviour.delay_s_per_chunk)
             if behaviour.bytes_per_s:
                 await asyncio.sleep(len(piece) / behaviour.bytes_per_s)
             if gone:
@@ -190,6 +202,10 @@ class FaultyProxy:
             return found
 
 
+def _refused(status: int) -> web.Response:
+    return web.json_response({"error": {"message": "refused by the gateway"}}, status=status)
+
+
 def burn_cpu(seconds: float) -> None:
     """Spend so much processor time in this thread; nothing else of this process moves meanwhile."""
     until = time.thread_time() + seconds
@@ -216,6 +232,17 @@ async def held_back(pieces: AsyncIterator[bytes], size_bytes: int) -> AsyncItera
             held = b""
     if held:
         yield held
+
+
+async def events_of(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The pieces, cut after each blank line: one server-sent event each, however they arrived."""
+    rest = b""
+    async for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n\n")
+        for event in whole:
+            yield event + b"\n\n"
+    if rest:
+        yield rest
 
 
 async def _serve(options: dict[str, Any]) -> tuple[web.AppRunner, int]:

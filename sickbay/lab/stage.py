@@ -24,6 +24,7 @@ from sickbay.lab.child import Child, start
 from sickbay.lab.errors import LaneMissingError, StageError
 from sickbay.lab.fault import Fault
 from sickbay.lab.impact import Felt, Impact, feel, judge_impact, read_events
+from sickbay.lab.later import Later
 from sickbay.lab.model import MODEL_ALIAS
 from sickbay.lab.prompts import tokens_per_word
 from sickbay.lab.servers import TITLES, Servers, free_port
@@ -59,6 +60,9 @@ class Stage:
         self._user_url = ""
         self._servers: Servers | None = None
         self._tokens_made_before = 0.0
+        self._later = Later(
+            [(order["after_s"], partial(self._send, order)) for order in fault.signals if "after_s" in order]
+        )
 
     # --- start and stop ---
 
@@ -80,6 +84,12 @@ class Stage:
 
     def close(self) -> None:
         """Stop everything, last started first; twice is fine."""
+        try:
+            self._later.close()
+        finally:
+            self._stop_all()
+
+    def _stop_all(self) -> None:
         while self._children:
             self._children[-1].stop()
             self._children.pop()
@@ -121,7 +131,12 @@ class Stage:
         self._since_s = self.now_s
         self._tokens_made_before = self._gauge(TOKENS_MADE)
         for order in fault.signals:
-            self._send(order)
+            if "after_s" not in order:
+                self._send(order)
+
+    def look_begins(self) -> None:
+        """A run begins: signals with `after_s` count their seconds from here."""
+        self._later.begin()
 
     def _start_proxies(self, upstreams: list[str]) -> str:
         """Put the proxies before the servers; where the users go then."""
@@ -174,8 +189,8 @@ class Stage:
             "tokens_per_word": per_word,
         }
 
-    def _send(self, order: Mapping[str, str]) -> None:
-        [(verb, name)] = order.items()
+    def _send(self, order: Mapping[str, Any]) -> None:
+        [(verb, name)] = [(verb, name) for verb, name in order.items() if verb != "after_s"]
         child = self.child(name)
         if verb == "restart":
             assert self._servers is not None

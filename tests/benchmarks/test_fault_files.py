@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.diagnosis.run_faults import CONTROLS, FAULTS, load_faults
+from benchmarks.diagnosis.run_faults import CONTROLS, FAULTS, LATER, load_faults
 from sickbay.lab.fault import Fault
 
 FILES = load_faults([FAULTS, CONTROLS])
+ALL = [*FILES, *load_faults([LATER])]
 CAUSES = {path.stem for path in (Path(__file__).parents[2] / "sickbay" / "causes").glob("*/*.yaml")}
 
 
@@ -18,7 +19,7 @@ def test_thirty_five_faults_and_ten_controls() -> None:
     assert [fault.name[:7] for fault in FILES if not fault.is_control] == [f"flt-{n:03}" for n in range(1, 36)]
 
 
-@pytest.mark.parametrize("fault", FILES, ids=lambda fault: fault.name[:7])
+@pytest.mark.parametrize("fault", ALL, ids=lambda fault: fault.name[:7])
 def test_it_names_causes_of_the_catalogue(fault: Fault) -> None:
     expected = fault.expected
     named = {expected.top_cause, *expected.also_accept, *expected.must_not_blame} - {""}
@@ -30,7 +31,7 @@ def test_it_names_causes_of_the_catalogue(fault: Fault) -> None:
         assert expected.verdicts == ("healthy",)
 
 
-@pytest.mark.parametrize("fault", FILES, ids=lambda fault: fault.name[:7])
+@pytest.mark.parametrize("fault", ALL, ids=lambda fault: fault.name[:7])
 def test_what_it_compares_with_is_there(fault: Fault) -> None:
     well = fault.when_well()
     assert fault.impact.get("against") != "before" or well is not None

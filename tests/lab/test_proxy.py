@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from sickbay.lab.proxy import Behaviour, FaultyProxy, burn_cpu, held_back
+from sickbay.lab.proxy import Behaviour, FaultyProxy, burn_cpu, events_of, held_back
 
 
 class Upstream:
@@ -157,6 +157,33 @@ def test_a_dropped_request_never_arrives() -> None:
         assert upstream.bodies == []
 
     behind(test, drop=1.0)
+
+
+@pytest.mark.parametrize("status", [0, 503])
+def test_every_second_request_is_refused(status: int) -> None:
+    async def test(upstream: Upstream, url: str, session: aiohttp.ClientSession) -> None:
+        upstream.finish.set()
+        seen = []
+        for _ in range(4):
+            try:
+                async with session.post(url, json=chat()) as answer:
+                    seen.append(answer.status)
+            except aiohttp.ClientConnectionError:
+                seen.append(0)
+        assert seen == [200, status, 200, status]
+
+    behind(test, drop_every=2, refuse_status=status)
+
+
+def test_events_that_arrive_together_are_held_one_by_one() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"data: a\n\nda"
+        yield b"ta: b\n\ndata: c"
+
+    async def gather() -> list[bytes]:
+        return [event async for event in events_of(pieces())]
+
+    assert asyncio.run(gather()) == [b"data: a\n\n", b"data: b\n\n", b"data: c"]
 
 
 def test_an_unknown_model_is_refused_and_a_known_one_is_not() -> None:

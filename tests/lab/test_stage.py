@@ -110,6 +110,16 @@ def test_a_dead_server_refuses() -> None:
         assert stage.impact().felt.failed_ratio == 1
 
 
+def test_a_server_dies_when_the_run_has_begun_and_not_before(ended: Ended) -> None:
+    fault = replace(find_fault("healthy"), signals=({"kill": "server", "after_s": 0.0},))
+    with Stage(fault) as stage:
+        pid = stage.child("server").pid
+        assert stage.child("server").state()
+        stage.look_begins()
+        stage.child("server").process.wait(10)
+    assert ended(pid)
+
+
 def test_stolen_cpu_runs_on_the_engines_processor(ended: Ended) -> None:
     fault = find_fault("cpu-stolen")
     short = {"clients": 1, "prompt_tokens": 10, "output_tokens": 12}
