@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 __all__ = ["Reading", "SignalKind", "SignalSpec", "SignalType", "UnknownReason", "measured", "unknown"]
+
+
+_CLAUSE = re.compile(r"[;:(]| - ")
+_QUANTILE = re.compile(r"_p(50|90|95|99)$")
 
 
 class SignalType(StrEnum):
@@ -47,6 +52,18 @@ class SignalSpec:
     meaning: str
     otel: str = ""
     source: str = ""
+
+    @property
+    def words(self) -> str:
+        """A few words for a sentence: the meaning, cut short, and the statistic; "" where the name says as much."""
+        if self.meaning == self.name:
+            return ""
+        first = _CLAUSE.split(self.meaning, maxsplit=1)[0].strip()
+        quantile = _QUANTILE.search(self.name)
+        if quantile is None:
+            return first
+        rank = quantile.group(1)
+        return f"{first}, {'median' if rank == '50' else f'{rank}th percentile'}"
 
 
 class UnknownReason(StrEnum):

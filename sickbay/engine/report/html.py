@@ -114,7 +114,11 @@ def _weighed(parent: ET.Element, cause: CauseView) -> None:
         add(parent, "p", text, class_="soft")
     _facts(parent, "Shown by", "for", "+", cause.supporting)
     _facts(parent, "Against it", "against", "\u2212", cause.against)
-    _facts(parent, "Not measured", "missing", "?", cause.missing)
+    if cause.missing:
+        details = add(parent, "details")
+        count = len(cause.missing)
+        add(add(details, "summary"), "span", f"{count} look{'s' * (count != 1)} not taken", class_="grow soft")
+        _facts(add(details, "div", class_="inside"), "Not measured", "missing", "?", cause.missing)
     if cause.seen_in:
         add(parent, "p", f"Seen in: {', '.join(cause.seen_in)}", class_="soft seen")
 
@@ -127,7 +131,7 @@ def _facts(parent: ET.Element, title: str, class_: str, mark: str, facts: Sequen
     for fact in facts:
         item = add(items, "li")
         add(item, "span", mark, class_="mark")
-        add(item, "span", f"{fact.id} needs {', '.join(fact.missing)}" if fact.missing else fact.sentence)
+        add(item, "span", fact.wanted or fact.sentence)
         add(item, "span", fact.weight, class_="chip")
         if fact.numbers:
             shown = "  \u00b7  ".join(f"{name} = {value}" for name, value in fact.numbers)

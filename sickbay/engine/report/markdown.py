@@ -70,7 +70,7 @@ def _cause(view: Outline) -> Iterator[str]:
         yield "Not measured:"
         yield ""
         for fact in top.missing:
-            yield f"- {code(fact.id)} ({fact.weight}) needs {', '.join(code(name) for name in fact.missing)}"
+            yield f"- {escaped(fact.wanted or fact.id)}, {fact.weight}"
         yield ""
     if top.fixes:
         yield from ("### What to do", "")

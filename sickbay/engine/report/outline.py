@@ -44,6 +44,7 @@ class Fact:
     weight: str  # "decisive", "strong" …
     numbers: tuple[tuple[str, str], ...] = ()  # signal -> shown value
     missing: tuple[str, ...] = ()
+    wanted: str = ""  # what is missing, in words and by name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,6 +254,7 @@ def _fact(rule: RuleFinding, units: Units) -> Fact:
         weight=_weight(rule),
         numbers=numbers,
         missing=tuple(plain(name, 80) for name in rule.missing),
+        wanted="; ".join(units.words(name) for name in rule.missing),
     )
 
 

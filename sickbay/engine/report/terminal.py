@@ -173,7 +173,7 @@ def _missing(console: Console, facts: Sequence[Fact]) -> None:
     if facts:
         _indented(console, "not measured:", 2)
     for fact in facts[:_MISSING_SHOWN]:
-        _marked(console, "?", f"{fact.id} needs {_names(fact.missing) or 'a signal'}  [{fact.weight}]")
+        _marked(console, "?", f"{fact.wanted or fact.id}  [{fact.weight}]")
     more = len(facts) - _MISSING_SHOWN
     if more > 0:
         _marked(console, "?", f"and {more} more; the JSON and HTML reports list them")

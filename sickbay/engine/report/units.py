@@ -120,3 +120,9 @@ class Units:
         spec = self.vocabulary.get(signal)
         rate = spec is not None and spec.kind is SignalKind.RATE
         return human(value, self.unit(signal), rate=rate)
+
+    def words(self, signal: str) -> str:
+        """The signal's meaning in a few words, with its name: "KV block size (serving.kv_block_size_tokens)"."""
+        spec = self.vocabulary.get(signal)
+        words = plain(spec.words, 100) if spec is not None else ""
+        return f"{words} ({plain(signal, 80)})" if words else plain(signal, 80)

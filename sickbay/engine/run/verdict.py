@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sickbay.engine.model.outcome import Outcome, VerdictState
 from sickbay.engine.model.report import ExpectationReport, StepReport
 from sickbay.engine.model.runbook import Runbook
+from sickbay.engine.model.signal import SignalSpec
 from sickbay.engine.model.verdict import Diagnosis, Verdict
 
 __all__ = ["decide"]
@@ -33,6 +34,7 @@ def decide(
     *,
     partial: bool = False,
     interrupted: bool = False,
+    vocabulary: Mapping[str, SignalSpec] | None = None,
 ) -> Verdict:
     """The verdict.
 
@@ -40,7 +42,7 @@ def decide(
     says is evidence: a processor at 100 % while all promises are kept is healthy. Of a healthy service no cause
     is blamed.
     """
-    deciding, critical = _deciding(runbook, steps)
+    deciding, critical = _deciding(runbook, steps, vocabulary or {})
     failed = [each for each in deciding if each.outcome is Outcome.FAIL]
     warned = [each for each in deciding if each.outcome is Outcome.WARN]
     if failed:
@@ -63,13 +65,15 @@ def decide(
     return Verdict(state=VerdictState.HEALTHY, summary=summary)
 
 
-def _deciding(runbook: Runbook, steps: Sequence[StepReport]) -> tuple[list[_Deciding], list[StepReport]]:
+def _deciding(
+    runbook: Runbook, steps: Sequence[StepReport], vocabulary: Mapping[str, SignalSpec]
+) -> tuple[list[_Deciding], list[StepReport]]:
     expected = {step.id for step in runbook.steps if step.expect}
     applicable = [step for step in steps if not (step.outcome is Outcome.SKIP and step.reason in _NOT_APPLICABLE)]
     critical = [step for step in applicable if step.critical]
     found = [_Deciding(step.id, step.outcome, step.summary) for step in critical]
     for step in applicable:
-        found += [_of(expectation) for expectation in step.expectations]
+        found += [_of(expectation, vocabulary) for expectation in step.expectations]
         if step.expectations and not step.critical and _failed_by_itself(step):
             found.append(_Deciding(step.id, Outcome.FAIL, step.summary))
         if not step.expectations and step.id.split("[", 1)[0] in expected:
@@ -84,8 +88,11 @@ def _failed_by_itself(step: StepReport) -> bool:
     return step.outcome is Outcome.FAIL and all(item.outcome is not Outcome.FAIL for item in step.expectations)
 
 
-def _of(expectation: ExpectationReport) -> _Deciding:
-    detail = f"{expectation.signal} {expectation.detail}"
+def _of(expectation: ExpectationReport, vocabulary: Mapping[str, SignalSpec]) -> _Deciding:
+    spec = vocabulary.get(expectation.signal)
+    words = spec.words if spec is not None else ""
+    name = f"{words} ({expectation.signal}):" if words else expectation.signal
+    detail = f"{name} {expectation.detail}"
     return _Deciding(expectation.signal, expectation.outcome, detail, promise=True)
 
 
