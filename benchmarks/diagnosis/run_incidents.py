@@ -27,11 +27,13 @@ from sickbay.engine.report.terminal import diagnosis_text
 from sickbay.engine.report.units import Units
 from sickbay.face import make_tools
 
-__all__ = ["ABLATION", "INCIDENTS", "LATER", "Run", "World", "is_held_out", "main", "report", "run_all"]
+__all__ = ["ABLATION", "INCIDENTS", "LATER", "UNSEEN", "Run", "World", "is_held_out", "main", "report", "run_all"]
 
 INCIDENTS = Path(__file__).parent / "incidents"
 LATER = Path(__file__).parent / "incidents_later"
 """Incidents that were encoded after the rules had been written, and run once before any rule was changed for them."""
+UNSEEN = Path(__file__).parent / "incidents_unseen"
+"""Incidents that were written down by signal names alone, before their author had read a rule, and run once."""
 FIRST_LOOK = "first look"
 INTERACTIVE = "interactive"
 _METRICS = frozenset({EvidenceClass.METRICS, EvidenceClass.HARDWARE})
@@ -215,17 +217,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     print(report(run_all(world, incidents)))
     if args.incidents == INCIDENTS:
-        print("\n" + _later(world))
+        print("\n" + _other(world, "Incidents encoded after the rules", LATER))
+        print("\n" + _other(world, "Incidents encoded without the rules", UNSEEN))
     return 0
 
 
-def _later(world: World) -> str:
-    later = load_incidents(LATER, world.knowledge.vocabulary, world.knowledge.causes.ids)
+def _other(world: World, title: str, folder: Path) -> str:
+    incidents = load_incidents(folder, world.knowledge.vocabulary, world.knowledge.causes.ids)
     rows = [
-        score(FIRST_LOOK, [world.first_look(incident).record for incident in later]),
-        score(INTERACTIVE, [world.interactive(incident).record for incident in later]),
+        score(FIRST_LOOK, [world.first_look(incident).record for incident in incidents]),
+        score(INTERACTIVE, [world.interactive(incident).record for incident in incidents]),
     ]
-    return f"Incidents encoded after the rules\n{table(rows)}"
+    return f"{title}\n{table(rows)}"
 
 
 def explain(world: World, incident: Incident) -> str:
