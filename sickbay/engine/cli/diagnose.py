@@ -16,6 +16,7 @@ from sickbay.engine.errors import UsageError
 from sickbay.engine.load.knowledge import Knowledge
 from sickbay.engine.load.runbook import resolve_inputs
 from sickbay.engine.load.signals_file import load_signals
+from sickbay.engine.load.text_file import read_named, read_stdin
 from sickbay.engine.model.cause import Cause
 from sickbay.engine.model.outcome import ExitCode
 from sickbay.engine.report.codec import encode
@@ -82,9 +83,4 @@ def _engine(readings: Mapping[str, object]) -> object:
 
 
 def _read(path: Path) -> tuple[str, str]:
-    if str(path) == "-":
-        return sys.stdin.read(), "stdin"
-    try:
-        return path.read_text(encoding="utf-8", errors="surrogateescape"), str(path)
-    except OSError as error:
-        raise UsageError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
+    return (read_stdin(), "stdin") if str(path) == "-" else (read_named(path), str(path))

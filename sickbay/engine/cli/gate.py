@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sickbay.engine.cli.delivery import Output
-from sickbay.engine.cli.targeting import find_config
+from sickbay.engine.cli.targeting import find_config, read_config_file
 from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import DeliveryError, ProbeError, UsageError
 from sickbay.engine.gate.judge import planned_items
 from sickbay.engine.gate.load import load_gate
 from sickbay.engine.gate.model import EvalRule, Gate, LatencyRule
 from sickbay.engine.gate.render import FORMATS, form_of_path, render
-from sickbay.engine.load.targets import load_config
 from sickbay.engine.model.outcome import ExitCode
 from sickbay.engine.model.target import Secret, Target
 
@@ -119,7 +118,7 @@ def _target(text: str, model: str, args: argparse.Namespace, side: str) -> Targe
         url = text if "://" in text else f"http://{text}"
         return Target(name=side, url=url.rstrip("/").removesuffix("/v1"), model=model, api_key=key)
     path = find_config(args.config)
-    targets = load_config(path.read_text(encoding="utf-8", errors="surrogateescape"), str(path)).targets
+    targets = read_config_file(path).targets
     if text not in targets:
         raise UsageError(f"--{side}: {path} has no target {text!r}; it has: {', '.join(sorted(targets)) or 'none'}")
     from dataclasses import replace

@@ -15,6 +15,7 @@ from sickbay.engine.errors import UsageError
 from sickbay.engine.load.did_you_mean import did_you_mean
 from sickbay.engine.load.runbook import resolve_inputs
 from sickbay.engine.load.signals_file import load_signals
+from sickbay.engine.load.text_file import read_named
 from sickbay.engine.model.check import Effect
 from sickbay.engine.model.runbook import Runbook
 from sickbay.engine.model.signal import Reading
@@ -86,8 +87,4 @@ def read_baseline(target: Target, tools: Tools) -> Mapping[str, Reading]:
     if not target.baseline:
         return {}
     path = Path(target.baseline)
-    try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise UsageError(f"--baseline: {target.baseline!r} cannot be read: {error.strerror or error}") from error
-    return load_signals(text, str(path), tools.knowledge.vocabulary).readings
+    return load_signals(read_named(path, "--baseline:"), str(path), tools.knowledge.vocabulary).readings

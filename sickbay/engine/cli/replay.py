@@ -10,6 +10,7 @@ from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import UsageError
 from sickbay.engine.evidence.bundle import read_bundle
 from sickbay.engine.evidence.recompute import recompute
+from sickbay.engine.load.text_file import read_named
 from sickbay.engine.model.outcome import ExitCode
 from sickbay.engine.model.report import Report
 from sickbay.engine.report.formats import FORMATS, render
@@ -39,8 +40,7 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
 
 def _read(path: Path) -> Report:
     if path.name.endswith((".tar.gz", ".tgz")):
+        if not path.is_file():
+            raise UsageError(f"no bundle {str(path)!r}")
         return read_bundle(path)
-    try:
-        return from_json(path.read_text(encoding="utf-8", errors="surrogateescape"), str(path))
-    except OSError as error:
-        raise UsageError(f"{str(path)!r} cannot be read: {error.strerror or error}") from error
+    return from_json(read_named(path), str(path))

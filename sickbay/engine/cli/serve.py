@@ -10,11 +10,10 @@ from pathlib import Path
 
 from sickbay.engine.cli.planning import read_baseline
 from sickbay.engine.cli.setting import find_runbook
-from sickbay.engine.cli.targeting import find_config
+from sickbay.engine.cli.targeting import find_config, read_config_file
 from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import UsageError
 from sickbay.engine.load.runbook import resolve_inputs
-from sickbay.engine.load.targets import load_config
 from sickbay.engine.model.config import Config, Job
 from sickbay.engine.model.report import Report
 from sickbay.engine.model.signal import Reading
@@ -36,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def call(args: argparse.Namespace, tools: Tools) -> int:
     """Runs until SIGTERM or Ctrl-C; every job is planned before the first one starts."""
     path = find_config(args.config)
-    config = load_config(path.read_text(encoding="utf-8", errors="surrogateescape"), str(path))
+    config = read_config_file(path)
     if config.serve is None:
         raise UsageError(f"{path}: no serve: section; wanted serve: {{listen, jobs: [{{runbook, target, every}}]}}")
     if config.folders:

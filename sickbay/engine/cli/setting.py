@@ -10,6 +10,7 @@ from pathlib import Path
 from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import UsageError
 from sickbay.engine.load.runbook import load_runbook
+from sickbay.engine.load.text_file import read_named
 from sickbay.engine.model.check import Effect
 from sickbay.engine.model.runbook import Runbook
 
@@ -67,8 +68,5 @@ def find_runbook(name: str, tools: Tools) -> tuple[Runbook, str]:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else "see `sickbay list`, or give a YAML file"
             raise UsageError(f"no runbook {name!r}; {hint}")
-    try:
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise UsageError(f"runbook {str(path)!r} cannot be read: {error.strerror or error}") from error
+    text = read_named(path, "runbook")
     return load_runbook(text, str(path), knowledge), text

@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 from sickbay.engine.errors import UsageError
 from sickbay.engine.load.duration import duration_s
 from sickbay.engine.load.targets import load_config
+from sickbay.engine.load.text_file import read_named
 from sickbay.engine.model.config import Config
 from sickbay.engine.model.target import LogSource, PrometheusSource, Secret, Target
 
-__all__ = ["add_target_flags", "choose_target", "find_config"]
+__all__ = ["add_target_flags", "choose_target", "find_config", "read_config_file"]
 
 
 def add_target_flags(parser: argparse.ArgumentParser) -> None:
@@ -94,7 +95,7 @@ def find_config(path: Path | None) -> Path:
         UsageError: it does not exist.
     """
     if path is not None:
-        if not path.is_file():
+        if not path.exists():
             raise UsageError(f"--config: no file {str(path)!r}")
         return path
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
@@ -105,9 +106,18 @@ def find_config(path: Path | None) -> Path:
     raise UsageError(f"no sickbay.yaml in {', '.join(str(place) for place in places)}; name one with --config FILE")
 
 
+def read_config_file(path: Path) -> Config:
+    """What the config file says.
+
+    Raises:
+        UsageError: it cannot be read.
+        ProblemsError: it is wrong.
+    """
+    return load_config(read_named(path, "--config:"), str(path))
+
+
 def _load(args: argparse.Namespace) -> Config:
-    path = find_config(args.config)
-    return load_config(path.read_text(encoding="utf-8", errors="surrogateescape"), str(path))
+    return read_config_file(find_config(args.config))
 
 
 def _named(config: Config | None, name: str) -> Target:
@@ -136,7 +146,7 @@ def _overrides(args: argparse.Namespace, target: Target) -> dict[str, Any]:
     if args.api_key_env:
         found["api_key"] = Secret(env=args.api_key_env)
     elif args.api_key_file:
-        found["api_key"] = Secret(file=args.api_key_file)
+        found["api_key"] = _key_in(Path(args.api_key_file))
     elif target.api_key is None and os.environ.get("SICKBAY_API_KEY"):
         found["api_key"] = Secret(env="SICKBAY_API_KEY")
     if args.log:
@@ -153,6 +163,13 @@ def _overrides(args: argparse.Namespace, target: Target) -> dict[str, Any]:
     if args.insecure:
         found["tls_verify"] = False
     return found
+
+
+def _key_in(path: Path) -> Secret:
+    """The key by its file; of a pipe (`--api-key-file <(pass show chat)`) the key itself, for it is read only once."""
+    if path.is_file() or not path.exists() or path.is_dir():
+        return Secret(file=str(path))
+    return Secret(value=read_named(path, "--api-key-file:").strip(), file=str(path))
 
 
 def _time(text: str) -> float:

@@ -16,7 +16,7 @@ class Secret:
 
     env: str = ""
     file: str = ""
-    value: str = field(default="", repr=False)  # from --api-key only; never from a file of ours
+    value: str = field(default="", repr=False)  # from a pipe that --api-key-file names; never from a file of ours
 
     def __str__(self) -> str:
         return f"env:{self.env}" if self.env else f"file:{self.file}" if self.file else "(set)"

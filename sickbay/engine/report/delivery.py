@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import base64
+import errno
 import os
+import select
 import tempfile
+import threading
+import time
 from collections.abc import Callable
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
@@ -21,7 +26,9 @@ from sickbay.engine.report.prometheus import registry_of
 
 __all__ = ["push", "write_file", "write_textfile"]
 
-_MODE = 0o644
+_METRICS_MODE = 0o644
+"""node-exporter runs as a user of its own."""
+_PIPE_WAIT_S = 10.0
 _Send = Callable[[], None]
 
 
@@ -31,7 +38,7 @@ def write_textfile(path: str | os.PathLike[str], report: Report) -> None:
     Raises:
         DeliveryError: the file could not be written; the old one, if any, is untouched.
     """
-    _write(Path(path), generate_latest(registry_of(report)), "the metrics file")
+    _write(Path(path), generate_latest(registry_of(report)), "the metrics file", _METRICS_MODE)
 
 
 def write_file(path: str | os.PathLike[str], text: str) -> None:
@@ -45,31 +52,65 @@ def write_file(path: str | os.PathLike[str], text: str) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _not_written(target, "the report", error) from error
-    _write(target, text.encode("utf-8", "backslashreplace"), "the report")
+    _write(target, text.encode("utf-8", "backslashreplace"), "the report", 0o666 & ~_umask())
 
 
-def _write(path: Path, data: bytes, what: str) -> None:
+def _write(path: Path, data: bytes, what: str, mode: int) -> None:
     """Replace `path` in one step. The temporary file lies beside it and does not end in its suffix."""
     try:
         if path.is_dir():
             raise IsADirectoryError(f"it is a folder; give a file in it, e.g. {str(path / 'sickbay.prom')!r}")
         if path.exists() and not path.is_file():
-            path.write_bytes(data)  # a device or pipe (/dev/stdout) cannot be replaced, and must not be
+            _write_into(path, data)  # a device or pipe (/dev/stdout) cannot be replaced, and must not be
             return
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        place = Path(os.path.realpath(path))  # a link stays a link
+        handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.", suffix=".tmp")
         try:
             with os.fdopen(handle, "wb") as file:
-                os.fchmod(file.fileno(), _MODE)
+                os.fchmod(file.fileno(), mode)
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            Path(name).replace(path)
+            Path(name).replace(place)
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        _sync_folder(place.parent)
     except OSError as error:
         raise _not_written(path, what, error) from error
+
+
+def _write_into(path: Path, data: bytes) -> None:
+    """Write to a pipe or device, without waiting for ever for one who reads it."""
+    until = time.monotonic() + _PIPE_WAIT_S
+    descriptor = _opened(path, until)
+    try:
+        view = memoryview(data)
+        while view:
+            _, ready, _ = select.select([], [descriptor], [], max(0.0, until - time.monotonic()))
+            if not ready:
+                raise TimeoutError(f"it was not read to its end within {_PIPE_WAIT_S:g} s")
+            view = view[os.write(descriptor, view) :]
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: Path, until: float) -> int:
+    while True:
+        try:
+            return os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            if time.monotonic() > until:
+                raise TimeoutError(f"nobody reads this pipe; waited {_PIPE_WAIT_S:g} s") from error
+            time.sleep(0.05)
+
+
+def _umask() -> int:
+    found = os.umask(0o077)
+    os.umask(found)
+    return found
 
 
 def _sync_folder(folder: Path) -> None:
@@ -99,7 +140,16 @@ def push(url: str, report: Report, *, timeout_s: float = 10.0) -> None:
         DeliveryError: the gateway did not take it. The message names no password.
     """
     address, authorization = _without_credentials(url)
+    try:
+        _within(partial(_push, address, authorization, report, timeout_s), timeout_s)
+    except (OSError, HTTPException, ValueError) as error:
+        raise DeliveryError(
+            f"metrics could not be pushed to {address!r}: {_refusal(error)}; "
+            "is the Pushgateway up, and is this its address?"
+        ) from error
 
+
+def _push(address: str, authorization: list[tuple[str, str]], report: Report, timeout_s: float) -> None:
     def handler(url: str, method: str, timeout: float | None, headers: list[tuple[str, str]], data: bytes) -> _Send:
         return default_handler(url, method, timeout, [*headers, *authorization], data)
 
@@ -112,11 +162,29 @@ def push(url: str, report: Report, *, timeout_s: float = 10.0) -> None:
             timeout=timeout_s,
             handler=handler,
         )
-    except (OSError, HTTPException, ValueError) as error:
-        raise DeliveryError(
-            f"metrics could not be pushed to {address!r}: {_refusal(error)}; "
-            "is the Pushgateway up, and is this its address?"
-        ) from error
+    except HTTPError as error:
+        raise OSError(None, _said_no(error)) from error
+
+
+def _within(call: Callable[[], None], timeout_s: float) -> None:
+    """The call, given up after its time: the timeout of a socket begins anew with every byte that drips in."""
+    ended: list[Exception | None] = []
+
+    def work() -> None:
+        try:
+            call()
+        except Exception as error:  # told below, in the thread that asked
+            ended.append(error)
+        else:
+            ended.append(None)
+
+    worker = threading.Thread(target=work, name="sickbay-push", daemon=True)
+    worker.start()
+    worker.join(timeout_s + 1.0)
+    if not ended:
+        raise TimeoutError(f"no whole answer within {timeout_s:g} s")
+    if ended[0] is not None:
+        raise ended[0]
 
 
 def _without_credentials(url: str) -> tuple[str, list[tuple[str, str]]]:
@@ -130,10 +198,12 @@ def _without_credentials(url: str) -> tuple[str, list[tuple[str, str]]]:
 
 
 def _refusal(error: Exception) -> str:
-    """What happened; of a gateway's HTTP error also the beginning of what it said."""
-    if not isinstance(error, HTTPError):
-        cause = getattr(error, "reason", "") or error
-        return plain(getattr(cause, "strerror", "") or cause) or type(error).__name__
+    cause = getattr(error, "reason", "") or error
+    return plain(getattr(cause, "strerror", "") or cause) or type(error).__name__
+
+
+def _said_no(error: HTTPError) -> str:
+    """A gateway's HTTP error and the beginning of what it said."""
     try:
         said = plain(error.read(2000).decode("utf-8", "replace"), 200)
     except (OSError, HTTPException):

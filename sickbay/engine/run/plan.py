@@ -338,7 +338,8 @@ def _emitters(checks: Mapping[str, Check]) -> dict[str, tuple[str, ...]]:
 def _sha256_of(runbook: Runbook) -> str:
     """The hash of the runbook's file; of what it says when it was not read from a file."""
     try:
-        text = Path(runbook.position.path).read_bytes() if runbook.position.path else b""
+        path = Path(runbook.position.path)
+        text = path.read_bytes() if path.is_file() else b""  # a pipe was read to its end and gives no second time
     except OSError:
         text = b""
     if not text:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from sickbay.engine.errors import ProbeError
+from sickbay.engine.load.text_file import read_bytes
 from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.model.target import Secret, Target
 
@@ -37,11 +37,11 @@ def reveal(secret: Secret, what: str) -> str:
 
 def _from_file(path: str, what: str) -> str:
     try:
-        with Path(path).open("rb") as stream:
-            value = stream.read(_SECRET_BYTES_MAX).decode("utf-8", "replace").strip()
-    except OSError as error:
+        value = read_bytes(path, _SECRET_BYTES_MAX).decode("utf-8", "replace").strip()
+    except (OSError, ValueError) as error:
+        why = (error.strerror if isinstance(error, OSError) else "") or str(error)
         raise ProbeError(
-            UnknownReason.NOT_CONFIGURED, f"{what} stands in the file {path!r}, which cannot be read: {error.strerror}"
+            UnknownReason.NOT_CONFIGURED, f"{what} stands in the file {path!r}, which cannot be read: {why}"
         ) from error
     if not value:
         raise ProbeError(UnknownReason.NOT_CONFIGURED, f"{what} stands in the file {path!r}, which is empty")

@@ -5,6 +5,7 @@ import socket
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from sickbay.engine.errors import DeliveryError
 from sickbay.engine.model.report import Report
+from sickbay.engine.report import delivery
 from sickbay.engine.report.delivery import push, write_file, write_textfile
 from sickbay.engine.report.formats import render
 
@@ -73,6 +75,55 @@ def test_write_file_through_a_pipe(tmp_path: Path) -> None:
     reader.join(10)
     assert got == ["text\n"]
     assert stat.S_ISFIFO(pipe.stat().st_mode)
+
+
+def test_write_file_to_a_pipe_nobody_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "_PIPE_WAIT_S", 0.1)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(DeliveryError, match=r"could not be written: nobody reads this pipe; waited 0\.1 s"):
+        write_file(pipe, "text\n")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        with pytest.raises(DeliveryError, match=r"it was not read to its end within 0\.1 s"):
+            write_file(pipe, "x" * 1_000_000)
+    finally:
+        os.close(reader)
+
+
+def test_write_file_through_a_link_keeps_the_link(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.md", tmp_path / "link.md"
+    link.symlink_to(real)
+    write_file(link, "text\n")
+    assert link.is_symlink()
+    assert real.read_text() == "text\n"
+
+
+def test_a_report_is_as_private_as_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write_file(tmp_path / "report.json", "{}")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "report.json").stat().st_mode) == 0o600
+
+
+def test_push_to_a_gateway_that_drips(healthy: Report) -> None:
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            conversation, _ = server.accept()
+            with conversation, suppress(OSError):
+                while not over.wait(0.02):
+                    conversation.sendall(b"H" if not over.is_set() else b"")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with pytest.raises(DeliveryError, match=r"no whole answer within 0\.2 s|could not be pushed"):
+            push(f"127.0.0.1:{server.getsockname()[1]}", healthy, timeout_s=0.2)
+        over.set()
+        thread.join()
 
 
 class Gateway(BaseHTTPRequestHandler):
