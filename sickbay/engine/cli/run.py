@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 
+from sickbay.engine.bounded_call import within
 from sickbay.engine.cli.asking import asker
 from sickbay.engine.cli.delivery import add_output_flags, deliver, wanted_outputs
 from sickbay.engine.cli.planning import make_plan_from
@@ -53,7 +54,7 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
         )
     if journal:
         journal.close()
-    if report.interrupted and journal:
+    if report.interrupted and journal and not journal.given_up:
         sys.stderr.write(f"sickbay: to go on: sickbay resume {report.run_id}\n")
     return deliver(report, args, outputs, Units(tools.knowledge.vocabulary))
 
@@ -74,7 +75,7 @@ def _check_key(secret: Secret | None) -> None:
 def _journal(run_id: str) -> Journal | None:
     """A new journal; without one the run goes on, and says so."""
     try:
-        return new_journal(run_id)
+        return within(Journal.wait_s, lambda: new_journal(run_id))
     except OSError as error:
-        sys.stderr.write(f"sickbay: no journal ({error}); this run cannot be resumed\n")
+        sys.stderr.write(f"sickbay: no journal ({error.strerror or error}); this run cannot be resumed\n")
         return None

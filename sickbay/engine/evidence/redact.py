@@ -12,13 +12,16 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from sickbay.engine.bounded_call import within
 from sickbay.engine.evidence.state import state_folder
 
 __all__ = ["Redactor", "host_key"]
 
+_DISK_WAIT_S = 2.0
 _SHORTEST = 4  # a shorter "secret" would blank ordinary words
 
 _NAMES = (
@@ -140,15 +143,20 @@ def _is_secret(text: str) -> bool:
 
 
 def host_key() -> bytes:
-    """This host's key for tokens, made on first use; a random one where it cannot be kept."""
-    path = state_folder() / "redaction.key"
+    """This host's key for tokens, made on first use; a random one where it cannot be kept or its disk stalls."""
     try:
-        found = path.read_bytes()
-        if len(found) >= 16:
-            return found
+        return within(_DISK_WAIT_S, _kept_key)
+    except TimeoutError:
+        return secrets.token_bytes(32)
+
+
+def _kept_key() -> bytes:
+    path = state_folder() / "redaction.key"
+    found = _read_key(path)
+    if len(found) >= 16:
+        return found
+    with suppress(OSError):
         path.unlink()
-    except OSError:
-        pass
     key = secrets.token_bytes(32)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -156,15 +164,15 @@ def host_key() -> bytes:
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(key)
     except FileExistsError:
-        return _other_key(path) or key
+        return _read_key(path) or key
     except OSError:
         pass  # a read-only home: tokens are then stable within this run only
     return key
 
 
-def _other_key(path: Path) -> bytes:
-    """The key another process wrote at the same moment."""
+def _read_key(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as stream:
+            return stream.read(1_024)
     except OSError:
         return b""

@@ -7,7 +7,6 @@ import errno
 import os
 import select
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +18,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from prometheus_client import generate_latest, push_to_gateway
 from prometheus_client.exposition import default_handler
 
+from sickbay.engine.bounded_call import within
 from sickbay.engine.errors import DeliveryError
 from sickbay.engine.model.report import Report
 from sickbay.engine.report.plain_text import plain
@@ -29,6 +29,8 @@ __all__ = ["push", "write_file", "write_textfile"]
 _METRICS_MODE = 0o644
 """node-exporter runs as a user of its own."""
 _PIPE_WAIT_S = 10.0
+_DISK_WAIT_S = 20.0
+"""After this a disk is held not to answer; what it has is on stdout all the same."""
 _Send = Callable[[], None]
 
 
@@ -38,7 +40,8 @@ def write_textfile(path: str | os.PathLike[str], report: Report) -> None:
     Raises:
         DeliveryError: the file could not be written; the old one, if any, is untouched.
     """
-    _write(Path(path), generate_latest(registry_of(report)), "the metrics file", _METRICS_MODE)
+    target = Path(path)
+    _tried(partial(_replace, target, generate_latest(registry_of(report)), _METRICS_MODE), target, "the metrics file")
 
 
 def write_file(path: str | os.PathLike[str], text: str) -> None:
@@ -48,36 +51,42 @@ def write_file(path: str | os.PathLike[str], text: str) -> None:
         DeliveryError: the file could not be written; the old one, if any, is untouched.
     """
     target = Path(path)
-    try:
+    data = text.encode("utf-8", "backslashreplace")
+
+    def write() -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _not_written(target, "the report", error) from error
-    _write(target, text.encode("utf-8", "backslashreplace"), "the report", 0o666 & ~_umask())
+        _replace(target, data, 0o666 & ~_umask())
+
+    _tried(write, target, "the report")
 
 
-def _write(path: Path, data: bytes, what: str, mode: int) -> None:
-    """Replace `path` in one step. The temporary file lies beside it and does not end in its suffix."""
+def _tried(write: Callable[[], None], path: Path, what: str) -> None:
     try:
-        if path.is_dir():
-            raise IsADirectoryError(f"it is a folder; give a file in it, e.g. {str(path / 'sickbay.prom')!r}")
-        if path.exists() and not path.is_file():
-            _write_into(path, data)  # a device or pipe (/dev/stdout) cannot be replaced, and must not be
-            return
-        place = Path(os.path.realpath(path))  # a link stays a link
-        handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                os.fchmod(file.fileno(), mode)
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(place)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        _sync_folder(place.parent)
+        within(_DISK_WAIT_S, write)
     except OSError as error:
         raise _not_written(path, what, error) from error
+
+
+def _replace(path: Path, data: bytes, mode: int) -> None:
+    """Replace `path` in one step. The temporary file lies beside it and does not end in its suffix."""
+    if path.is_dir():
+        raise IsADirectoryError(f"it is a folder; give a file in it, e.g. {str(path / 'sickbay.prom')!r}")
+    if path.exists() and not path.is_file():
+        _write_into(path, data)  # a device or pipe (/dev/stdout) cannot be replaced, and must not be
+        return
+    place = Path(os.path.realpath(path))  # a link stays a link
+    handle, name = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(place)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    _sync_folder(place.parent)
 
 
 def _write_into(path: Path, data: bytes) -> None:
@@ -141,7 +150,8 @@ def push(url: str, report: Report, *, timeout_s: float = 10.0) -> None:
     """
     address, authorization = _without_credentials(url)
     try:
-        _within(partial(_push, address, authorization, report, timeout_s), timeout_s)
+        # The timeout of a socket begins anew with every byte that drips in.
+        within(timeout_s + 1.0, partial(_push, address, authorization, report, timeout_s))
     except (OSError, HTTPException, ValueError) as error:
         raise DeliveryError(
             f"metrics could not be pushed to {address!r}: {_refusal(error)}; "
@@ -164,27 +174,6 @@ def _push(address: str, authorization: list[tuple[str, str]], report: Report, ti
         )
     except HTTPError as error:
         raise OSError(None, _said_no(error)) from error
-
-
-def _within(call: Callable[[], None], timeout_s: float) -> None:
-    """The call, given up after its time: the timeout of a socket begins anew with every byte that drips in."""
-    ended: list[Exception | None] = []
-
-    def work() -> None:
-        try:
-            call()
-        except Exception as error:  # told below, in the thread that asked
-            ended.append(error)
-        else:
-            ended.append(None)
-
-    worker = threading.Thread(target=work, name="sickbay-push", daemon=True)
-    worker.start()
-    worker.join(timeout_s + 1.0)
-    if not ended:
-        raise TimeoutError(f"no whole answer within {timeout_s:g} s")
-    if ended[0] is not None:
-        raise ended[0]
 
 
 def _without_credentials(url: str) -> tuple[str, list[tuple[str, str]]]:

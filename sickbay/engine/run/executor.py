@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -207,6 +207,7 @@ class _Execution:
         self._running = running
         self._on_event = on_event
         self._journal = journal
+        self._writing = asyncio.Lock()
         self._finished = finished
         self._reports: dict[str, StepReport] = {}
         self._planned = {planned.id: planned for planned in running.plan.steps}
@@ -220,14 +221,12 @@ class _Execution:
         """Run everything, then draw the conclusion."""
         plan = self._running.plan
         self._tell(EventKind.RUN_STARTED, text=plan.runbook.title)
-        if self._journal is not None:
-            self._write(lambda journal: journal.begin(plan, started_at))
+        await self._write(lambda journal: journal.begin(plan, started_at))
         for group in plan.groups:
             await self._run_group(group)
             self._tell(EventKind.PROGRESS)
         report = self._conclude(started_at)
-        if self._journal is not None:
-            self._write(lambda journal: journal.end(report))
+        await self._write(lambda journal: journal.end(report))
         self._tell(EventKind.RUN_ENDED, report=report, text=report.verdict.summary)
         return report
 
@@ -257,8 +256,8 @@ class _Execution:
             if report.reason == UnknownReason.TIMEOUT and self._time_is_up():
                 self._cut = True
         self._reports[planned.id] = report
-        if self._journal is not None and planned.id not in self._finished:
-            self._write(lambda journal: journal.add(report))
+        if planned.id not in self._finished:
+            await self._write(lambda journal: journal.add(report))
         self._tell(EventKind.STEP_ENDED, planned, result=report, text=report.summary)
         return report
 
@@ -424,16 +423,20 @@ class _Execution:
         except Exception:  # a broken progress line must not cost the person the verdict
             self._on_event = None
 
-    def _write(self, write: Any) -> None:
-        """Write to the journal; a full disk costs the journal, not the verdict."""
-        try:
-            write(self._journal)
-        except OSError as error:
-            self._journal = None
-            self._tell(
-                EventKind.NOTE,
-                text=f"the journal cannot be written ({error.strerror or error}); this run cannot be resumed",
-            )
+    async def _write(self, write: Callable[[Journal], None]) -> None:
+        """Write to the journal before going on; a full disk, or one that does not answer, costs it, not the verdict."""
+        async with self._writing:
+            journal = self._journal
+            if journal is None:
+                return
+            try:
+                # Beside the loop: a disk that stalls must hold up neither deadlines nor the probes of other steps.
+                await asyncio.wait_for(self._running.threads.start(lambda: write(journal)), journal.wait_s)
+            except OSError as error:  # TimeoutError is one
+                self._journal = None
+                journal.given_up = True
+                why = error.strerror or str(error) or f"the disk did not answer within {journal.wait_s:g} s"
+                self._tell(EventKind.NOTE, text=f"the journal cannot be written ({why}); this run cannot be resumed")
 
 
 def _stops(report: StepReport) -> bool:

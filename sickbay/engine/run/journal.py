@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sickbay.engine.errors import ConfigError, UsageError
 from sickbay.engine.evidence.state import state_folder
+from sickbay.engine.load.text_file import read_bytes
 from sickbay.engine.model.report import Report, StepReport
 from sickbay.engine.model.signal import Reading
 from sickbay.engine.report.codec import decode, encode
@@ -38,15 +39,20 @@ KEPT = 200
 
 _NOTHING: Mapping[str, Any] = {}
 _CUT_SHORT = {"deadline", "interrupted"}
-_LINE_BYTES_MAX = 64_000_000
+_BYTES_MAX = 256_000_000
+"""A run's evidence is bounded step by step; a journal larger than this is none of ours."""
 
 
 class Journal:
     """Writes one run's lines. Mode 0600: a report's evidence is nobody else's."""
 
+    wait_s = 2.0
+    """Whoever writes waits this long: a disk answers in milliseconds, a tired network mount in tenths of a second."""
+
     def __init__(self, path: Path, run_id: str, *, begun: bool = False) -> None:
         self.path = path
         self.run_id = run_id
+        self.given_up = False  # a line could not be written: the run cannot be resumed
         self._begun = begun
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
@@ -92,7 +98,8 @@ class Journal:
 
     def close(self) -> None:
         """No more lines."""
-        if self._descriptor >= 0:
+        # A disk that did not answer a write may not answer the close either; the process's end does it.
+        if self._descriptor >= 0 and not self.given_up:
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -237,7 +244,7 @@ def _find(path: Path | str) -> Path:
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
     """Line number and content; None for a torn last line."""
     try:
-        text = path.read_bytes()
+        text = read_bytes(path, _BYTES_MAX)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     whole, _, rest = text.rpartition(b"\n")

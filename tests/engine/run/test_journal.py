@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sickbay.engine.errors import ConfigError, UsageError
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.runbook import Budget, Step
 from sickbay.engine.model.target import Target
+from sickbay.engine.run.events import EventKind
 from sickbay.engine.run.executor import Environment, run
 from sickbay.engine.run.journal import KEPT, Journal, load_journal, new_journal, resume
 
@@ -37,6 +39,7 @@ from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.runbook import Group, Runbook, Step
 from sickbay.engine.model.signal import measured
 from sickbay.engine.model.target import Target
+from sickbay.engine.run.events import EventKind
 from sickbay.engine.run.executor import Environment, run
 from sickbay.engine.run.journal import Journal
 from sickbay.engine.run.plan import make_plan
@@ -227,3 +230,51 @@ def test_a_full_disk_costs_the_journal_and_not_the_verdict(bench: Any) -> None:
 def test_a_new_journal_where_none_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/proc/nowhere")
     assert Journal.for_new_run() is None
+
+
+def test_a_disk_that_stalls_costs_the_journal_and_not_the_verdict(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run goes on at its pace, says that it cannot be resumed, and what was on the disk before stays readable."""
+    stalled, answers = threading.Event(), threading.Event()
+    sync = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        if stalled.is_set():
+            answers.wait()
+        sync(descriptor)
+
+    def look(_: Any, params: Any) -> Any:
+        stalled.set()
+        return {}
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    bench.check("a.a", look)
+    notes: list[str] = []
+    journal = Journal(tmp_path / "j", "run-1")
+    journal.wait_s = 0.05
+    report = run(
+        bench.plan(Step(id="a", check="a.a"), Step(id="b", check="a.a")),
+        environment=KEY,
+        journal=journal,
+        on_event=lambda event: notes.append(event.text) if event.kind is EventKind.NOTE else None,
+    )
+    assert [step.outcome for step in report.steps] == [Outcome.PASS] * 2
+    assert report.verdict.state == "healthy"
+    assert notes == [
+        "the journal cannot be written (the disk did not answer within 0.05 s); this run cannot be resumed"
+    ]
+    assert journal.given_up
+    journal.close()  # does not wait for the disk either
+    assert load_journal(tmp_path / "j").ended == ""
+    answers.set()
+
+
+def test_lines_of_parallel_steps_never_mix(bench: Any, tmp_path: Path) -> None:
+    bench.check("a.a", lambda look, params: {"text": "x" * 200_000})
+    steps = [Step(id=f"s{n}", check="a.a") for n in range(8)]
+    with Journal(tmp_path / "j", "run-1") as journal:
+        run(bench.plan(steps), environment=KEY, journal=journal)
+    content = load_journal(tmp_path / "j")
+    assert set(content.finished) == {f"s{n}" for n in range(8)}
+    assert content.ended
