@@ -5,6 +5,7 @@ A named file may be anything: a folder, a pipe of the shell (`<(…)`), a pipe t
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import select
@@ -86,7 +87,7 @@ def read_bytes(path: Path | str, bytes_max: int = BYTES_MAX) -> bytes:
     try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
-            raise IsADirectoryError(None, "it is a folder", str(path))
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         return _read(descriptor, bytes_max, wait_s=None if stat.S_ISREG(mode) else PIPE_WAIT_S)
     finally:
         os.close(descriptor)

@@ -61,7 +61,7 @@ def test_a_device_without_end() -> None:
 
 
 def test_a_folder_and_names_that_cannot_be(tmp_path: Path) -> None:
-    assert refused(tmp_path) == f"{str(tmp_path)!r} cannot be read: it is a folder"
+    assert refused(tmp_path) == f"{str(tmp_path)!r} cannot be read: Is a directory"
     assert refused(tmp_path / "none") == f"{str(tmp_path / 'none')!r} cannot be read: No such file or directory"
     assert "cannot be read: embedded null byte" in refused("a\0b")
     loop = tmp_path / "loop"
