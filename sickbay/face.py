@@ -34,6 +34,7 @@ BUILTIN_PLUGINS = (
     "sickbay.checks.logs.plugin",
     "sickbay.checks.model.plugin",
     "sickbay.checks.process.plugin",
+    "sickbay.checks.client.plugin",
     "sickbay.checks.triage.plugin",
     "sickbay.plugins.engines.plugin",
 )

@@ -20,13 +20,13 @@ from benchmarks.diagnosis.ablation import ABLATION, with_less
 from benchmarks.diagnosis.fault_run import FaultRun, Status, from_json, to_json
 from benchmarks.diagnosis.fault_table import table_of
 from benchmarks.diagnosis.gpu_sim import environment_for, write_state
+from benchmarks.diagnosis.grounding import ungrounded
 from benchmarks.diagnosis.record import Record, ranked_of
 from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import SickbayError, UsageError
-from sickbay.engine.evidence.recompute import recompute
 from sickbay.engine.load.runbook import resolve_inputs
 from sickbay.engine.model.report import Report
-from sickbay.engine.model.runbook import Ask
+from sickbay.engine.model.runbook import Ask, Runbook
 from sickbay.engine.model.signal import Reading
 from sickbay.engine.model.target import LogSource, Secret, Target
 from sickbay.engine.report.formats import render
@@ -132,7 +132,8 @@ def _on_stage(fault: Fault, tools: Tools, seed: int, told: Told, gpu_folder: Pat
         if not impact.shown and any("after_s" in order for order in fault.signals):
             impact = stage.impact(timeout_s=IMPACT_TIMEOUT_S, before=felt_before)
         during = stage.felt(since_s=began_s)
-    differences = tuple(str(one) for one in recompute(report, tools.knowledge.checks))
+    unproved = ungrounded(report, tools.knowledge.checks, causes=plan.causes, emitters=plan.emitters)
+    differences = tuple(str(one) for one in unproved)
     units = Units(tools.knowledge.vocabulary)
     if told.explain is not None:
         told.explain(render(report, "terminal", units=units))
@@ -156,10 +157,17 @@ def _on_stage(fault: Fault, tools: Tools, seed: int, told: Told, gpu_folder: Pat
 def _diagnose(stage: Stage, fault: Fault, tools: Tools, baseline: Mapping[str, Reading]) -> tuple[Report, Plan]:
     """The runbook against the stage, as `sickbay run` would."""
     book = tools.knowledge.runbook(fault.symptom)
-    values = resolve_inputs(book, {name: str(value) for name, value in stage.inputs.items()})
+    values = resolve_inputs(book, {name: str(value) for name, value in _inputs(stage, fault, book).items()})
     plan = make_plan(book, _target(stage.target), values, tools.knowledge)
     report = run(plan, environment=tools.environment(ask=_answers(fault)), baseline=baseline)
     return report, plan
+
+
+def _inputs(stage: Stage, fault: Fault, book: Runbook) -> Mapping[str, Any]:
+    """The fault's inputs, and what its person would answer where the runbook has an input for it."""
+    known = {item.name for item in book.inputs}
+    answers = {name.replace(".", "_"): value for name, value in fault.answers.items()}
+    return {**{name: value for name, value in answers.items() if name in known}, **stage.inputs}
 
 
 def _target(told: Mapping[str, Any]) -> Target:

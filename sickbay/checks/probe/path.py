@@ -15,7 +15,11 @@ from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 if TYPE_CHECKING:
     from sickbay.engine.model.look import Look
 
-__all__ = ["ProbePath"]
+__all__ = ["KNOCKS", "ProbePath"]
+
+KNOCKS = 5
+"""Requests of one token through the gateway; together with the streams seven, of which one in four is seen to fail in
+six runs of seven."""
 
 
 class ProbePath(Check):
@@ -23,7 +27,8 @@ class ProbePath(Check):
 
     Sends two streamed requests of 48 tokens through the target's url; with a `direct_url`, one there and one straight
     to the engine, twice, in alternate order. Prompts are random and short, so no cache and little prefill is in the
-    figures. Where the engine times requests itself (llama.cpp, Ollama) its clock is compared with the arrivals.
+    figures. With a `direct_url` five more requests of one token go through the gateway, to see whether it drops some.
+    Where the engine times requests itself (llama.cpp, Ollama) its clock is compared with the arrivals.
     """
 
     name = "probe.path"
@@ -46,6 +51,10 @@ class ProbePath(Check):
         "path.direct_health_s",
         "path.connect_s",
         "path.gateway_present",
+        "path.gateway_error_ratio",
+        "path.direct_error_ratio",
+        "path.gateway_tpot_s",
+        "path.stream_slowdown_ratio",
     )
     params: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -93,8 +102,8 @@ class ProbePath(Check):
     )
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
-        """Requests with a `direct_url`; half of them without."""
-        requests = 2 * int(params["repeats"])
+        """Requests with a `direct_url`; fewer without."""
+        requests = 2 * int(params["repeats"]) + KNOCKS
         return Cost(requests=requests, seconds=min(20.0, requests * float(params["timeout_s"])))
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:

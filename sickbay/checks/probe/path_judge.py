@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sickbay.checks.probe.buffering import Arrival, arrival_of, share
+from sickbay.checks.probe.path_pace import loss_signals, pace_signals
 from sickbay.engine.measure.stream import UNREADABLE, StreamTrace
 from sickbay.engine.measure.stream_stats import StreamStats, median, stats_of
 from sickbay.engine.model.check import Raw, Result
@@ -73,6 +74,8 @@ def judge_path(raw: Raw, *, clump_ratio: float) -> Result:
         "path.direct_health_s": _health(raw, "direct"),
         "path.connect_s": _connect(raw),
         "path.gateway_present": _present(raw),
+        **loss_signals(raw, NO_DIRECT),
+        **pace_signals(raw),
     }
     outcome = _outcome(gateway, buffered, unreadable=_unreadable(raw))
     return Result(outcome=outcome, summary=_summary(raw, gateway, signals), signals=signals)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sickbay.checks.probe.gateway import gateway_signs
+from sickbay.checks.probe.path import KNOCKS
 from sickbay.checks.probe.prepare import (
     TIME_LEFT_MIN_S,
     health_path,
@@ -58,6 +59,9 @@ async def look_path(look: Look, params: Mapping[str, Any]) -> Raw:
                 beside, _ = await asyncio.gather(_empty_route(look, empty, way, fresh=True), probe.shoot(way, server))
                 health.append(beside)
     health += [await _empty_route(look, empty, way, fresh=False) for way in ways]
+    if len(ways) > 1:
+        for _ in range(KNOCKS):
+            await probe.knock()
     return {
         "engine": found.spec.name if found else "",
         "path": probe.route.path,
@@ -65,6 +69,7 @@ async def look_path(look: Look, params: Mapping[str, Any]) -> Raw:
         "has_direct": len(ways) > 1,
         "planned": len(ways) * int(params["repeats"]),
         "requests": probe.requests,
+        "knocks": probe.knocks,
         "stopped": probe.stopped,
         "signs": sorted(probe.signs),
         "health": [entry for entry in health if entry],
@@ -84,7 +89,21 @@ class _Probe:
         self.timeout_s = timeout_s
         self.requests: list[dict[str, Any]] = []
         self.signs: set[str] = set()
+        self.knocks: list[dict[str, Any]] = []
         self.stopped = ""
+
+    async def knock(self) -> None:
+        """One request of one token through the gateway: does it come through at all?"""
+        left = time_left(self.look)
+        slowest = max((request["trace"]["end_s"] for request in self.requests), default=0.0)
+        if self.stopped or left < max(TIME_LEFT_MIN_S, 2.0 * slowest):
+            return
+        body = self.route.body(self.prompts.cold(PROMPT_TOKENS), 1)
+        try:
+            streamed = await stream_once(self.look, self.route.path, body, timeout_s=min(self.timeout_s, left))
+        except BudgetExceededError:
+            return
+        self.knocks.append({"failure": str(streamed.trace.failure), "status": streamed.trace.status})
 
     async def shoot(self, way: str, server: ServerClock) -> None:
         """One request that way, unless time or budget is spent."""

@@ -51,15 +51,15 @@ class ServingAlive(Check):
     emits = (
         "serving.reachable", "serving.connect_error", "serving.health_ok", "serving.health_s",
         "serving.answers_http", "serving.first_token_ok", "serving.first_token_s", "serving.http_status",
-        "serving.error_text", "serving.auth_ok", "serving.model_served", "serving.models_served",
+        "serving.error_text", "serving.auth_ok", "serving.lost_ratio", "serving.model_served", "serving.models_served",
         "serving.engine_recognised", "serving.other_engine_port", "serving.port_listening",
         "serving.process_found", "serving.known_process_gone", "serving.process_stopped", "serving.process_uptime_s",
     )  # fmt: skip
     sources = ("vllm-project/vllm#36451", "vllm-project/vllm#51663", "man7.org/linux/man-pages/man5/proc.5.html")
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
-        """One request of four tokens; two where the model has no chat template."""
-        return Cost(requests=2, seconds=float(params.get("timeout_s", 15)) + 12.0)
+        """One request of four tokens; two where the model has no chat template, and up to two more for lost ones."""
+        return Cost(requests=4, seconds=float(params.get("timeout_s", 15)) + 12.0)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Look at the service from outside and, where possible, from its host."""
@@ -135,7 +135,7 @@ def _connected(problem: Mapping[str, str], raw: Raw) -> bool:
 
 def _request(raw: Raw) -> dict[str, Reading]:
     request = raw.get("request")
-    names = ("first_token_ok", "first_token_s", "http_status", "error_text", "auth_ok")
+    names = ("first_token_ok", "first_token_s", "http_status", "error_text", "auth_ok", "lost_ratio")
     if request is None:
         problem = raw["health"]["problem"]
         lost = unknown(
@@ -162,10 +162,18 @@ def _request(raw: Raw) -> dict[str, Reading]:
         if status
         else unknown(UnknownReason.TIMEOUT if request["failure"] == "timeout" else UnknownReason.REFUSED, none),
         "serving.error_text": measured(str(request["message"]), source),
+        "serving.lost_ratio": _lost(request, source),
         "serving.auth_ok": measured(status not in {401, 403}, source)
         if status
         else unknown(UnknownReason.TIMEOUT, f"{source} gave no status"),
     }
+
+
+def _lost(request: Mapping[str, Any], source: str) -> Reading:
+    """Share of the same short request that came to nothing on its way."""
+    lost = len(request.get("lost", ()))
+    sent = max(lost, 1) + (1 if lost and request["first_token_s"] is not None else 0)
+    return measured(lost / sent, f"{lost} of {sent} times {source}")
 
 
 def _models(raw: Raw) -> dict[str, Reading]:
@@ -283,6 +291,12 @@ def _verdict(raw: Raw, found: Mapping[str, Reading]) -> tuple[Outcome, str, str]
             return Outcome.FAIL, summary, _LET_GO
         return Outcome.FAIL, summary, "Look at the queue, the engine's log and its process."
     summary = f"first token after {value['first_token_s']:.3f} s"
+    if lost := request.get("lost", ()):
+        return (
+            Outcome.WARN,
+            f"{len(lost)} of {len(lost) + 1} short requests got no answer: {lost[0]}",
+            "Something on the way loses requests: look at the gateway's workers and their logs.",
+        )
     if value["health_ok"] is not True:
         return (
             Outcome.WARN,

@@ -6,12 +6,13 @@ import asyncio
 import json
 from typing import Any
 
-from sickbay.checks.probe.request import route_for, wants_completions
+from sickbay.checks.probe.request import Route, route_for, wants_completions
 from sickbay.checks.probe.streaming import stream_once
 from sickbay.checks.serving.local_process import find_process, listeners, stopped_child, target_port
 from sickbay.checks.serving.other_ports import DEFAULT_PORTS, answering_ports, candidates
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.measure.recognise import served_models
+from sickbay.engine.measure.stream import Failure, StreamTrace
 from sickbay.engine.model.engine_spec import EngineSpec
 from sickbay.engine.model.look import EngineFound, HttpResponse, Look
 from sickbay.engine.model.signal import UnknownReason
@@ -21,6 +22,8 @@ __all__ = ["look_alive"]
 HEALTH_TIMEOUT_S = 5.0
 PROMPT = "Answer with one word: ready?"
 TOKENS_MAX = 4
+LOST_MAX = 3
+"""Lost requests after which it is lost each time."""
 _HEALTH_PATH = "/health"  # of all engines but Ollama and Triton
 
 
@@ -93,21 +96,26 @@ async def _models(look: Look, found: EngineFound | None, raw: dict[str, Any]) ->
 
 
 async def _short_request(look: Look, found: EngineFound | None, timeout_s: float) -> dict[str, Any]:
-    """One streamed request of a few tokens; a second one in raw form only when there is no chat template."""
+    """One streamed request of a few tokens; again in raw form when there is no chat template, and when it was lost.
+
+    A request that is lost may be the one of many that a broken worker gets: two more tell always from sometimes.
+    """
     if found is None:
         found = _plain(look)
     route = route_for(found)
+    lost: list[str] = []
     try:
-        seen = await stream_once(
-            look, route.path, route.body(PROMPT, TOKENS_MAX), timeout_s=min(timeout_s, _left(look))
-        )
-        trace = seen.trace
+        trace = await _ask(look, route, timeout_s)
         if trace.status >= 300 and route.dialect == "chat" and wants_completions(trace.status, trace.message):
             route = route.as_completions()
-            body = route.body(PROMPT, TOKENS_MAX)
-            trace = (await stream_once(look, route.path, body, timeout_s=min(timeout_s, _left(look)))).trace
+            trace = await _ask(look, route, timeout_s)
+        while is_lost(trace) and len(lost) < LOST_MAX:
+            lost.append(trace.message or trace.failure.value)
+            if len(lost) < LOST_MAX:
+                trace = await _ask(look, route, timeout_s)
     except BudgetExceededError as error:
-        return {"problem": {"reason": error.reason.value, "detail": error.detail, "kind": ""}}
+        if not lost:
+            return {"problem": {"reason": error.reason.value, "detail": error.detail, "kind": ""}}
     first = trace.reads[trace.chunks[0].read].at_s if trace.chunks and trace.reads else None
     return {
         "path": route.path,
@@ -117,7 +125,23 @@ async def _short_request(look: Look, found: EngineFound | None, timeout_s: float
         "first_token_s": None if first is None else round(first, 4),
         "connected": trace.connect_s is not None or trace.status > 0,
         "ended_s": round(trace.end_s, 4),
+        "lost": lost,
     }
+
+
+async def _ask(look: Look, route: Route, timeout_s: float) -> StreamTrace:
+    body = route.body(PROMPT, TOKENS_MAX)
+    return (await stream_once(look, route.path, body, timeout_s=min(timeout_s, _left(look)))).trace
+
+
+def is_lost(trace: StreamTrace) -> bool:
+    """Whether a request came to nothing on its way: closed, broken off, or refused by what stands in front.
+
+    A time-out is slow and not lost; 429 and 503 are the engine's own words for full and for loading.
+    """
+    if trace.failure in {Failure.BROKEN, Failure.INCOMPLETE}:
+        return True
+    return trace.failure is Failure.HTTP and trace.status in {502, 504}
 
 
 def _plain(look: Look) -> EngineFound:

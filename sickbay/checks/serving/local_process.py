@@ -19,6 +19,7 @@ __all__ = [
     "command_line",
     "find_process",
     "listeners",
+    "owner_of",
     "process_state",
     "stopped_child",
     "target_port",
@@ -102,12 +103,12 @@ def find_process(files: Files, target: Target) -> Process | None:
     listener = next((each for each in listeners(files) if each.port == port), None)
     if listener is None:
         return None
-    pid = _owner(files, listener.inode)
+    pid = owner_of(files, listener.inode)
     process = process_state(files, pid) if pid is not None else None
     return None if process is None or process.name in _FORWARDERS else process
 
 
-def _owner(files: Files, inode: int) -> int | None:
+def owner_of(files: Files, inode: int) -> int | None:
     """The lowest process id that holds a socket; None when it is not seen (another user's, an old kernel)."""
     read = 0
     denied = False

@@ -84,7 +84,7 @@ class Target:
     position: Position = Position("")
 
     def has(self, part: str) -> bool:
-        """Whether a part that a check `needs` is there: url, host, gpu, model_files, logs, prometheus."""
+        """Whether a part that a check `needs` is there: url, host, gpu, gateway, model_files, logs."""
         return {
             "url": bool(self.url),
             "host": self.is_local,
@@ -95,6 +95,7 @@ class Target:
             "dcgm": bool(self.dcgm_url),
             "replicas": bool(self.replicas),
             "baseline": bool(self.baseline),
+            "gateway": self.is_local and bool(self.direct_url) and self.direct_url != self.url,
             "reference": bool(self.reference_path or self.model_path),
         }[part]
 

@@ -279,6 +279,7 @@ def _needs_words(need: str, target: Target) -> str:
         "gpu": "to run on the target's host with its GPUs; --local if this is it",
         "model_files": "the weights on this host: --model-path",
         "logs": "the engine's log: --log FILE, or logs: in sickbay.yaml",
+        "gateway": "the engine's own address behind a gateway of this host: --direct-url URL",
         "prometheus": "a Prometheus: --prometheus URL",
         "replicas": "the replicas' addresses: --replica URL",
         "baseline": "a baseline: --baseline FILE",

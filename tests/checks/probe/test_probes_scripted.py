@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sickbay.checks.probe.path import ProbePath
+from sickbay.checks.probe.path import KNOCKS, ProbePath
 from sickbay.checks.probe.prompts import WORDS
 from sickbay.checks.probe.ttft import ProbeTtft
 from sickbay.engine.errors import BudgetExceededError, ProbeError
@@ -256,7 +256,10 @@ def test_gateway_and_direct_in_alternate_order() -> None:
 
     raw, result, servers = asyncio.run(main())
     assert [request["way"] for request in raw["requests"]] == ["gateway", "direct", "direct", "gateway"]
-    assert [len(server.bodies) for server in servers] == [2, 2]
+    assert [len(server.bodies) for server in servers] == [2 + KNOCKS, 2]
+    assert [body["max_tokens"] for body in servers[0].bodies[2:]] == [1] * KNOCKS
+    assert value(result, "path.gateway_error_ratio") == 0.0
+    assert 0.5 < value(result, "path.stream_slowdown_ratio") < 2.0
     assert value(result, "path.gateway_extra_s") > 0.1
     assert value(result, "path.gateway_ttft_s") > 2 * value(result, "path.direct_ttft_s")
     assert value(result, "path.buffered") is False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def alive(url: str, *, requests: int = 4, timeout_s: float = 5.0, **target: Any)
     return asyncio.run(main())
 
 
-def at(routes: Mapping[str, Answer], **given: Any) -> tuple[PagesServer, dict[str, Any], Result]:
+def at(routes: Mapping[str, Answer | Sequence[Answer]], **given: Any) -> tuple[PagesServer, dict[str, Any], Result]:
     fallback = given.pop("fallback", Answer(b'{"detail":"Not Found"}', status=404))
     with serving(routes, fallback=fallback) as server:
         raw, result = alive(server.url, **given)
@@ -72,6 +72,25 @@ def test_a_token_came() -> None:
     assert [path for method, path in server.asked if method == "POST"] == ["/v1/chat/completions"]
     assert "Yes" not in json.dumps(raw)
     assert "ready" not in json.dumps(raw)
+
+
+@pytest.mark.parametrize(
+    ("answers", "ratio", "outcome", "summary"),
+    [
+        pytest.param(
+            [Answer(status=502), chat_stream("Yes")], 0.5, Outcome.WARN,
+            "1 of 2 short requests got no answer: HTTP 502", id="once",
+        ),
+        pytest.param([Answer(status=502)], 1.0, Outcome.FAIL, "no token within 5 s: HTTP 502", id="each-time"),
+        pytest.param([Answer(status=503)], 0.0, Outcome.FAIL, "no token within 5 s: HTTP 503", id="full-is-not-lost"),
+    ],
+)  # fmt: skip
+def test_a_lost_request_is_asked_again(answers: list[Answer], ratio: float, outcome: Outcome, summary: str) -> None:
+    server, _, result = at({**HEALTHY, "/v1/chat/completions": answers})
+    assert value(result, "lost_ratio") == ratio
+    assert result.outcome is outcome
+    assert result.summary.startswith(summary)
+    assert sum(method == "POST" for method, _ in server.asked) == {0.5: 2, 1.0: 3, 0.0: 1}[ratio]
 
 
 def test_health_alone_is_not_believed() -> None:

@@ -195,7 +195,8 @@ class TestDiagnose:
             ),
             pytest.param(
                 "serving.requests_waiting: 3\n", ["--symptom", "high-ttft", "--set", "x=1"], 64,
-                "sickbay: --set x: runbook 'high-ttft' has no input 'x'; it has: slo_ttft_s, window_s\n", id="input",
+                "sickbay: --set x: runbook 'high-ttft' has no input 'x'; it has: client_connections_max, "
+                "client_ttft_s, client_workers, slo_ttft_s, window_s\n", id="input",
             ),
             pytest.param(
                 "serving.requests_waiting: 3\n", [], 64,

@@ -30,6 +30,7 @@ def step(
 
 CAUSES = (
     cause("wrong-name", "serving.model_served"),
+    cause("lost", "serving.lost_ratio"),
     cause("busy", "host.cpu_busy_ratio"),
     cause("refuted-by-name", "serving.model_served", Weight.REFUTES_STRONG),
 )
@@ -39,6 +40,8 @@ BLIND = step(Outcome.UNKNOWN, critical=True, signal="serving.model_served")
 LATE = dataclasses.replace(
     ALIVE, signals={"serving.first_token_ok": measured(False), "serving.answers_http": measured(True)}
 )
+LOST = dataclasses.replace(LATE, signals={**LATE.signals, "serving.lost_ratio": measured(1.0)})
+SOMETIMES = dataclasses.replace(ALIVE, outcome=Outcome.WARN, signals={"serving.lost_ratio": measured(0.5)})
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,8 @@ LATE = dataclasses.replace(
         pytest.param([ALIVE, step(Outcome.UNKNOWN, expects=Outcome.UNKNOWN)], ["wrong-name"], id="could-not-judge"),
         pytest.param([BLIND], ["wrong-name"], id="critical-step-could-not-look"),
         pytest.param([LATE, step(Outcome.PASS, expects=Outcome.PASS)], None, id="a-token-that-came-late"),
+        pytest.param([LOST], ["lost"], id="nothing-slow-closes-connections"),
+        pytest.param([SOMETIMES], ["lost"], id="lost-sometimes"),
         pytest.param([step(Outcome.PASS, expects=Outcome.PASS)], None, id="nothing-failed"),
     ],
 )
