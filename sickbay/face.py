@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,7 +98,7 @@ def _make_environment(knowledge: Knowledge, engines: Mapping[str, Any], ask: Ask
     specs = tuple(engines.values())
     return Environment(
         recognise=lambda http, target: recognise(http, target, specs),
-        diagnose=diagnose,
+        diagnose=partial(diagnose, inferences=knowledge.inferences),
         causes=knowledge.causes,
         ask=ask,
     )

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from sickbay.engine.diagnose.diagnosis import diagnose
+from sickbay.engine.diagnose.infer import derived_of
 from sickbay.engine.evidence.recompute import Difference, recompute
 from sickbay.engine.model.cause import Cause
 from sickbay.engine.model.check import Check
+from sickbay.engine.model.inference import Inferences
 from sickbay.engine.model.report import Report, StepReport
 from sickbay.engine.model.verdict import CauseFinding, Diagnosis
 from sickbay.engine.report.json_form import from_json, to_json
@@ -19,7 +21,12 @@ __all__ = ["ungrounded"]
 
 
 def ungrounded(
-    report: Report, checks: Mapping[str, Check], *, causes: Sequence[Cause], emitters: Mapping[str, Sequence[str]]
+    report: Report,
+    checks: Mapping[str, Check],
+    *,
+    causes: Sequence[Cause],
+    emitters: Mapping[str, Sequence[str]],
+    inferences: Inferences,
 ) -> list[Difference]:
     """What the report says and its raw evidence does not give; empty when all of it follows.
 
@@ -27,7 +34,7 @@ def ungrounded(
     again from those signals: ranks, bands, probabilities and every sentence must come out the same.
     """
     read = from_json(to_json(report), report.run_id)
-    found = recompute(read, checks)
+    found = recompute(read, checks, lambda one: derived_of(one, inferences))
     if read.verdict.diagnosis is not None:
         steps = tuple(_judged(step, checks) for step in read.steps)
         again = diagnose(
@@ -37,6 +44,7 @@ def ungrounded(
             inputs=read.inputs,
             baseline=read.baseline,
             emitters=emitters,
+            inferences=inferences,
         )
         found += _compared(read.verdict.diagnosis, again)
     return found

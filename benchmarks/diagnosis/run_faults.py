@@ -132,7 +132,13 @@ def _on_stage(fault: Fault, tools: Tools, seed: int, told: Told, gpu_folder: Pat
         if not impact.shown and any("after_s" in order for order in fault.signals):
             impact = stage.impact(timeout_s=IMPACT_TIMEOUT_S, before=felt_before)
         during = stage.felt(since_s=began_s)
-    unproved = ungrounded(report, tools.knowledge.checks, causes=plan.causes, emitters=plan.emitters)
+    unproved = ungrounded(
+        report,
+        tools.knowledge.checks,
+        causes=plan.causes,
+        emitters=plan.emitters,
+        inferences=tools.knowledge.inferences,
+    )
     differences = tuple(str(one) for one in unproved)
     units = Units(tools.knowledge.vocabulary)
     if told.explain is not None:

@@ -112,7 +112,13 @@ class World:
     ) -> Diagnosis:
         """Over the whole catalogue: an incident may have a cause that its symptom's runbook does not name."""
         return diagnose(
-            self.causes, readings, symptom=incident.symptom, inputs={}, baseline=baseline, emitters=self.looks
+            self.causes,
+            readings,
+            symptom=incident.symptom,
+            inputs={},
+            baseline=baseline,
+            emitters=self.looks,
+            inferences=self.knowledge.inferences,
         )
 
     def cost(self, looks: Sequence[str]) -> LookCost:

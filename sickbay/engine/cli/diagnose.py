@@ -58,6 +58,7 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
         inputs=resolve_inputs(book, pairs(args.set, "--set")),
         baseline=signals.baseline,
         emitters=emitters_of(knowledge),
+        inferences=knowledge.inferences,
     )
     if args.format == "json":
         sys.stdout.write(json.dumps(encode(result), indent=2, ensure_ascii=False) + "\n")

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from sickbay.engine.cli.tools import Tools
+from sickbay.engine.diagnose.infer import derived_of
 from sickbay.engine.errors import UsageError
 from sickbay.engine.evidence.bundle import read_bundle
 from sickbay.engine.evidence.recompute import recompute
@@ -30,7 +31,7 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     """Show the report; exit 0 when every number recomputes, 3 when one does not."""
     report = _read(args.report)
     sys.stdout.write(render(report, args.format, units=Units(tools.knowledge.vocabulary)))
-    differences = recompute(report, tools.knowledge.checks)
+    differences = recompute(report, tools.knowledge.checks, lambda one: derived_of(one, tools.knowledge.inferences))
     for difference in differences:
         sys.stderr.write(f"{difference}\n")
     word = "every number recomputes from the recorded evidence"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from sickbay.engine.diagnose.facts import facts_of
+from sickbay.engine.diagnose.infer import infer
 from sickbay.engine.diagnose.next_look import next_look
 from sickbay.engine.diagnose.ranking import band_of, fold, order, probabilities
 from sickbay.engine.diagnose.summary import summarise
 from sickbay.engine.diagnose.weighed import Weighed, weigh_cause
 from sickbay.engine.model.cause import Cause, Prior
+from sickbay.engine.model.inference import Inferences
 from sickbay.engine.model.signal import Reading
 from sickbay.engine.model.verdict import Band, CauseFinding, Diagnosis
 
@@ -18,6 +19,7 @@ __all__ = ["diagnose"]
 
 _NOTHING: Mapping[str, Reading] = {}
 _NO_EMITTERS: Mapping[str, Sequence[str]] = {}
+_NO_INFERENCES = Inferences()
 
 
 def diagnose(
@@ -28,6 +30,7 @@ def diagnose(
     inputs: Mapping[str, float | str | bool],
     baseline: Mapping[str, Reading] = _NOTHING,
     emitters: Mapping[str, Sequence[str]] = _NO_EMITTERS,
+    inferences: Inferences = _NO_INFERENCES,
 ) -> Diagnosis:
     """Weigh the candidate causes of one symptom against what was measured.
 
@@ -39,11 +42,13 @@ def diagnose(
         inputs: the runbook's parameters, without the `inputs.` in front.
         baseline: the same signals when the service was well.
         emitters: signal -> names of the checks that measure it, for the next best look.
+        inferences: values that follow from others, and values that cannot all be true: those count as unknown.
 
     Returns:
         The causes, best first, ruled-out ones last.
     """
-    facts = facts_of(readings, inputs=inputs, baseline=baseline)
+    inferred = infer(readings, inputs=inputs, baseline=baseline, inferences=inferences)
+    facts = inferred.facts
     named = any(symptom in cause.prior for cause in causes)
     unnamed = Prior.RARE if named else Prior.OCCASIONAL  # a symptom nobody names says nothing against a cause
     weighed = [weigh_cause(cause, facts, symptom=symptom, unnamed=unnamed) for cause in causes]
@@ -52,7 +57,15 @@ def diagnose(
     ranked = order(weighed, folded)
     findings = tuple(_finding(item, ranked, folded, chances[item.cause.id]) for item in ranked)
     fits = bool(ranked) and ranked[0].fits
-    look = next_look(ranked, chances, facts=facts, readings=readings, baseline=baseline, emitters=emitters)
+    look = next_look(
+        ranked,
+        chances,
+        facts=facts,
+        readings=readings,
+        baseline=baseline,
+        emitters=emitters,
+        settled=inferred.doubted,
+    )
     if findings and findings[0].band is Band.CONFIRMED:
         look = None  # it stands ten times above the next: no single look is owed to the reader
     total = math.fsum(item.evidence.total for item in weighed)
@@ -62,8 +75,10 @@ def diagnose(
         causes=findings,
         coverage=coverage,
         fits=fits,
-        summary=summarise(findings, fits=fits, coverage=coverage),
+        summary=summarise(findings, fits=fits, coverage=coverage, doubts=inferred.doubts),
         next_look=look,
+        derived=inferred.derived,
+        doubts=inferred.doubts,
     )
 
 

@@ -36,16 +36,19 @@ def next_look(
     readings: Mapping[str, Reading],
     baseline: Mapping[str, Reading],
     emitters: Mapping[str, Sequence[str]],
+    settled: frozenset[str] = frozenset(),
 ) -> NextLook | None:
     """The look with the largest expected information over all open causes; None when no look would tell anything.
 
-    Signals that one check measures are one look. Expected information is the mutual information, in bits, between
-    "this is the cause" and "this piece of evidence holds", added over the pieces that the look would settle.
+    Signals that one check measures are one look; those in `settled` were looked at, and another look gives nothing
+    new. Expected information is the mutual information, in bits, between "this is the cause" and "this piece of
+    evidence holds", added over the pieces that the look would settle.
     """
     lost = frozenset(
         (
             *(name for name, reading in readings.items() if reading.reason in _FINAL),
             *(f"baseline.{name}" for name, reading in baseline.items() if reading.reason in _FINAL),
+            *settled,
         )
     )
     looks = _looks(weighed, emitters, lost)

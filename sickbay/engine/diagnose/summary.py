@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sickbay.engine.model.verdict import Band, CauseFinding
+from sickbay.engine.model.verdict import Band, CauseFinding, Doubt
 
 __all__ = ["summarise"]
 
+_DOUBTS_SAID = 3
 
-def summarise(findings: Sequence[CauseFinding], *, fits: bool, coverage: float) -> str:
-    """The sentence; honest when nothing fits, or when nothing could be looked at."""
+
+def summarise(findings: Sequence[CauseFinding], *, fits: bool, coverage: float, doubts: Sequence[Doubt] = ()) -> str:
+    """The sentence; honest when nothing fits, or when nothing could be looked at. What cannot be true is told after."""
+    sentence = _sentence(findings, fits=fits, coverage=coverage)
+    if not doubts:
+        return sentence
+    said = "; ".join(dict.fromkeys(doubt.says for doubt in doubts[:_DOUBTS_SAID]))
+    more = f"; and {len(doubts) - _DOUBTS_SAID} more" if len(doubts) > _DOUBTS_SAID else ""
+    return f"{sentence} Held in doubt and not counted: {said}{more}."
+
+
+def _sentence(findings: Sequence[CauseFinding], *, fits: bool, coverage: float) -> str:
     share = f"{coverage:.0%}".replace("%", " %")
     if not findings:
         return "No candidate cause was given, so nothing was weighed."

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sickbay.engine.model.check import Check
 from sickbay.engine.model.report import Report, StepReport
 from sickbay.engine.model.signal import Reading
-from sickbay.engine.model.verdict import CauseFinding, RuleFinding
+from sickbay.engine.model.verdict import CauseFinding, Derived, RuleFinding
 
-__all__ = ["Difference", "recompute"]
+__all__ = ["Derive", "Difference", "recompute"]
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 
@@ -28,17 +28,27 @@ class Difference:
         return f"{self.where}: the report says {self.reported}, its evidence gives {self.recomputed}"
 
 
-def recompute(report: Report, checks: Mapping[str, Check]) -> list[Difference]:
+Derive = Callable[[Report], Mapping[str, Derived]]
+"""What follows from a report's signals, worked out anew."""
+
+
+def recompute(report: Report, checks: Mapping[str, Check], derive: Derive | None = None) -> list[Difference]:
     """What does not recompute; empty when every number is grounded.
 
     Each step's signals are judged again from its raw; the run's signals must come from a step; the numbers
-    that a cause's evidence cites must be the run's signals, inputs or baseline.
+    that a cause's evidence cites must be the run's signals, inputs or baseline, or follow from them.
+
+    Args:
+        report: what to hold to its evidence.
+        checks: every check by name.
+        derive: works out what follows from the signals; None leaves that to the report's own word.
     """
     found: list[Difference] = []
     for step in report.steps:
         found += _step(step, checks)
     found += _merged(report)
     if report.verdict.diagnosis is not None:
+        found += _derived(report, report.verdict.diagnosis.derived, derive)
         for cause in report.verdict.diagnosis.causes:
             for rule in cause.evidence:
                 found += _rule(report, cause, rule)
@@ -81,6 +91,23 @@ def _merged(report: Report) -> list[Difference]:
     return found
 
 
+def _derived(report: Report, said: Mapping[str, Derived], derive: Derive | None) -> list[Difference]:
+    found = [
+        Difference(f"derived {name}: {source}", repr(value), repr(_known(report, source)))
+        for name, one in sorted(said.items())
+        for source, value in one.numbers.items()
+        if _known(report, source) != value
+    ]
+    if derive is not None:
+        again = derive(report)
+        found += [
+            Difference(f"derived {name}", repr(one.value), repr(again[name].value) if name in again else "nothing")
+            for name, one in sorted(said.items())
+            if name not in again or again[name].value != one.value
+        ]
+    return found
+
+
 def _rule(report: Report, cause: CauseFinding, rule: RuleFinding) -> list[Difference]:
     where = f"cause {cause.cause}, evidence {rule.id}"
     found = []
@@ -101,7 +128,11 @@ def _known(report: Report, name: str) -> float | bool | str | None:
         return report.inputs.get(name.removeprefix("inputs."))
     if name.startswith("baseline."):
         return _value(report.baseline.get(name.removeprefix("baseline.")))
-    return _value(report.signals.get(name))
+    value = _value(report.signals.get(name))
+    diagnosis = report.verdict.diagnosis
+    if value is None and diagnosis is not None and name in diagnosis.derived:
+        return diagnosis.derived[name].value
+    return value
 
 
 def _value(reading: Reading | None) -> float | bool | str | None:

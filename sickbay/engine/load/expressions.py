@@ -23,15 +23,18 @@ __all__ = ["ExpressionCompiler", "names_of_vocabulary"]
 
 CHARACTERS_MAX = 2_000
 _CEL_TYPES = {SignalType.NUMBER: cel.Type.DOUBLE, SignalType.BOOL: cel.Type.BOOL, SignalType.TEXT: cel.Type.STRING}
+_CEL_NAMES = {SignalType.NUMBER: "DOUBLE", SignalType.BOOL: "BOOL", SignalType.TEXT: "STRING"}
+_WORDS = {"DOUBLE": "a number", "STRING": "text", "INT": "a whole number", "BOOL": "a condition"}
 _OPEN = ("inputs.", "answer.")
 
 Place = Callable[[int], Position]
 
 
-def names_of_vocabulary(vocabulary: Mapping[str, SignalSpec]) -> dict[str, SignalType]:
-    """Every signal, and `baseline.<signal>` for every numeric one."""
+def names_of_vocabulary(vocabulary: Mapping[str, SignalSpec], *, texts: bool = False) -> dict[str, SignalType]:
+    """Every signal, and `baseline.<signal>` for every numeric one, and for every text where `texts` is given."""
     names = {name: spec.type for name, spec in vocabulary.items()}
-    names.update({f"baseline.{name}": kind for name, kind in names.items() if kind is SignalType.NUMBER})
+    kept = {SignalType.NUMBER, SignalType.TEXT} if texts else {SignalType.NUMBER}
+    names.update({f"baseline.{name}": kind for name, kind in names.items() if kind in kept})
     return names
 
 
@@ -97,7 +100,14 @@ class ExpressionCompiler:
         return cel.NewEnv(variables={name: _CEL_TYPES[kind] for name, kind in self.names.items()})
 
     def compile(
-        self, source: str, at: Position, problems: list[Problem], *, place: Place | None = None, prefix: str = ""
+        self,
+        source: str,
+        at: Position,
+        problems: list[Problem],
+        *,
+        place: Place | None = None,
+        prefix: str = "",
+        gives: SignalType = SignalType.BOOL,
     ) -> Expression | None:
         """A condition, or None with problems.
 
@@ -107,6 +117,7 @@ class ExpressionCompiler:
             problems: what is wrong is appended here.
             place: where character N of the source stands; counted from `at` on one line when not given.
             prefix: put before the source to make it whole (`serving.ttft_s_p95 ` before `> 1`).
+            gives: what it gives; a number or a text where it is no condition.
         """
         where = place or (lambda offset: Position(at.path, at.line, at.column + offset) if at.line else at)
         if len(source) > CHARACTERS_MAX:
@@ -131,8 +142,9 @@ class ExpressionCompiler:
                 problems.append(Problem(spot, complaint.code, complaint.message, complaint.hint))
             return None
         kind = str(compiled.return_type())
-        if kind not in {"BOOL", "DYN"}:
-            problems.append(Problem(where(0), Code.NOT_A_CONDITION, *_not_a_condition(kind, source)))
+        if kind not in {_CEL_NAMES[gives], "DYN"}:
+            said = _not_a_condition(kind, source) if gives is SignalType.BOOL else _not_a(gives, kind, source)
+            problems.append(Problem(where(0), Code.NOT_A_CONDITION, *said))
             return None
         for complaint in unit_complaints(text, self._vocabulary):
             spot = where(max(0, complaint.offset - len(prefix)))
@@ -169,5 +181,9 @@ class ExpressionCompiler:
 
 
 def _not_a_condition(kind: str, source: str) -> tuple[str, str]:
-    what = {"DOUBLE": "a number", "STRING": "text", "INT": "a whole number"}.get(kind, kind.lower())
+    what = _WORDS.get(kind, kind.lower())
     return f"{shortened(source)!r} is {what}; wanted a condition that is true or false", "e.g. 'x > 0.5'"
+
+
+def _not_a(gives: SignalType, kind: str, source: str) -> tuple[str, str]:
+    return f"{shortened(source)!r} is {_WORDS.get(kind, kind.lower())}; wanted {_WORDS[_CEL_NAMES[gives]]}", ""

@@ -11,10 +11,12 @@ from sickbay.engine.later import Later
 from sickbay.engine.load.catalogue import CauseCatalogue
 from sickbay.engine.load.did_you_mean import did_you_mean
 from sickbay.engine.load.expressions import ExpressionCompiler, names_of_vocabulary
+from sickbay.engine.load.inferences import load_inferences
 from sickbay.engine.load.runbook import load_runbook
 from sickbay.engine.load.text_file import read_text
 from sickbay.engine.load.vocabulary import load_vocabulary
 from sickbay.engine.model.check import Check
+from sickbay.engine.model.inference import Inferences
 from sickbay.engine.model.problem import Problem
 from sickbay.engine.model.runbook import Runbook
 from sickbay.engine.model.signal import SignalSpec
@@ -37,8 +39,8 @@ class Knowledge:
 
     Args:
         checks: every check by name.
-        folders: each may hold `runbooks/*.yaml`, `causes/<layer>/<id>.yaml` and `signals.yaml` (or
-            `schemas/signals.yaml`); one with neither `runbooks` nor `causes` is a folder of runbooks.
+        folders: each may hold `runbooks/*.yaml`, `causes/<layer>/<id>.yaml`, `signals.yaml` and `inferences.yaml` (or
+            both below `schemas/`); one with neither `runbooks` nor `causes` is a folder of runbooks.
         signals: words of the vocabulary that plugins bring as data.
         proved: those of the folders that were linted before they were shipped.
     """
@@ -89,6 +91,28 @@ class Knowledge:
         names = names_of_vocabulary(self.vocabulary)
         believing = ExpressionCompiler(names, vocabulary=self.vocabulary, open_names=True, proved=True)
         return CauseCatalogue((folder / "causes" for folder in self.folders), self.cause_compiler, (proved, believing))
+
+    @cached_property
+    def inferences(self) -> Inferences:
+        """What follows from signals before a cause is weighed.
+
+        Raises:
+            ProblemsError: a file of them is wrong.
+        """
+        return load_inferences(
+            (
+                (place, self.inference_compiler(proved=folder in self._proved))
+                for folder in self.folders
+                for name in ("schemas/inferences.yaml", "inferences.yaml")
+                if (place := folder / name).is_file()
+            ),
+            self.vocabulary,
+        )
+
+    def inference_compiler(self, *, proved: bool = False) -> ExpressionCompiler:
+        """Compiles what follows from signals; `proved`: when it is first asked, and nothing is said of it."""
+        names = names_of_vocabulary(self.vocabulary, texts=True)
+        return ExpressionCompiler(names, vocabulary=self.vocabulary, proved=proved)
 
     @cached_property
     def cause_compiler(self) -> ExpressionCompiler:

@@ -11,6 +11,7 @@ from sickbay.engine.load.cause import read_cause
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.did_you_mean import did_you_mean, listed
 from sickbay.engine.load.fields import Fields, as_value
+from sickbay.engine.load.inferences import read_inferences
 from sickbay.engine.load.inputs import misfit
 from sickbay.engine.load.knowledge import Knowledge
 from sickbay.engine.load.runbook import read_runbook
@@ -30,6 +31,7 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "cause": ("cause", "layer", "means", "evidence", "prior", "fix", "explains"),
     "config": ("targets", "serve", "runbooks", "thresholds"),
     "vocabulary": ("version", "signals"),
+    "inferences": ("version", "derivations", "contradictions"),
     "signals": ("signals", "baseline"),
 }
 """Kind of file to the keys by which it is known; the first key says it, else the kind with the most of them."""
@@ -37,11 +39,12 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
 _FIRST: Final = {
     "runbook": "runbook", "cause": "cause", "targets": "config", "serve": "config", "runbooks": "config",
     "thresholds": "config", "version": "vocabulary", "signals": "signals", "baseline": "signals",
+    "derivations": "inferences", "contradictions": "inferences",
 }  # fmt: skip
 
 
 def kind_of(data: object) -> str:
-    """One of "runbook", "cause", "config", "vocabulary", "signals"; "" when the keys say nothing.
+    """One of the kinds; "" when the keys say nothing.
 
     Args:
         data: the file as plain data.
@@ -51,6 +54,8 @@ def kind_of(data: object) -> str:
     first = str(next(iter(data)))
     if "version" in data and "signals" in data:
         return "vocabulary"
+    if "version" in data and ("derivations" in data or "contradictions" in data):
+        return "inferences"
     if first in _FIRST:
         return _FIRST[first]
     if "." in first or str(data.get("schema", "")).startswith("sickbay.report."):
@@ -87,6 +92,8 @@ def lint_text(text: str, path: str, knowledge: Knowledge) -> list[Problem]:
         _lint_config(node, text, path, knowledge, problems)
     elif kind == "vocabulary":
         read_vocabulary(text, path, problems)
+    elif kind == "inferences":
+        read_inferences(text, path, knowledge.inference_compiler(), knowledge.vocabulary, problems)
     elif kind == "signals":
         _lint_signals(text, path, knowledge, problems)
     else:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from sickbay.engine.model.cause import Fix, Weight
 from sickbay.engine.model.outcome import Layer, VerdictState
 
-__all__ = ["Band", "CauseFinding", "Diagnosis", "NextLook", "RuleFinding", "Verdict"]
+__all__ = ["Band", "CauseFinding", "Derived", "Diagnosis", "Doubt", "NextLook", "RuleFinding", "Verdict"]
 
 
 class Band(StrEnum):
@@ -85,14 +85,37 @@ class NextLook:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Derived:
+    """A signal's value that nobody measured and that others give: the expression, and what it read."""
+
+    value: float | bool | str
+    source: str
+    numbers: Mapping[str, float | bool | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """Values that cannot be true, alone or together. The signals named count as unknown; the sentence tells why."""
+
+    id: str
+    says: str
+    signals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """Ranked causes: best first; ruled-out ones last. `fits` is False when nothing reaches "possible" weight."""
+    """Ranked causes: best first; ruled-out ones last. `fits` is False when nothing reaches "possible" weight.
+
+    `derived` are values that followed from measured ones, `doubts` what was measured and cannot be true.
+    """
 
     causes: tuple[CauseFinding, ...]
     coverage: float  # 0 to 1: share of all candidates' evidence weight that could be measured
     fits: bool
     summary: str
     next_look: NextLook | None = None
+    derived: Mapping[str, Derived] = field(default_factory=dict)
+    doubts: tuple[Doubt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
