@@ -19,6 +19,9 @@ from sickbay.lab.model import MODEL_ALIAS, find_model, require_server
 __all__ = ["main"]
 
 
+GGML_TYPE_IDS = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8}  # ggml/include/ggml.h
+
+
 def set_field(params: Any, dotted: str, value: Any) -> None:
     """Set one field of CommonParams by its dotted name.
 
@@ -30,7 +33,7 @@ def set_field(params: Any, dotted: str, value: Any) -> None:
     for part in path:
         holder = getattr(holder, part)
     getattr(holder, last)
-    setattr(holder, last, value)
+    setattr(holder, last, GGML_TYPE_IDS.get(value, value) if last.startswith("cache_type_") else value)
 
 
 def build_params(options: Mapping[str, Any]) -> Any:

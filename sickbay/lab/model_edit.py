@@ -6,6 +6,7 @@
 {rename_token: {from: <|im_end|>, to: <|turn|>}}        in the vocabulary and in the chat template
 {cut_list: {tokenizer.ggml.merges: 3000}}               only the first so many entries of a list
 {quantise: two-bit}                                     see `coarse_blocks`
+{swap: [blk.3.attn_v.weight, blk.4.attn_v.weight]}      two tensors of one shape change places
 {cut_bytes: 1000000}                                    the end of the file is missing
 """
 
@@ -75,6 +76,16 @@ def _flip_bits(file: GgufFile, what: Mapping[str, Any]) -> GgufFile:
     return file
 
 
+def _swap(file: GgufFile, names: Sequence[str]) -> GgufFile:
+    first, second = (file.tensor(name) for name in names)
+    if (first.shape, first.type) != (second.shape, second.type):
+        raise StageError(f"{names[0]!r} and {names[1]!r} have not one shape and type, so they cannot change places")
+    held = bytes(file.data[first.offset : first.offset + first.bytes])
+    file.data[first.offset : first.offset + first.bytes] = file.data[second.offset : second.offset + second.bytes]
+    file.data[second.offset : second.offset + second.bytes] = held
+    return file
+
+
 def _cut_list(file: GgufFile, what: Mapping[str, int]) -> GgufFile:
     for name, keep in what.items():
         kind, (element, items) = file.metadata[name]
@@ -99,6 +110,7 @@ def _quantise(file: GgufFile, name: str) -> GgufFile:
 _EDITS: Mapping[str, Any] = {
     "zero": _zero,
     "flip_bits": _flip_bits,
+    "swap": _swap,
     "set": with_metadata,
     "rename_token": _rename_token,
     "cut_list": _cut_list,

@@ -10,6 +10,10 @@ Options (all optional but `upstream`):
     limit_connections: so many requests at once to the server behind; the others wait here.
     bytes_per_s: the answer's speed.
     truncate_prompt_tokens: only the last so many tokens of the last message go on.
+    keep_head: with it, the first so many tokens go on instead.
+    set_fields, drop_fields: fields of the request's body that are overwritten, or left out.
+    system: a system message that is silently put before the conversation.
+    answer_cache: an answer is kept and given again to every later request that begins with the same so many characters.
     keep_upstream_on_disconnect: the request behind goes on when the user has left.
     models: names that are let through; another one is refused with 404.
     via: false leaves out the `Via` header.
@@ -25,7 +29,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +59,11 @@ class Behaviour:
     limit_connections: int = 0
     bytes_per_s: float = 0.0
     truncate_prompt_tokens: int = 0
+    keep_head: bool = False
+    set_fields: Mapping[str, Any] = field(default_factory=dict)
+    drop_fields: tuple[str, ...] = ()
+    system: str = ""
+    answer_cache: int = 0
     keep_upstream_on_disconnect: bool = False
     models: tuple[str, ...] = ()
     upstreams: tuple[str, ...] = ()
@@ -75,6 +84,7 @@ class FaultyProxy:
     _gate: asyncio.Semaphore | None = None
     _dice: random.Random = field(default_factory=random.Random)
     _posts: int = 0
+    _answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     _kept: set[asyncio.Task[web.StreamResponse]] = field(default_factory=set)
 
     async def open(self) -> None:
@@ -107,7 +117,9 @@ class FaultyProxy:
             if refusal is not None:
                 return refusal
             burn_cpu(behaviour.cpu_s_per_request)
-            body = await self._truncate(body)
+            body = await self._truncate(self._rewrite(body))
+            if behaviour.answer_cache:
+                return await self._from_cache(request, body)
         if behaviour.delay_s:
             await asyncio.sleep(behaviour.delay_s)
         work = asyncio.ensure_future(self._forward(request, body))
@@ -170,6 +182,34 @@ class FaultyProxy:
             await response.write_eof()
         return response
 
+    def _rewrite(self, body: bytes) -> bytes:
+        """Other fields, and a system message of its own."""
+        behaviour = self.behaviour
+        chat = parse_object(body)
+        if not chat or not (behaviour.set_fields or behaviour.drop_fields or behaviour.system):
+            return body
+        kept = {key: value for key, value in chat.items() if key not in behaviour.drop_fields}
+        chat = {**kept, **behaviour.set_fields}
+        if behaviour.system and isinstance(chat.get("messages"), list):
+            chat["messages"] = [{"role": "system", "content": behaviour.system}, *chat["messages"]]
+        return json.dumps(chat).encode()
+
+    async def _from_cache(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        """The first answer to this beginning, whatever else the request holds. Streams pass."""
+        chat = parse_object(body)
+        messages = chat.get("messages")
+        if not isinstance(messages, list) or not messages or chat.get("stream"):
+            return await self._forward(request, body)
+        key = str(messages[-1].get("content", ""))[: self.behaviour.answer_cache]
+        if key not in self._answers:
+            assert self._session is not None
+            headers = {k: v for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP}
+            url = self._upstream() + request.path_qs
+            async with self._session.post(url, headers=headers, data=body) as upstream:
+                self._answers[key] = (upstream.status, await upstream.read())
+        status, answer = self._answers[key]
+        return web.Response(status=status, body=answer, content_type="application/json", headers={"Via": "1.1 gateway"})
+
     def _hang_up(self, request: web.Request) -> web.StreamResponse:
         if request.transport is not None:
             request.transport.abort()
@@ -191,7 +231,11 @@ class FaultyProxy:
         if not keep or not isinstance(messages, list) or not messages:
             return body
         ids = (await self._upstream_json("/tokenize", {"content": str(messages[-1].get("content", ""))}))["tokens"]
-        text = (await self._upstream_json("/detokenize", {"tokens": ids[-keep:]}))["content"]
+        text = (
+            await self._upstream_json(
+                "/detokenize", {"tokens": ids[:keep] if self.behaviour.keep_head else ids[-keep:]}
+            )
+        )["content"]
         chat["messages"] = [*messages[:-1], {**messages[-1], "content": text}]
         return json.dumps(chat).encode()
 
@@ -246,7 +290,7 @@ async def events_of(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 async def _serve(options: dict[str, Any]) -> tuple[web.AppRunner, int]:
-    names = [key for key in ("models", "cpus", "upstreams", "weights") if key in options]
+    names = [key for key in ("models", "cpus", "upstreams", "weights", "drop_fields") if key in options]
     tuples: dict[str, Any] = {key: tuple(options[key]) for key in names}
     proxy = FaultyProxy(Behaviour(**(options | tuples)))
     await proxy.open()

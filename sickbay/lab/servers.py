@@ -69,8 +69,19 @@ class Servers:
         if (every_s := fault.model.get("evict_every_s")) and self.limits.memory:
             self._add("evictor", "sickbay.lab.evictor", {"group": str(self.limits.memory), "every_s": every_s})
         return started + [
-            self._start(f"replica-{number}", replica) for number, replica in enumerate(fault.replicas, start=1)
+            self._start(f"replica-{number}", self._with_own_model(number, replica))
+            for number, replica in enumerate(fault.replicas, start=1)
         ]
+
+    def _with_own_model(self, number: int, replica: Mapping[str, Any]) -> dict[str, Any]:
+        """A replica with `edits` serves a changed copy of its own, under the same file name."""
+        options = dict(replica)
+        edits = options.pop("edits", None)
+        if edits:
+            path = self.folder / f"model-{number}" / find_model().name
+            path.parent.mkdir()
+            options["model"] = str(edited_copy(find_model(), path, edits))
+        return options
 
     def restart(self, child: Child) -> Child:
         """Stop a server and start it again on its port, as a supervisor does."""
@@ -110,7 +121,7 @@ class Servers:
             options.pop(name, None)
         usual = options.pop("port", "free") == "usual" and _is_free(USUAL_PORT)
         model = {} if self.fault.engine == "vllm" else {"model": str(self.model)}
-        return {**options, **model, "port": USUAL_PORT if usual else free_port()}
+        return {**model, **options, "port": USUAL_PORT if usual else free_port()}
 
     def _stub_options(self) -> dict[str, Any]:
         return {**self.fault.stub, "root": str(self.fault.folder.absolute()), "port": free_port()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,18 @@ def test_so_many_bits_are_turned(model: Path, tmp_path: Path) -> None:
     file = read_gguf(edited_copy(model, tmp_path / "copy.gguf", [edit]))
     pairs = zip(file.data, read_gguf(model).data, strict=True)
     assert sum((a ^ b).bit_count() for a, b in pairs) == 7
+
+
+def test_two_tensors_change_places_and_back(model: Path, tmp_path: Path) -> None:
+    same = read_gguf(model)
+    same.tensors = tuple(replace(each, shape=(16, 2), type=0, name=name, offset=at) for each, name, at in zip(
+        same.tensors, ("a", "b"), (0, 128), strict=True))  # fmt: skip
+    same.data = bytearray(bytes([1]) * 128 + bytes([2]) * 128)
+    write_gguf(tmp_path / "two.gguf", same)
+    swapped = edited_copy(tmp_path / "two.gguf", tmp_path / "swapped.gguf", [{"swap": ["a", "b"]}])
+    assert read_gguf(swapped).data == bytes([2]) * 128 + bytes([1]) * 128
+    with pytest.raises(StageError, match="'wide' and 'narrow' have not one shape and type"):
+        edited_copy(model, tmp_path / "copy.gguf", [{"swap": ["wide", "narrow"]}])
 
 
 def test_metadata_tokens_and_lists(model: Path, tmp_path: Path) -> None:

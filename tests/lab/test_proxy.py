@@ -209,6 +209,40 @@ def test_a_truncating_proxy_keeps_the_tail() -> None:
     behind(test, truncate_prompt_tokens=2)
 
 
+def test_a_truncating_proxy_may_keep_the_head() -> None:
+    async def test(upstream: Upstream, url: str, session: aiohttp.ClientSession) -> None:
+        upstream.finish.set()
+        async with session.post(url, json=chat("a b c d")) as answer:
+            await answer.read()
+        assert upstream.bodies[0]["messages"] == [{"role": "user", "content": "a b"}]
+
+    behind(test, truncate_prompt_tokens=2, keep_head=True)
+
+
+def test_a_meddling_proxy_changes_fields_and_adds_a_system_message() -> None:
+    async def test(upstream: Upstream, url: str, session: aiohttp.ClientSession) -> None:
+        upstream.finish.set()
+        async with session.post(url, json={**chat("a"), "temperature": 0, "response_format": {}}) as answer:
+            await answer.read()
+        [body] = upstream.bodies
+        assert body["messages"] == [{"role": "system", "content": "S"}, {"role": "user", "content": "a"}]
+        assert body["temperature"] == 2
+        assert "response_format" not in body
+
+    behind(test, system="S", set_fields={"temperature": 2}, drop_fields=("response_format",))
+
+
+def test_an_answer_cache_gives_one_answer_to_all_that_begin_alike() -> None:
+    async def test(upstream: Upstream, url: str, session: aiohttp.ClientSession) -> None:
+        upstream.finish.set()
+        for text in ("what is a", "what is b", "who is c"):
+            async with session.post(url, json=chat(text)) as answer:
+                assert await answer.read() == b"data: one\n\ndata: two\n\n"
+        assert [body["messages"][0]["content"] for body in upstream.bodies] == ["what is a", "who is c"]
+
+    behind(test, answer_cache=7)
+
+
 def test_a_dead_server_behind_is_a_bad_gateway() -> None:
     async def test(_upstream: Upstream, url: str, session: aiohttp.ClientSession) -> None:
         proxy = FaultyProxy(Behaviour(upstream="http://127.0.0.1:9"))
