@@ -35,6 +35,9 @@ BUILTIN_PLUGINS = (
     "sickbay.checks.model.plugin",
     "sickbay.checks.process.plugin",
     "sickbay.checks.client.plugin",
+    "sickbay.checks.retrieval.plugin",
+    "sickbay.checks.agent.plugin",
+    "sickbay.checks.training.plugin",
     "sickbay.checks.triage.plugin",
     "sickbay.plugins.engines.plugin",
 )

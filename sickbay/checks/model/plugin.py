@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sickbay.checks.model.memory import ModelMemory
+from sickbay.checks.model.weights import ModelWeights
 from sickbay.engine.hookspecs import hookimpl
 from sickbay.engine.model.check import Check
 
@@ -11,5 +12,5 @@ __all__ = ["sickbay_checks"]
 
 @hookimpl
 def sickbay_checks() -> tuple[Check, ...]:
-    """Memory."""
-    return (ModelMemory(),)
+    """Memory and weight files."""
+    return (ModelMemory(), ModelWeights())

@@ -6,12 +6,15 @@ the length limit ends) and counts wrong answers. A weak model may be wrong, so b
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from sickbay.checks.probe.answer import Answer, Question
-from sickbay.checks.probe.asking import Row, begin, rows_of
-from sickbay.checks.probe.questions import QUESTIONS
+from sickbay.checks.probe.asking import Asking, Row, begin, rows_of
+from sickbay.checks.probe.gateway_effect import gateway_signals
+from sickbay.checks.probe.questions import QUESTIONS, Known
+from sickbay.checks.probe.rendering import Rendering
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
@@ -22,11 +25,15 @@ __all__ = ["ProbeAnswers"]
 FOREIGN_LETTERS_MIN = 2
 """One letter may be a name's; two and more in an answer to an English question of one word are not."""
 BROKEN_FAIL = 0.3
+TOKENS_MIN = 6
 WRONG_WARN = 0.5
 
 
 class ProbeAnswers(Check):
     """Ask six easy questions at temperature 0, one at a time, at most 64 tokens each.
+
+    Where the target names the engine behind the gateway (direct_url), the first question and some failing ones are
+    asked there as well (`direct_max`): what only comes out wrong through the gateway is the gateway's doing.
 
     Texts are reduced to counts at once: wrong or right, empty, repeated, letters outside the Latin script, control
     text. None is kept.
@@ -44,6 +51,11 @@ class ProbeAnswers(Check):
         "output.empty_ratio",
         "output.repeated_token_ratio",
         "output.foreign_script_ratio",
+        "output.same_answer_ratio",
+        "output.greedy_top_choice_ratio",
+        "output.recovery_direct",
+        "output.gateway_prompt_tokens_ratio",
+        "output.gateway_output_tokens_ratio",
     )
     params: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -62,6 +74,13 @@ class ProbeAnswers(Check):
                 "maximum": 512,
                 "default": 64,
             },
+            "direct_max": {
+                "description": "most questions that are asked at the engine behind the gateway as well",
+                "type": "integer",
+                "minimum": 0,
+                "maximum": len(QUESTIONS),
+                "default": 0,
+            },
             "timeout_s": {
                 "description": "most seconds for one answer",
                 "type": "number",
@@ -79,33 +98,56 @@ class ProbeAnswers(Check):
     )
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
-        """One request a question."""
-        asked = int(params["questions"])
+        """One request a question, and those that are asked at the engine itself."""
+        asked = int(params["questions"]) + int(params["direct_max"])
         return Cost(requests=asked, seconds=min(12.0, asked * float(params["timeout_s"])))
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Ask one after the other."""
         asking = await begin(look, float(params["timeout_s"]))
-        for number, known in enumerate(QUESTIONS[: int(params["questions"])]):
-            question = Question(
-                messages=[{"role": "user", "content": known.text}],
-                max_tokens=int(params["max_tokens"]),
-                wanted=known.wanted,
-            )
-            await asking.ask("greedy", number, question)
-        return {"rows": asking.rows, "stopped": asking.stopped, "path": asking.route.path}
+        known = QUESTIONS[: int(params["questions"])]
+        wrong: list[int] = []
+        for number, each in enumerate(known):
+            answer = await asking.ask("greedy", number, _question(each, int(params["max_tokens"])))
+            if answer is not None and answer.ok and answer.text.right is False:
+                wrong.append(number)
+        direct = list(dict.fromkeys([0, *wrong]))[: int(params["direct_max"])]
+        await _ask_directly(asking, {number: _question(known[number], int(params["max_tokens"])) for number in direct})
+        rendered = await Rendering(look, asking.found).conversation_ids(_question(known[0], 1).messages)
+        return {
+            "rows": asking.rows,
+            "stopped": asking.stopped,
+            "path": asking.route.path,
+            "rendered_tokens": None if rendered is None else len(rendered),
+        }
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """Count over the answers that came."""
-        rows = rows_of(raw)
+        rows = rows_of(raw, "greedy")
         got = [row.answer for row in rows if row.answer.ok]
         if not got:
             why = rows[0].answer.failure if rows else raw["stopped"]
             reason = UnknownReason(rows[0].answer.reason) if rows else UnknownReason.TIMEOUT
             gone = unknown(reason, f"no answer came: {why}")
             return Result(outcome=Outcome.UNKNOWN, summary=gone.detail, signals=dict.fromkeys(self.emits, gone))
-        signals = _signals(got)
+        signals = _signals(got) | gateway_signals(rows, rows_of(raw, "direct"), raw["rendered_tokens"])
         return Result(outcome=_outcome(signals), summary=_summary(rows, signals), signals=signals)
+
+
+def _question(known: Known, max_tokens: int) -> Question:
+    messages = [{"role": "user", "content": known.text}]
+    return Question(messages=messages, max_tokens=max_tokens, logprobs=2, wanted=known.wanted)
+
+
+async def _ask_directly(asking: Asking, questions: Mapping[int, Question]) -> None:
+    """The first question and some failing ones, at the engine behind the gateway."""
+    target = asking.look.target
+    if not target.direct_url or target.direct_url.rstrip("/") == target.url.rstrip("/"):
+        return
+    asking.direct = True
+    for number, question in questions.items():
+        await asking.ask("direct", number, question)
+    asking.direct = False
 
 
 def _signals(got: Sequence[Answer]) -> dict[str, Reading]:
@@ -115,6 +157,8 @@ def _signals(got: Sequence[Answer]) -> dict[str, Reading]:
 
     wrong = share("do not hold the known word", lambda answer: answer.text.right is False)
     leaks = sum(answer.text.marks > 0 for answer in got)
+    told = [token.first_choice for answer in got for token in answer.tokens if token.best is not None]
+    shas = Counter(answer.text.sha for answer in got if not answer.text.empty and not answer.text.repeated)
     return {
         "output.failing_ratio": wrong,
         "output.short_failing_ratio": wrong,
@@ -125,7 +169,17 @@ def _signals(got: Sequence[Answer]) -> dict[str, Reading]:
         "output.foreign_script_ratio": share(
             "hold letters outside the Latin script", lambda answer: answer.text.foreign >= FOREIGN_LETTERS_MIN
         ),
+        "output.same_answer_ratio": share("are the same text as another's", lambda answer: shas[answer.text.sha] > 1),
+        "output.greedy_top_choice_ratio": _top_choices(told),
     }
+
+
+def _top_choices(told: Sequence[bool | None]) -> Reading:
+    """A penalty, a bias or a temperature that somebody forces shows here, though temperature 0 was sent."""
+    if len(told) < TOKENS_MIN:
+        return unknown(UnknownReason.UNSUPPORTED, f"{len(told)} tokens with log probabilities, {TOKENS_MIN} are wanted")
+    first = sum(each is True for each in told)
+    return measured(first / len(told), f"{first} of {len(told)} tokens were the likeliest, with temperature 0 sent")
 
 
 def _number(signals: Mapping[str, Reading], name: str) -> float:

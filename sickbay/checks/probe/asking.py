@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sickbay.checks.probe.answer import Answer, Question, ask
@@ -38,6 +38,7 @@ class Asking:
     rows: list[dict[str, Any]] = field(default_factory=list)
     stopped: str = ""
     slowest_s: float = 0.0
+    logprobs: bool = True
 
     async def ask(self, arm: str, number: int, question: Question) -> Answer | None:
         """One question; None when there was no time or no budget for it."""
@@ -64,7 +65,13 @@ class Asking:
         await asyncio.gather(*(self.ask(arm, number, question) for number, question in enumerate(questions)))
 
     async def _ask(self, question: Question, timeout_s: float) -> Answer:
-        answer = await ask(self.look, self.route, question, timeout_s=timeout_s, direct=self.direct)
+        asked = question if self.logprobs else replace(question, logprobs=0)
+        answer = await ask(self.look, self.route, asked, timeout_s=timeout_s, direct=self.direct)
+        if asked.logprobs and answer.status in {400, 422, 501} and "logprob" in answer.failure.lower():
+            self.logprobs = False  # a server that refuses log probabilities still answers without
+            answer = await ask(
+                self.look, self.route, replace(asked, logprobs=0), timeout_s=timeout_s, direct=self.direct
+            )
         if self.rows or answer.ok:
             return answer
         if answer.status in {401, 403}:
@@ -75,7 +82,7 @@ class Asking:
             raise ProbeError(UnknownReason(answer.reason), answer.failure)
         if self.route.dialect == "chat" and wants_completions(answer.status, answer.failure):
             self.route = self.route.as_completions()
-            return await ask(self.look, self.route, question, timeout_s=timeout_s, direct=self.direct)
+            return await ask(self.look, self.route, asked, timeout_s=timeout_s, direct=self.direct)
         return answer
 
 

@@ -20,7 +20,11 @@ UNEVEN_TIMES = 3.0
 
 
 class ProbeReplicas(Check):
-    """Ask each replica of the target (`replicas`) one fixed question with 8 output tokens, and read its gauges."""
+    """Ask each replica of the target (`replicas`) one fixed question with 8 output tokens, and read its gauges.
+
+    With `questions` each is also asked so many questions with known answers: failures that sit on one replica are that
+    replica's. Build, model, template, context and defaults that a replica tells are compared as well.
+    """
 
     name = "probe.replicas"
     title = "Are all replicas equally fast, equally loaded, and give the same greedy answer"
@@ -32,6 +36,10 @@ class ProbeReplicas(Check):
         "serving.replicas_idle_ratio",
         "output.replicas_differ_ratio",
         "serving.replicas_down",
+        "serving.replicas_unlike",
+        "output.replicas_failing_ratio",
+        "output.failing_on_one_replica_ratio",
+        "output.recovery_other_replica",
     )
     params: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -42,6 +50,13 @@ class ProbeReplicas(Check):
                 "minimum": 2,
                 "maximum": 64,
                 "default": 8,
+            },
+            "questions": {
+                "description": "questions with known answers for each replica",
+                "type": "integer",
+                "minimum": 0,
+                "maximum": 6,
+                "default": 0,
             },
             "timeout_s": {
                 "description": "most seconds for one answer",
@@ -60,8 +75,8 @@ class ProbeReplicas(Check):
     )
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
-        """One answer a replica."""
-        asked = int(params["replicas_max"])
+        """One answer a replica, and the known questions."""
+        asked = int(params["replicas_max"]) * (1 + int(params["questions"]))
         return Cost(requests=asked, seconds=min(20.0, asked * float(params["timeout_s"])))
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
@@ -85,6 +100,8 @@ class ProbeReplicas(Check):
             "serving.replicas_idle_ratio": _idle(loads),
             "output.replicas_differ_ratio": _differ([row["answer"] for row in up]),
             "serving.replicas_down": measured(float(len(rows) - len(up)), f"of {len(rows)} replicas gave no token"),
+            "serving.replicas_unlike": _unlike(rows),
+            **_failing(rows),
         }
         return Result(outcome=_outcome(signals, len(up)), summary=_summary(rows, signals), signals=signals)
 
@@ -114,6 +131,47 @@ def _differ(answers: Sequence[str]) -> Reading:
     return measured(odd / len(answers), f"{odd} of {len(answers)} replicas begin a greedy answer unlike the others")
 
 
+def _unlike(rows: Sequence[Mapping[str, Any]]) -> Reading:
+    """Replicas that tell of themselves what most do not."""
+    told = [row["identity"] for row in rows if row["identity"]]
+    if len(told) < 2:
+        return unknown(UnknownReason.UNSUPPORTED, f"{len(told)} replicas tell build, model or context, two are wanted")
+    usual = max(told, key=told.count)
+    odd = [each for each in told if each != usual]
+    parts = sorted({name for each in odd for name in each.keys() | usual.keys() if each.get(name) != usual.get(name)})
+    example = f": {', '.join(parts)} differ" if parts else ""
+    return measured(float(len(odd)), f"{len(odd)} of {len(told)} replicas are set up unlike the others{example}")
+
+
+def _failing(rows: Sequence[Mapping[str, Any]]) -> dict[str, Reading]:
+    """Wrong answers by replica, and whether the same question comes right elsewhere."""
+    names = ("output.replicas_failing_ratio", "output.failing_on_one_replica_ratio", "output.recovery_other_replica")
+    graded = {row["url"]: row["right"] for row in rows if row["right"]}
+    wrong = {url: sum(each is False for each in right) for url, right in graded.items()}
+    if len(graded) < 2:
+        why = unknown(UnknownReason.ABSENT, "fewer than two replicas were asked known questions")
+        return dict.fromkeys(names, why)
+    ratio = max(wrong[url] / len(graded[url]) for url in graded)
+    total = sum(wrong.values())
+    by = {url: wrong[url] / len(graded[url]) for url in graded}
+    found = {names[0]: measured(ratio, "wrong answers to known questions on the worst replica", by=by)}
+    if not total:
+        none = unknown(UnknownReason.NO_TRAFFIC, f"no replica gave a wrong answer to {len(rows[0]['right'])} questions")
+        return found | {names[1]: none, names[2]: none}
+    cured = sum(
+        any(number < len(other) and other[number] is True for there, other in graded.items() if there != url)
+        for url, right in graded.items()
+        for number, good in enumerate(right)
+        if good is False
+    )
+    return found | {
+        names[1]: measured(
+            max(wrong.values()) / total, f"of {total} wrong answers, on the worst of {len(graded)} replicas"
+        ),
+        names[2]: measured(cured / total, f"{cured} of {total} wrong answers come right on another replica"),
+    }
+
+
 def _outcome(signals: Mapping[str, Reading], up: int) -> Outcome:
     def number(name: str) -> float:
         value = signals[name].value
@@ -124,6 +182,8 @@ def _outcome(signals: Mapping[str, Reading], up: int) -> Outcome:
     uneven = (
         number("serving.replica_load_ratio_max") > UNEVEN_TIMES or number("path.replica_ttft_ratio_max") > SLOW_TIMES
     )
+    if number("output.recovery_other_replica") > 0.5:
+        return Outcome.FAIL
     bad = uneven or number("output.replicas_differ_ratio") > 0 or number("serving.replicas_down") > 0
     return Outcome.WARN if bad else Outcome.PASS
 
@@ -140,6 +200,8 @@ def _summary(rows: Sequence[Mapping[str, Any]], signals: Mapping[str, Reading]) 
             said.append(words.format(value))
     if down:
         said.append(f"first failure: {down[0]['problem']}")
+    odd = [signals[name] for name in ("output.failing_on_one_replica_ratio", "serving.replicas_unlike")]
+    said += [reading.source for reading in odd if reading.value]
     differ = signals["output.replicas_differ_ratio"]
     if isinstance(differ.value, float) and differ.value > 0:
         said.append(differ.source)

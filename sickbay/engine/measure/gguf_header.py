@@ -5,6 +5,7 @@ Format: ggml-org/ggml, docs/gguf.md (versions 2 and 3, little endian). Block siz
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -48,13 +49,17 @@ class ModelFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """One tensor: its type's name, its numbers and bytes, and where those begin (counted from the data's start)."""
+    """One tensor: its type's name, its numbers and bytes, and where those begin (counted from the data's start).
+
+    `shape` has the fastest dimension first, as the file has it.
+    """
 
     name: str
     type: str
     numbers: int
     bytes: int
     offset: int
+    shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +110,8 @@ def _tensor(reader: _Reader) -> Tensor:
     dimensions = reader.number("I")
     if dimensions > DIMENSIONS_MAX:
         raise reader.wrong(f"tensor {name[:60]!r} has {dimensions} dimensions, wanted at most {DIMENSIONS_MAX}")
-    numbers = 1
-    for _ in range(dimensions):
-        numbers *= reader.number("Q")
+    shape = tuple(reader.number("Q") for _ in range(dimensions))
+    numbers = math.prod(shape)
     kind, offset = reader.number("I"), reader.number("Q")
     if kind not in GGML_TYPES:
         raise reader.wrong(f"tensor {name[:60]!r} has ggml type {kind}, which is not known here")
@@ -116,7 +120,7 @@ def _tensor(reader: _Reader) -> Tensor:
         raise reader.wrong(
             f"tensor {name[:60]!r} has {numbers} numbers of type {text} at {offset}: no such tensor exists"
         )
-    return Tensor(name, text, numbers, numbers // per_block * block_bytes, offset)
+    return Tensor(name, text, numbers, numbers // per_block * block_bytes, offset, shape)
 
 
 class _Reader:

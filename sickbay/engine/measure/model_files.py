@@ -20,7 +20,7 @@ from sickbay.engine.measure.safetensors_header import read_safetensors_header
 from sickbay.engine.model.look import Files
 from sickbay.engine.model.signal import UnknownReason
 
-__all__ = ["IncompleteModelError", "ModelFiles", "read_model"]
+__all__ = ["IncompleteModelError", "ModelFiles", "read_at", "read_model", "weight_paths"]
 
 FILES_MAX = 512
 CONFIG_BYTES_MAX = 4_000_000
@@ -75,21 +75,47 @@ def read_model(files: Files, path: str) -> ModelFiles:
         raise ProbeError(UnknownReason.MALFORMED, str(error)) from error
 
 
+def weight_paths(files: Files, path: str) -> tuple[str, list[str]]:
+    """The kind ("gguf" or "safetensors") and the weight files of a model or adapter; `path` is a file or a folder.
+
+    Raises:
+        IncompleteModelError, ProbeError: like `read_model`.
+    """
+    try:
+        if path.lower().endswith(".safetensors"):
+            return "safetensors", [path]
+        if path.lower().endswith(".gguf"):
+            return "gguf", _parts(files, path)
+        names = files.names(path)
+        if {"config.json", "adapter_config.json"} & set(names):
+            return "safetensors", [f"{path.rstrip('/')}/{name}" for name in _wanted(files, path, names)]
+        return "gguf", _parts(files, _only_gguf(path, names))
+    except _MissingError as error:
+        raise IncompleteModelError(UnknownReason.MALFORMED, str(error)) from error
+    except ModelFileError as error:
+        raise ProbeError(UnknownReason.MALFORMED, str(error)) from error
+
+
 def _read(files: Files, path: str) -> ModelFiles:
     if path.lower().endswith(".gguf"):
         return _gguf(files, path)
     names = files.names(path)
     if "config.json" in names:
         return _safetensors(files, path, names)
+    return _gguf(files, _only_gguf(path, names))
+
+
+def _only_gguf(path: str, names: list[str]) -> str:
     found = sorted(name for name in names if name.lower().endswith(".gguf"))
     whole = [name for name in found if not _PART.match(name) or "-00001-of-" in name]
     if len(whole) == 1:
-        return _gguf(files, f"{path.rstrip('/')}/{whole[0]}")
+        return f"{path.rstrip('/')}/{whole[0]}"
     said = f"{len(whole)} GGUF files ({', '.join(whole[:3])}); name one" if whole else "neither"
     raise ModelFileError(f"{path}: wanted a folder with config.json or one GGUF file, found {said}")
 
 
-def _at(files: Files, path: str) -> ReadAt:
+def read_at(files: Files, path: str) -> ReadAt:
+    """Bytes of one file by offset."""
     return lambda offset, size: files.read_bytes(path, offset=offset, bytes_max=size)
 
 
@@ -105,7 +131,7 @@ def _gguf(files: Files, path: str) -> ModelFiles:
     numbers = 0
     shape: Shape | None = None
     for part in parts:
-        header = read_gguf_header(_at(files, part), part)
+        header = read_gguf_header(read_at(files, part), part)
         _whole(files, part, header.ends_at)
         shape = shape or shape_of_gguf(header.metadata, part)
         for tensor in header.tensors:
@@ -138,16 +164,11 @@ def _parts(files: Files, path: str) -> list[str]:
 def _safetensors(files: Files, folder: str, names: list[str]) -> ModelFiles:
     base = folder.rstrip("/")
     config = _json(files, f"{base}/config.json")
-    wanted = _indexed(files, base, names) or [name for name in names if name.endswith(".safetensors")]
-    if not wanted:
-        raise ModelFileError(f"{folder}: config.json is there, but no .safetensors file; only those can be read")
-    missing = [name for name in wanted if name not in set(names)]
-    if missing:
-        raise _MissingError(f"{folder}: {len(missing)} of {len(wanted)} weight files are missing, e.g. {missing[0]}")
+    wanted = _wanted(files, folder, names)
     by_type: dict[str, int] = {}
     numbers = 0
     for name in wanted[:FILES_MAX]:
-        header = read_safetensors_header(_at(files, f"{base}/{name}"), name)
+        header = read_safetensors_header(read_at(files, f"{base}/{name}"), name)
         _whole(files, f"{base}/{name}", header.ends_at)
         numbers += header.numbers
         for kind, size in header.bytes_by_type.items():
@@ -159,6 +180,17 @@ def _safetensors(files: Files, folder: str, names: list[str]) -> ModelFiles:
         numbers=numbers, bytes_by_type=by_type, shape=shape_of_config(config, f"{base}/config.json"),
         quantisation=method,
     )  # fmt: skip
+
+
+def _wanted(files: Files, folder: str, names: list[str]) -> list[str]:
+    """Names of the weight files of a folder; every one of them is there."""
+    wanted = _indexed(files, folder.rstrip("/"), names) or [name for name in names if name.endswith(".safetensors")]
+    if not wanted:
+        raise ModelFileError(f"{folder}: config.json is there, but no .safetensors file; only those can be read")
+    missing = [name for name in wanted if name not in set(names)]
+    if missing:
+        raise _MissingError(f"{folder}: {len(missing)} of {len(wanted)} weight files are missing, e.g. {missing[0]}")
+    return wanted
 
 
 def _indexed(files: Files, base: str, names: list[str]) -> list[str]:

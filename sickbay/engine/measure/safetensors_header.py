@@ -8,7 +8,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sickbay.engine.measure.gguf_header import ModelFileError, ReadAt
+from sickbay.engine.measure.gguf_header import ModelFileError, ReadAt, Tensor
 
 __all__ = ["SafetensorsHeader", "read_safetensors_header"]
 
@@ -26,12 +26,17 @@ _BITS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SafetensorsHeader:
-    """Bytes and numbers by type, how many tensors, and the file's length as the header says."""
+    """Bytes and numbers by type, how many tensors, and the file's length as the header says.
+
+    `rows` are the tensors themselves, their shape with the slowest dimension first, as the file has it.
+    """
 
     bytes_by_type: Mapping[str, int]
     numbers: int
     tensors: int
     ends_at: int
+    data_at: int = 0
+    rows: tuple[Tensor, ...] = ()
 
 
 def read_safetensors_header(read_at: ReadAt, name: str) -> SafetensorsHeader:
@@ -58,18 +63,18 @@ def read_safetensors_header(read_at: ReadAt, name: str) -> SafetensorsHeader:
     if not isinstance(header, dict):
         raise ModelFileError(f"{name}: its header is {type(header).__name__}, wanted a mapping of tensors")
     by_type: dict[str, int] = {}
-    numbers = ends = 0
-    rows = {tensor: entry for tensor, entry in header.items() if tensor != "__metadata__"}
-    for tensor, entry in rows.items():
-        kind, count, begin, end = _entry(name, tensor, entry)
-        by_type[kind] = by_type.get(kind, 0) + end - begin
-        numbers += count
-        ends = max(ends, end)
-    return SafetensorsHeader(bytes_by_type=by_type, numbers=numbers, tensors=len(rows), ends_at=8 + length + ends)
+    rows = tuple(_entry(name, tensor, entry) for tensor, entry in header.items() if tensor != "__metadata__")
+    for row in rows:
+        by_type[row.type] = by_type.get(row.type, 0) + row.bytes
+    ends = max((row.offset + row.bytes for row in rows), default=0)
+    return SafetensorsHeader(
+        bytes_by_type=by_type, numbers=sum(row.numbers for row in rows), tensors=len(rows),
+        ends_at=8 + length + ends, data_at=8 + length, rows=rows,
+    )  # fmt: skip
 
 
-def _entry(name: str, tensor: str, entry: object) -> tuple[str, int, int, int]:
-    """Type, how many numbers, begin and end of one tensor."""
+def _entry(name: str, tensor: str, entry: object) -> Tensor:
+    """One tensor; its offset counts from the data's start."""
     where = f"{name}: tensor {tensor[:60]!r}"
     if not isinstance(entry, dict):
         raise ModelFileError(f"{where} is described by {str(entry)[:40]!r}, wanted dtype, shape and data_offsets")
@@ -87,4 +92,4 @@ def _entry(name: str, tensor: str, entry: object) -> tuple[str, int, int, int]:
         raise ModelFileError(
             f"{where} has {count} numbers of {kind}, which are {-(-count * bits // 8)} bytes, found {end - begin}"
         )
-    return kind, count, begin, end
+    return Tensor(tensor, kind, count, end - begin, begin, tuple(sizes))

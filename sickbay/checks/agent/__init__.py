@@ -1,0 +1,1 @@
+"""What agents did with their tools."""

@@ -1,0 +1,231 @@
+"""Judging a model's weight files: from headers, hashes and per-tensor figures to signals. Pure."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sickbay.engine.model.check import Raw
+from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
+
+__all__ = ["layer_gaps", "odd_sizes", "out_of_range", "weight_signals", "zeroed"]
+
+FAMILY_MIN = 4
+LARGEST_TIMES = 30.0
+RMS_TIMES = 6.0
+OWN_TIMES = 3.0
+ZERO_SHARE = 0.01
+BITS_SHARE = 0.02
+MATRIX_MIN = 4096
+_NUMBERS = re.compile(r"\d+")
+_EMBEDDING = re.compile(r"embd|embed|wte|wpe|lm_head|^output\.weight$|\.position")
+_LAYER = re.compile(r"^(.*?(?:blk|layers|h|blocks))\.(\d+)\.(.+)$")
+
+
+def weight_signals(raw: Raw) -> dict[str, Reading]:
+    """Every signal of model.weights, for files that are complete."""
+    rows = raw["rows"]
+    return {
+        "model.files_complete": measured(True, f"{raw['files']} files as long as their headers say"),
+        "model.hash_matches": _hash(raw),
+        "model.zero_tensors": _count(raw, zeroed(rows), "hold only zeros, or long stretches of them"),
+        "model.nonfinite_tensors": _count(
+            raw, [row["name"] for row in rows if row["nonfinite"] > row.get("own_nonfinite", 0)],
+            "hold values that are not finite",
+        ),
+        "model.value_range_ok": _range(raw),
+        "model.bits_per_weight": measured(raw["bits"], "tensor bytes over numbers"),
+        "model.quantisation_changed": _quantisation(raw),
+        "model.shapes_match": _shapes(raw),
+        "model.tensors_differ_ratio": _differ(raw),
+        "model.weights_error_ratio": _error(raw),
+        "model.position_scaling_matches": _keys(raw, "rope", "rope base and scaling are the reference's"),
+        "model.settings_match": _keys(raw, "settings", "widths, heads, experts and epsilon are the reference's"),
+        "model.pickle_unsafe": _pickles(raw),
+    }  # fmt: skip
+
+
+def _pickles(raw: Raw) -> Reading:
+    unsafe = [row for row in raw["pickles"] if row["unsafe"]]
+    told = f"{len(raw['pickles'])} pickle files beside the weights"
+    if unsafe:
+        told = f"{unsafe[0]['name']} would import {', '.join(unsafe[0]['unsafe'][:3])} when loaded"
+    return measured(float(len(unsafe)), told)
+
+
+def _hash(raw: Raw) -> Reading:
+    manifest = raw.get("manifest")
+    if manifest is None:
+        return unknown(UnknownReason.NOT_CONFIGURED, "give manifest_path; `sickbay weights manifest` writes one")
+    if "problem" in manifest:
+        return unknown(UnknownReason(manifest["reason"]), manifest["problem"])
+    by = Counter(manifest["files"].values())
+    for word in ("differs", "absent", "not named"):
+        if by[word]:
+            first = next(name for name, state in manifest["files"].items() if state == word)
+            said = {"differs": "has another SHA-256 than", "absent": "is missing, named by"}
+            return measured(False, f"{first} {said.get(word, 'is not named by')} {manifest['path']}")
+    if by["no time"]:
+        return unknown(UnknownReason.TIMEOUT, f"{by['no time']} files were not hashed in time; give the step more")
+    return measured(True, f"{by['equal']} files have the SHA-256 of {manifest['path']}")
+
+
+def zeroed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Matrices that are all zeros, or have long runs of zeros that their reference has not.
+
+    Without a reference, runs inside embeddings pass: unused rows of a padded vocabulary are zero by design.
+    """
+    found = []
+    for row in rows:
+        if row["dims"] < 2 or row["numbers"] < MATRIX_MIN:
+            continue
+        own = row.get("own_zero_stretches")
+        least = max(1, int(ZERO_SHARE * row["stretches"]))
+        runs = row["zero_stretches"] - (own or 0) >= least and (own is not None or not _EMBEDDING.search(row["name"]))
+        whole = row["zeros"] == row["numbers"] and (own is None or own < row["stretches"])
+        if whole or runs:
+            found.append(row["name"])
+    return found
+
+
+def out_of_range(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Matrices whose largest value or size is far from their reference's, or from the same part of other layers."""
+    families: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["dims"] >= 2 and row["numbers"] >= MATRIX_MIN:
+            families.setdefault(_NUMBERS.sub("N", row["name"]), []).append(row)
+    found = []
+    for family in families.values():
+        usual = statistics.median(row["largest"] for row in family)
+        size = statistics.median(row["rms"] for row in family)
+        for row in family:
+            own = row.get("own_largest")
+            alone = len(family) >= FAMILY_MIN and own is None
+            beyond = row["largest"] > OWN_TIMES * own if own else False
+            if beyond or (
+                alone and usual and (row["largest"] > LARGEST_TIMES * usual or row["rms"] > RMS_TIMES * size)
+            ):
+                found.append(f"{row['name']} (up to {row['largest']:.3g}, usual {own or usual:.3g})")
+    return found
+
+
+def _scan_gap(raw: Raw) -> Reading | None:
+    """Why numbers are not known; None when they are."""
+    if raw["rows"]:
+        return None
+    skipped = next(iter(raw.get("skipped") or {}), "there was no time to read numbers")
+    return unknown(UnknownReason(raw.get("skip_reason") or "timeout"), skipped)
+
+
+def _count(raw: Raw, names: Sequence[str], what: str) -> Reading:
+    gap = _scan_gap(raw)
+    if gap is not None:
+        return gap
+    told = f"of {len(raw['rows'])} tensors, {raw.get('read_ratio', 1.0):.0%} of their bytes read"
+    if raw.get("left_out") and not names:
+        return unknown(UnknownReason.TIMEOUT, f"none {told}, and {raw['left_out']} were not read in time")
+    example = f": {', '.join(names[:3])}" if names else ""
+    return measured(float(len(names)), f"{len(names)} {told} {what}{example}")
+
+
+def _range(raw: Raw) -> Reading:
+    gap = _scan_gap(raw)
+    if gap is not None:
+        return gap
+    odd = out_of_range(raw["rows"])
+    if odd:
+        return measured(False, f"{len(odd)} tensors are out of range, e.g. {odd[0]}")
+    with_own = sum("own_largest" in row or row.get("differs") is False for row in raw["rows"])
+    against = "the reference's" if with_own else "the same part's in other layers"
+    return measured(True, f"the largest values of {len(raw['rows'])} tensors are like {against}")
+
+
+def _quantisation(raw: Raw) -> Reading:
+    """Against the manifest's note, else against a reference of the same kind of file."""
+    manifest, reference = raw.get("manifest") or {}, raw.get("reference")
+    before, where = manifest.get("bits"), "the manifest"
+    if before is None and reference is not None:
+        before, where = reference["bits"], "the reference"
+    if before is None:
+        return unknown(UnknownReason.NOT_CONFIGURED, "neither the manifest nor a reference tells the bits there were")
+    told = f"{raw['bits']:.2f} bits a weight, {before:.2f} in {where}"
+    return measured(abs(raw["bits"] - before) > BITS_SHARE * before, told)
+
+
+def _differ(raw: Raw) -> Reading:
+    rows = [row for row in raw["rows"] if "differs" in row]
+    if not rows:
+        return unknown(UnknownReason.NOT_CONFIGURED, "no reference with the same tensors (reference_path)")
+    odd = [row["name"] for row in rows if row["differs"]]
+    example = f": {', '.join(odd[:3])}" if odd else ""
+    return measured(len(odd) / len(rows), f"{len(odd)} of {len(rows)} tensors differ from the reference{example}")
+
+
+def _error(raw: Raw) -> Reading:
+    rows = [row["error"] for row in raw["rows"] if "error" in row and row["dims"] >= 2]
+    if not rows:
+        return unknown(UnknownReason.NOT_CONFIGURED, "no reference with the same tensors (reference_path)")
+    return measured(
+        statistics.median(rows), f"median over {len(rows)} matrices, reference of {raw['reference']['path']}"
+    )
+
+
+def _keys(raw: Raw, part: str, good: str) -> Reading:
+    reference = raw.get("reference")
+    if reference is None or not reference["keys_known"]:
+        return unknown(UnknownReason.NOT_CONFIGURED, "no reference whose header tells it (reference_path)")
+    if reference[part]:
+        key, ours, own = reference[part][0]
+        return measured(False, f"{key} is {ours}, {own} in the reference")
+    return measured(True, good)
+
+
+def _shapes(raw: Raw) -> Reading:
+    wrong = [*odd_sizes(raw["shapes"], raw["config"]), *layer_gaps(raw["shapes"], raw["config"])]
+    reference = raw.get("reference")
+    if reference is not None:
+        wrong += [f"{name} is missing" for name in reference["missing"]]
+        wrong += [f"{name} has another shape than the reference's" for name in reference["reshaped"]]
+    if wrong:
+        return measured(False, "; ".join(wrong[:3]) + (f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""))
+    if not raw["config"]:
+        return unknown(UnknownReason.ABSENT, "no configuration tells the sizes that the tensors should have")
+    return measured(True, f"{len(raw['shapes'])} tensors have the shapes that the configuration promises")
+
+
+def odd_sizes(shapes: Sequence[Sequence[Any]], config: Mapping[str, Any]) -> list[str]:
+    """The embedding against vocabulary and width: what an engine would fail on, or read past."""
+    hidden, vocabulary = config.get("hidden_size"), config.get("vocab_size")
+    found = []
+    for name, shape in shapes:
+        if name in {"token_embd.weight", "model.embed_tokens.weight"} and len(shape) == 2:
+            if hidden and shape[1] != hidden:
+                found.append(f"{name} is {shape[1]} wide, the configuration says {hidden}")
+            # A vocabulary is often padded to a round number; fewer rows than ids cannot be.
+            if vocabulary and shape[0] < vocabulary:
+                found.append(f"{name} has {shape[0]} rows for {vocabulary} ids")
+    return found
+
+
+def layer_gaps(shapes: Sequence[Sequence[Any]], config: Mapping[str, Any]) -> list[str]:
+    """Layers that are missing, and single layers that lack a part which most others have."""
+    layers: dict[int, dict[str, tuple[int, ...]]] = {}
+    stem = ""
+    for name, shape in shapes:
+        match = _LAYER.match(name)
+        if match and (not stem or match[1] == stem):
+            stem = match[1]
+            layers.setdefault(int(match[2]), {})[match[3]] = tuple(shape)
+    if len(layers) < FAMILY_MIN:
+        return []
+    wanted = config.get("num_hidden_layers")
+    found = [f"layer {number} is missing" for number in range(wanted or 0) if number not in layers]
+    usual = set(Counter(frozenset(parts) for parts in layers.values()).most_common(1)[0][0])
+    lacking = {number: usual - set(parts) for number, parts in layers.items() if set(parts) < usual}
+    if len(lacking) == 1:
+        [(number, parts)] = lacking.items()
+        found.append(f"layer {number} lacks {', '.join(sorted(parts)[:3])}")
+    return found

@@ -1,0 +1,254 @@
+"""The world-facing half of model.weights: headers, hashes, and what each tensor's numbers look like."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from sickbay.engine.errors import ProbeError
+from sickbay.engine.measure.model_files import IncompleteModelError, read_at
+from sickbay.engine.measure.pickle_imports import PICKLE_SUFFIXES, pickle_imports, unsafe_imports
+from sickbay.engine.measure.tensor_values import decode, difference, look_at_values
+from sickbay.engine.measure.weight_manifest import read_manifest, sha256_of_file
+from sickbay.engine.measure.weight_tensors import BLOCKS, WeightFiles, WeightTensor, list_tensors
+from sickbay.engine.model.look import Files, Look
+
+__all__ = ["look_weights"]
+
+PIECES = 8
+PIECE_BYTES_MIN = 256 * 1024
+ROWS_MAX = 4000
+FILES_MAX = 64
+TIME_KEPT_S = 1.0
+CONFIG_KEYS = ("hidden_size", "num_hidden_layers", "vocab_size", "intermediate_size", "tie_word_embeddings")
+GGUF_KEYS = {"embedding_length": "hidden_size", "block_count": "num_hidden_layers", "vocab_size": "vocab_size",
+             "feed_forward_length": "intermediate_size"}  # fmt: skip
+
+
+def look_weights(look: Look, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Headers first, then the manifest's hashes, then numbers until the bytes or the time are spent."""
+    files, target = look.files, look.target
+    path = target.model_path
+    raw: dict[str, Any] = {"path": path, "pickles": _pickles(files, path), "problems": []}
+    try:
+        served = list_tensors(files, path)
+    except IncompleteModelError as error:
+        return raw | {"incomplete": error.detail}
+    raw |= {
+        "kind": served.kind,
+        "files": len(served.files),
+        "bits": served.bits_per_weight,
+        "config": _config(files, path, served),
+        "shapes": [[each.name, list(each.shape)] for each in served.tensors[: 20 * ROWS_MAX]],
+    }
+    go_on = _Spending(look)
+    if target.manifest_path:
+        raw["manifest"] = _manifest(files, target.manifest_path, served, go_on)
+    reference = _reference(files, target.reference_path, served, raw)
+    if reference is not None:
+        raw["reference"] = _against(served, reference)
+    raw["rows"] = list(_scan(files, served, reference, bytes_max=int(params["bytes_max"]), go_on=go_on, raw=raw))
+    return raw
+
+
+class _Spending:
+    """Says whether there is still time."""
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+
+    def __call__(self) -> bool:
+        return self._look.remaining_s > TIME_KEPT_S
+
+
+def _config(files: Files, path: str, served: WeightFiles) -> dict[str, Any]:
+    """The sizes that the model's own description promises."""
+    if served.kind == "gguf":
+        prefix = str(served.metadata.get("general.architecture", ""))
+        told = {ours: served.metadata.get(f"{prefix}.{theirs}") for theirs, ours in GGUF_KEYS.items()}
+        return {name: value for name, value in told.items() if isinstance(value, int)}
+    try:
+        config = json.loads(files.read_text(f"{path.rstrip('/')}/config.json"))
+    except (ProbeError, ValueError, RecursionError):
+        return {}
+    if not isinstance(config, dict):
+        return {}
+    inner = config.get("text_config")
+    config = {**config, **inner} if isinstance(inner, dict) else config
+    return {name: config[name] for name in CONFIG_KEYS if isinstance(config.get(name), (int, bool))}
+
+
+def _manifest(files: Files, path: str, served: WeightFiles, go_on: _Spending) -> dict[str, Any]:
+    try:
+        manifest = read_manifest(files, path)
+    except ProbeError as error:
+        return {"problem": error.detail, "reason": error.reason.value}
+    rows: dict[str, str] = {}
+    for file in served.files:
+        name = PurePosixPath(file).name
+        wanted = manifest.hashes.get(name)
+        if wanted is None:
+            rows[name] = "not named"
+            continue
+        found = sha256_of_file(files, file, go_on=go_on)
+        rows[name] = "no time" if found is None else "equal" if found == wanted else "differs"
+    weights = {name for name in manifest.hashes if name.endswith((".gguf", ".safetensors"))}
+    rows |= dict.fromkeys(sorted(weights - set(rows)), "absent")
+    return {"files": rows, "bits": manifest.bits_per_weight, "path": path}
+
+
+def _reference(files: Files, path: str, served: WeightFiles, raw: dict[str, Any]) -> WeightFiles | None:
+    """The reference's tensors, where they have the served ones' names; a tokenizer folder has none."""
+    if not path or path == raw["path"]:
+        return None
+    try:
+        found = list_tensors(files, path)
+    except ProbeError as error:
+        raw["problems"].append(f"the reference has no weights to compare with: {error.detail}"[:300])
+        return None
+    if not {each.name for each in found.tensors} & {each.name for each in served.tensors}:
+        raw["problems"].append(f"{path}: its tensors have other names, so numbers cannot be compared")
+        return None
+    return found
+
+
+def _against(served: WeightFiles, reference: WeightFiles) -> dict[str, Any]:
+    """What headers tell: tensors that are missing or have another shape, and the bits."""
+    mine = {each.name: each.shape for each in served.tensors}
+    theirs = {each.name: each.shape for each in reference.tensors}
+    prefix = str(reference.metadata.get("general.architecture", ""))
+    keys = {
+        key.removeprefix(f"{prefix}.")
+        for key in (*served.metadata, *reference.metadata)
+        if key.startswith(f"{prefix}.")
+    }
+    told = [
+        (key, served.metadata.get(f"{prefix}.{key}"), reference.metadata.get(f"{prefix}.{key}")) for key in sorted(keys)
+    ]
+    unlike = [[key, _plain(ours), _plain(own)] for key, ours, own in told if ours != own]
+    return {
+        "path": reference.files[0],
+        "bits": reference.bits_per_weight,
+        "missing": sorted(theirs.keys() - mine.keys())[:20],
+        "reshaped": sorted(name for name in mine.keys() & theirs.keys() if mine[name] != theirs[name])[:20],
+        "types": [_main_type(served), _main_type(reference)],
+        "rope": [row for row in unlike if row[0].startswith("rope.")],
+        "settings": [row for row in unlike if not row[0].startswith(("rope.", "context_length", "vocab_size"))],
+        "keys_known": bool(prefix) and bool(served.metadata),
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (int, float, str, bool)) else None
+
+
+def _main_type(weights: WeightFiles) -> str:
+    by: dict[str, int] = {}
+    for each in weights.tensors:
+        by[each.type] = by.get(each.type, 0) + each.numbers
+    return max(by, key=lambda kind: by[kind])
+
+
+def _scan(
+    files: Files,
+    served: WeightFiles,
+    reference: WeightFiles | None,
+    *,
+    bytes_max: int,
+    go_on: _Spending,
+    raw: dict[str, Any],
+) -> Iterator[dict[str, Any]]:
+    """A row a tensor, smallest share of the bytes first cut; what is left out is said."""
+    total = sum(each.bytes for each in served.tensors)
+    share = min(1.0, bytes_max / max(1, total))
+    theirs = {each.name: each for each in reference.tensors} if reference else {}
+    skipped: dict[str, int] = {}
+    read = 0
+    for number, tensor in enumerate(served.tensors):
+        if number >= ROWS_MAX or not go_on():
+            raw["left_out"] = len(served.tensors) - number
+            break
+        try:
+            row = _row(files, tensor, theirs.get(tensor.name), share)
+        except ProbeError as error:
+            skipped[f"{tensor.type}: {error.detail}"[:200]] = skipped.get(f"{tensor.type}: {error.detail}"[:200], 0) + 1
+            raw["skip_reason"] = error.reason.value
+            continue
+        read += row.pop("bytes")
+        yield row
+    raw["read_ratio"] = read / max(1, total)
+    raw["skipped"] = skipped
+
+
+def _row(files: Files, tensor: WeightTensor, other: WeightTensor | None, share: float) -> dict[str, Any]:
+    pieces = list(_pieces(tensor, share))
+    data = b"".join(files.read_bytes(tensor.file, offset=tensor.offset + at, bytes_max=size) for at, size in pieces)
+    values = decode(data, tensor.type)
+    row: dict[str, Any] = {"name": tensor.name, "dims": len(tensor.shape), "bytes": len(data)}
+    row |= look_at_values(values).to_json()
+    if other is None or other.shape != tensor.shape:
+        return row
+    spans = list(_pieces(other, share)) if other.type == tensor.type else [(0, other.bytes)] if share >= 1 else []
+    if not spans:
+        return row
+    theirs = b"".join(files.read_bytes(other.file, offset=other.offset + at, bytes_max=size) for at, size in spans)
+    if other.type == tensor.type and data == theirs:
+        return row | {"differs": False, "error": 0.0}
+    own = decode(theirs, other.type)
+    seen = look_at_values(own)
+    apart = difference(values, own)
+    return row | {
+        "differs": True,
+        "error": min(apart, 1e9),
+        "own_largest": seen.largest,
+        "own_zero_stretches": seen.zero_stretches,
+        "own_nonfinite": seen.nonfinite,
+    }
+
+
+def _pieces(tensor: WeightTensor, share: float) -> Iterator[tuple[int, int]]:
+    """(offset, size) inside the tensor, in whole blocks: all of it, or some pieces from its first byte to its last."""
+    _, block = BLOCKS.get(tensor.type, (1, 8))
+    budget = int(tensor.bytes * share)
+    if share >= 1.0 or tensor.bytes <= 2 * PIECE_BYTES_MIN:
+        yield 0, tensor.bytes
+        return
+    size = max(PIECE_BYTES_MIN, budget // PIECES) // block * block
+    count = max(2, min(PIECES, budget // size))
+    for number in range(count):
+        at = (tensor.bytes - size) * number // (count - 1) // block * block
+        yield at, size
+
+
+def _pickles(files: Files, path: str) -> list[dict[str, Any]]:
+    """Files that would run code when loaded; only their opcodes are read."""
+    try:
+        names = files.names(path)
+    except ProbeError:
+        return []  # a single file
+    found = []
+    for name in [name for name in names if name.lower().endswith(PICKLE_SUFFIXES)][:FILES_MAX]:
+        file = f"{path.rstrip('/')}/{name}"
+        read = read_at(files, file)
+        try:
+            imports, problem = pickle_imports(read, _size(read))
+        except ProbeError as error:
+            imports, problem = [], error.detail
+        found.append({"name": name, "unsafe": unsafe_imports(imports)[:10], "problem": problem})
+    return found
+
+
+def _size(read: Any) -> int:
+    """The file's length, found by halving; a capability that only reads tells no size."""
+    low, high = 0, 1
+    while read(high - 1, 1):
+        low, high = high, high * 2
+    while low < high:
+        middle = (low + high) // 2
+        if read(middle, 1):
+            low = middle + 1
+        else:
+            high = middle
+    return low

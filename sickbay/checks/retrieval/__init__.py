@@ -1,0 +1,1 @@
+"""Retrieval: the index, its results, the right passage."""

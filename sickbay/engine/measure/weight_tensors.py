@@ -1,0 +1,97 @@
+"""Every tensor of a model's weight files: name, type, shape, and where its bytes are.
+
+Only headers are read. Shapes are given with the slowest dimension first, as PyTorch has them, whatever the file does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sickbay.engine.errors import ProbeError
+from sickbay.engine.measure.gguf_header import GGML_TYPES, ModelFileError, Tensor, read_gguf_header
+from sickbay.engine.measure.model_files import IncompleteModelError, read_at, weight_paths
+from sickbay.engine.measure.safetensors_header import read_safetensors_header
+from sickbay.engine.model.look import Files
+from sickbay.engine.model.signal import UnknownReason
+
+__all__ = ["BLOCKS", "WeightFiles", "WeightTensor", "list_tensors"]
+
+BLOCKS: Mapping[str, tuple[int, int]] = {name: (numbers, size) for name, numbers, size in GGML_TYPES.values()}
+"""ggml type -> numbers a block, bytes a block."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightTensor:
+    """One tensor: `offset` is counted from the start of its file."""
+
+    name: str
+    file: str
+    type: str
+    shape: tuple[int, ...]
+    numbers: int
+    bytes: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightFiles:
+    """All tensors of a model, and a GGUF file's metadata (empty for safetensors)."""
+
+    kind: str
+    files: tuple[str, ...]
+    tensors: tuple[WeightTensor, ...]
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def bits_per_weight(self) -> float:
+        """Mean bits of one number; 0 without any."""
+        numbers = sum(tensor.numbers for tensor in self.tensors)
+        return 8.0 * sum(tensor.bytes for tensor in self.tensors) / numbers if numbers else 0.0
+
+
+def list_tensors(files: Files, path: str) -> WeightFiles:
+    """The tensors of a file or folder, each file at least as long as its header says.
+
+    Raises:
+        IncompleteModelError: a file is missing or shorter than its header says.
+        ProbeError: it is not there, may not be read, or is no sound model file.
+    """
+    kind, paths = weight_paths(files, path)
+    found: list[WeightTensor] = []
+    metadata: dict[str, Any] = {}
+    for file in paths:
+        try:
+            rows, start, ends, told = _header(files, kind, file)
+        except ModelFileError as error:
+            raise ProbeError(UnknownReason.MALFORMED, str(error)) from error
+        if ends > 0 and not files.read_bytes(file, offset=ends - 1, bytes_max=1):
+            raise IncompleteModelError(
+                UnknownReason.MALFORMED,
+                f"{file}: its header says {ends} bytes, and it is shorter: the copy is incomplete",
+            )
+        metadata = metadata or dict(told)
+        found += [_tensor(file, row, start, reverse=kind == "gguf") for row in rows]
+    twice = {tensor.name for tensor in found}
+    if len(twice) != len(found):
+        raise ProbeError(UnknownReason.MALFORMED, f"{path}: {len(found) - len(twice)} tensors are there twice")
+    if not found:
+        raise ProbeError(UnknownReason.MALFORMED, f"{path}: it holds no tensors; is it a vocabulary file?")
+    return WeightFiles(kind=kind, files=tuple(paths), tensors=tuple(found), metadata=metadata)
+
+
+def _header(files: Files, kind: str, file: str) -> tuple[Sequence[Tensor], int, int, Mapping[str, Any]]:
+    if kind == "gguf":
+        header = read_gguf_header(read_at(files, file), file)
+        return header.tensors, header.data_at, header.ends_at, header.metadata
+    plain = read_safetensors_header(read_at(files, file), file)
+    return plain.rows, plain.data_at, plain.ends_at, {}
+
+
+def _tensor(file: str, row: Tensor, start: int, *, reverse: bool) -> WeightTensor:
+    shape = tuple(reversed(row.shape)) if reverse else row.shape
+    return WeightTensor(
+        name=row.name, file=file, type=row.type, shape=shape, numbers=row.numbers, bytes=row.bytes,
+        offset=start + row.offset,
+    )  # fmt: skip
