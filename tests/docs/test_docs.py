@@ -157,7 +157,7 @@ def test_metrics_and_hooks_in_the_pages_exist() -> None:
     known = {spec.name for spec in (*RUN_METRICS, *JOB_METRICS)} | hooks | {"sickbay_example"}
     named = [(piece, name) for piece in PAGES.pieces() for name in re.findall(r"\bsickbay_[a-z_]+\b", piece.text)]
     assert len(named) > 20
-    rendered = (PAGES.ROOT / "sickbay" / "engine" / "gate" / "render.py").read_text()
+    rendered = (PAGES.ROOT / "sickbay" / "engine" / "gate" / "show" / "metrics.py").read_text()
     known |= set(re.findall(r'"(sickbay_gate_\w+)"', rendered))
     families = {"sickbay_job_", "sickbay_gate_", "sickbay_gate_difference_ratio", "sickbay_gate_latency_ratio"}
     assert [f"{piece}: {name}" for piece, name in named if name not in known | families] == []

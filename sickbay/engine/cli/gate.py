@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -237,7 +238,8 @@ def _deliver(card: Scorecard, args: argparse.Namespace, outputs: list[Output]) -
         except DeliveryError as error:
             sys.stderr.write(f"sickbay: {error}\n")
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    sys.stdout.write(render(card, args.format, colour=colour))
+    width = max(60, shutil.get_terminal_size((80, 24)).columns)
+    sys.stdout.write(render(card, args.format, colour=colour, width=width))
     sys.stdout.flush()
     for failure in failures:
         sys.stderr.write(f"sickbay: not delivered: {failure}\n")

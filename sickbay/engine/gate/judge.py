@@ -10,7 +10,7 @@ from sickbay.engine.evals.compare import Finding as Shown
 from sickbay.engine.evals.row import EvalRun, Row
 from sickbay.engine.evals.stats.power import items_needed_exactly
 from sickbay.engine.evals.stats.ranks import hodges_lehmann
-from sickbay.engine.evals.stats.sequential import CanaryState
+from sickbay.engine.evals.stats.sequential import Canary, CanaryState
 from sickbay.engine.evals.summary import summary_of
 from sickbay.engine.gate.model import EvalRule, LatencyRule, Outcome, SliceRule
 from sickbay.engine.gate.scorecard import Finding
@@ -30,7 +30,7 @@ def planned_items(rule: EvalRule, discordance: float) -> int:
 
 
 def judge_eval(
-    rule: EvalRule, candidate: EvalRun, baseline: EvalRun | None, sequential: CanaryState | None = None
+    rule: EvalRule, candidate: EvalRun, baseline: EvalRun | None, sequential: Canary | None = None
 ) -> list[Finding]:
     """The rule's finding, one for its minimum, and one a slice."""
     findings = []
@@ -179,17 +179,28 @@ def _numbers(one: Comparison) -> dict[str, float | str]:
     }  # fmt: skip
 
 
-def _sequential(rule: EvalRule, one: Comparison, state: CanaryState, examples: tuple[str, ...]) -> Finding:
+def _sequential(rule: EvalRule, one: Comparison, canary: Canary, examples: tuple[str, ...]) -> Finding:
     found, tail = {
         CanaryState.NOT_INFERIOR: (Outcome.PASS, f"no drop of {rule.margin * 100:g} points or more"),
         CanaryState.INFERIOR: (Outcome.BLOCK, "worse"),
         CanaryState.GO_ON: (Outcome.INCONCLUSIVE, f"too few items to say (all {one.n} were asked)"),
-    }[state]
+    }[canary.state]
     words = f"{one.baseline:.1%} -> {one.candidate:.1%} on the first {one.n} items, {one.difference * 100:+.1f} points"
     return Finding(
         rule=rule.id, kind="eval", found=found, summary=f"{words}: {tail}", detail="sequential test, valid at any time",
-        numbers=_numbers(one), examples=examples if one.worse else (),
+        numbers=_numbers(one) | {"evidence_needed": -math.log(canary.alpha)}, series=_path(canary),
+        examples=examples if one.worse else (),
     )  # fmt: skip
+
+
+def _path(canary: Canary) -> dict[str, tuple[float, ...]]:
+    """The evidence over items, thinned to what a picture can show."""
+    step = max(1, len(canary.path) // 300)
+    kept = canary.path[::step] + canary.path[-1:]
+    return {
+        "evidence_worse": tuple(round(worse, 3) for worse, _ in kept),
+        "evidence_fine": tuple(round(fine, 3) for _, fine in kept),
+    }
 
 
 def _lost(baseline: Sequence[Row], candidate: Sequence[Row]) -> tuple[str, ...]:
@@ -217,6 +228,7 @@ def judge_latency(
             words = f"{len(failures[name])} of {len(pairs)} requests to the {name} failed: {failures[name][0]}"
             found = Outcome.BLOCK if name == "candidate" else Outcome.INCONCLUSIVE
             return Finding(rule=rule.id, kind="latency", found=found, summary=words)
+    told = whole
     if rule.metric == "throughput":
         whole = [(new, old) for old, new in whole]
     shift = hodges_lehmann([math.log(new / old) for old, new in whole], alpha=1 - rule.confidence)
@@ -236,8 +248,10 @@ def judge_latency(
         found, tail = Outcome.INCONCLUSIVE, f"too few pairs to say whether it is within {rule.ratio_max:g}"
     detail = "Hodges-Lehmann ratio, signed ranks; candidate and baseline in turn"
     return Finding(
-        rule=rule.id, kind="latency", found=found, summary=f"{words}: {tail}", detail=detail, numbers=numbers
-    )
+        rule=rule.id, kind="latency", found=found, summary=f"{words}: {tail}", detail=detail, numbers=numbers,
+        series={"baseline": tuple(old for old, _ in told), "candidate": tuple(new for _, new in told)},
+        unit="tokens/s" if rule.metric == "throughput" else "s",
+    )  # fmt: skip
 
 
 def judge_runbook(rule_id: str, state: VerdictState, summary: str) -> Finding:

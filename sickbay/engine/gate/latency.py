@@ -1,6 +1,7 @@
 """Paired latency probes: the same new prompt to both arms in turn, the order alternating, one request at a time.
 
-Every prompt is new, so that no prefix cache helps one side; the first pair only warms both up.
+Every prompt is new, to this run and to any other (the seed is the run's), so that no prefix cache helps one side: a
+baseline that met the same prompts in yesterday's gate would answer from its cache. The first pair only warms both up.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ class Measured:
 
 
 async def measure_pairs(
-    rule: LatencyRule, baseline: Arm, candidate: Arm, clock: Clock, *, seed: int = 0,
+    rule: LatencyRule, baseline: Arm, candidate: Arm, clock: Clock, *, seed: str,
     on_pair: Callable[[int], None] = lambda _: None,
 ) -> Measured:  # fmt: skip
-    """`rule.pairs` pairs after one that is thrown away. A spent budget ends it early."""
+    """`rule.pairs` pairs after one that is thrown away. A spent budget ends it early. `seed` is new for every run."""
     generator = random.Random(seed)  # noqa: S311  # prompts, and repeatable
     found = Measured()
     arms = {"baseline": baseline, "candidate": candidate}

@@ -58,7 +58,7 @@ async def run_gate(
     told: Told = lambda *_: None,
 ) -> Scorecard:
     """The scorecard. Whatever fails on the way is a finding of its rule; nothing is left out of the answer."""
-    state = _State(gate, sides, scorers, clock, told)
+    state = _State(gate, sides, scorers, clock, told, run_id=run_id)
     started_at, start = clock.wall(), clock.monotonic()
     findings: list[Finding] = []
     for rule in gate.rules:
@@ -96,12 +96,15 @@ def _sets(rules: Sequence[Rule]) -> dict[str, Mapping[str, str]]:
 
 
 class _State:
-    def __init__(self, gate: Gate, sides: Sides, scorers: Mapping[str, Scorer], clock: Clock, told: Told) -> None:
+    def __init__(
+        self, gate: Gate, sides: Sides, scorers: Mapping[str, Scorer], clock: Clock, told: Told, *, run_id: str
+    ) -> None:
         self._gate = gate
         self._sides = sides
         self._scorers = scorers
         self._clock = clock
         self._told = told
+        self._run_id = run_id
         self.runs: dict[str, list[EvalRun]] = {"candidate": [], "baseline": []}
 
     async def rule(self, rule: Rule, run_book: RunBook) -> list[Finding]:
@@ -156,7 +159,7 @@ class _State:
         for name, run in found.items():
             self.runs[name].append(run)
         baseline = found.get("baseline", kept)
-        return judge_eval(rule, found["candidate"], baseline, watch.state if watch else None)
+        return judge_eval(rule, found["candidate"], baseline, watch.canary if watch else None)
 
     async def _latency(self, rule: LatencyRule) -> Finding:
         live = self._sides.baseline
@@ -164,7 +167,7 @@ class _State:
             why = "latency is compared side by side: give --baseline a URL"
             return Finding(rule=rule.id, kind="latency", found=Outcome.INCONCLUSIVE, summary=why)
         found = await measure_pairs(
-            rule, live, self._sides.candidate, self._clock,
+            rule, live, self._sides.candidate, self._clock, seed=f"{self._run_id} {rule.id}",
             on_pair=lambda number: self._told(rule.id, number, rule.pairs, ""),
         )  # fmt: skip
         return judge_latency(rule, found.pairs, found.failures)
@@ -176,15 +179,10 @@ class _Watch:
     def __init__(self, rule: EvalRule, kept: EvalRun | None) -> None:
         self._samples = rule.evalset.asked.samples
         self._rows: dict[str, dict[str, list[Row]]] = {"candidate": {}, "baseline": {}}
-        self._canary = Canary(rule.margin, 1 - rule.confidence)
+        self.canary = Canary(rule.margin, 1 - rule.confidence)
         for row in kept.rows if kept else ():
             self._rows["baseline"].setdefault(row.item, []).append(row)
         self._kept = kept is not None
-
-    @property
-    def state(self) -> CanaryState:
-        """What it says so far."""
-        return self._canary.state
 
     def add(self, arm: str, row: Row) -> None:
         """One more row."""
@@ -193,11 +191,13 @@ class _Watch:
         if len(new) == self._samples and (len(old) == self._samples or (self._kept and old)):
             ours, theirs = _share(new), _share(old)
             if ours is not None and theirs is not None:
-                self._canary.add(ours - theirs)
+                self.canary.add(ours - theirs)
 
     def answer(self) -> str:
         """Why to stop; "" to go on."""
-        return "" if self.state is CanaryState.GO_ON else f"the sequential test has its answer: {self.state.value}"
+        return (
+            "" if self.canary.state is CanaryState.GO_ON else f"the sequential test has its answer: {self.canary.state}"
+        )
 
 
 def _share(rows: Sequence[Row]) -> float | None:

@@ -24,6 +24,7 @@ class Finding:
         found: as measured.
         outcome: after critical, shadow and waivers.
         numbers: what the sentence was made of.
+        series: measured values for a picture: "baseline" and "candidate" in `unit`, or evidence over items.
         waived_by: the waiver's owner and approver.
     """
 
@@ -34,6 +35,8 @@ class Finding:
     outcome: Outcome = Outcome.PASS
     detail: str = ""
     numbers: Mapping[str, float | str] = field(default_factory=dict)
+    series: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    unit: str = ""
     examples: tuple[str, ...] = ()
     critical: bool = True
     shadow: bool = False
@@ -153,7 +156,7 @@ def decide(findings: Sequence[Finding], errors: Sequence[str]) -> tuple[Outcome,
     if not findings:
         return Outcome.INCONCLUSIVE, "nothing was looked at"
     if worst is Outcome.PASS:
-        return worst, f"all {len(findings)} findings pass"
+        return worst, f"all {len(findings)} findings pass" if len(findings) > 1 else f"{findings[0].rule} passes"
     if errors and not any(finding.outcome is Outcome.BLOCK for finding in findings):
         return worst, errors[0]
     first = f"{named[0].rule}: {named[0].summary}"

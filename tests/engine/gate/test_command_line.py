@@ -52,7 +52,7 @@ def sickbay(*words: object) -> int:
 
 
 def test_a_good_release_passes_in_every_form(gate: Path, serve: Callable[..., str], tmp_path: Path) -> None:
-    gate.write_text(gate.read_text() + "latency:\n  - {metric: ttft, ratio_max: 90, pairs: 6, output_tokens: 2}\n")
+    gate.write_text(gate.read_text() + "latency:\n  - {metric: ttft, ratio_max: 90, pairs: 6, output_tokens: 2, shadow: true}\n")
     outputs = [tmp_path / f"card.{suffix}" for suffix in ("md", "json", "xml", "html", "prom")]
     flags = [word for path in outputs for word in ("--output", path)]
     assert sickbay("gate", gate, "--candidate", serve(right), "--baseline", serve(right), *flags) == 0
@@ -124,7 +124,7 @@ def test_sequential_stops_early(gate: Path, serve: Callable[..., str], capsys: p
     gate.write_text("gate: chat\nconcurrency: 1\nevals:\n  - {set: echo.yaml, margin: 0.3, sequential: true}\n")
     assert sickbay("gate", gate, "--candidate", serve(right), "--baseline", serve(right)) == 0
     out = capsys.readouterr().out
-    assert "no drop of 30 points or more" in out
+    assert "no drop of 30 points or more" in " ".join(out.split())
     assert int(out.split(" requests,")[0].split()[-1]) < 150
 
 
@@ -209,3 +209,26 @@ def test_results_without_items_are_refused(gate: Path, tmp_path: Path, capsys: p
     path.write_text(json.dumps({"results": {}, "configs": {}}))
     assert sickbay("gate", gate, "--candidate", "http://127.0.0.1:9", "--baseline", path) == 65
     assert "a paired comparison needs each item" in capsys.readouterr().err
+
+
+def test_no_prompt_of_a_latency_probe_is_ever_asked_twice(gate: Path, tmp_path: Path) -> None:
+    """A baseline that met the same prompts in an earlier gate would answer them from its prefix cache."""
+    gate.write_text("gate: chat\nlatency:\n  - {metric: ttft, ratio_max: 90, pairs: 5, output_tokens: 2}\n")
+    old = Stub(right)
+    with serving_beside(old) as baseline:
+        for _ in range(2):
+            with serving_beside(Stub(right)) as candidate:
+                sickbay("gate", gate, "--candidate", candidate, "--baseline", baseline)
+    assert old.total == 12
+    assert set(old.asked.values()) == {1}
+
+
+def test_the_terminal_stays_within_its_columns_and_names_what_differs(
+    gate: Path, serve: Callable[..., str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    words = ("--baseline-model", "an-older-model")
+    assert sickbay("gate", gate, "--candidate", serve(often_wrong), "--baseline", serve(right), *words) == 2
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert "  differs    model: an-older-model -> m\n" in out

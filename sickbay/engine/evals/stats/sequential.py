@@ -60,7 +60,9 @@ class CanaryState(StrEnum):
 class Canary:
     """Two bets on the same paired differences: "worse by the margin or more", and "not worse".
 
-    The first of them to fall ends it. Either error is held at alpha, whatever the number of looks.
+    `path` holds, after each item, the natural logarithm of the evidence for "worse" and for "not worse by the
+    margin"; log(1/alpha) of either decides. The first of them to fall ends it. Either error is held at alpha,
+    whatever the number of looks.
     """
 
     margin: float
@@ -73,6 +75,7 @@ class Canary:
         self._worse = Bet(-self.margin)
         self._fine = Bet(0.0)
         self.n = 0
+        self.path: list[tuple[float, float]] = []
         self.state = CanaryState.GO_ON
 
     def add(self, difference: float) -> CanaryState:
@@ -80,6 +83,7 @@ class Canary:
         self.n += 1
         self._worse.add(difference)
         self._fine.add(-difference)
+        self.path.append((self._fine.log_wealth, self._worse.log_wealth))
         if self.state is CanaryState.GO_ON:
             if self._fine.p_value <= self.alpha:
                 self.state = CanaryState.INFERIOR

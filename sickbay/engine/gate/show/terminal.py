@@ -1,0 +1,63 @@
+"""The scorecard for a terminal: the answer, what stops the release, the rest, what differs, provenance."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Final
+
+from sickbay.engine.gate.model import Outcome
+from sickbay.engine.gate.scorecard import Scorecard
+from sickbay.engine.gate.show.words import WORDS, about_rows, differing, mark_of, ordered, sides
+from sickbay.engine.report.plain_text import plain
+
+__all__ = ["to_terminal"]
+
+_COLOURS: Final = {Outcome.PASS: "32", Outcome.WARN: "33", Outcome.BLOCK: "31;1", Outcome.INCONCLUSIVE: "35"}
+_INDENT: Final = " " * 9
+EXAMPLE_CHARS_MAX: Final = 140
+
+
+def to_terminal(card: Scorecard, *, colour: bool = False, width: int = 80) -> str:
+    """Plain text of at most `width` columns (longer words stand alone)."""
+
+    def paint(outcome: Outcome, text: str) -> str:
+        return f"\x1b[{_COLOURS[outcome]}m{text}\x1b[0m" if colour else text
+
+    head = WORDS[card.outcome]
+    first = _wrapped(f"{head}  {card.gate}: {plain(card.summary)}", "", width)
+    lines = [paint(card.outcome, head) + first[0].removeprefix(head), *first[1:], ""]
+    for finding in ordered(card):
+        mark = f"{mark_of(finding):<6}"
+        found = _wrapped(f"  {mark} {finding.rule}: {plain(finding.summary)}", _INDENT, width)
+        lines += [found[0].replace(mark, paint(finding.outcome, mark), 1), *found[1:]]
+        if finding.waived_by:
+            lines += _wrapped(f"{_INDENT}waived by {plain(finding.waived_by)}", _INDENT, width)
+        if finding.outcome is not Outcome.PASS:
+            for example in finding.examples:
+                lines += _wrapped(f"{_INDENT}- {plain(example, EXAMPLE_CHARS_MAX)}", _INDENT + "  ", width)
+    for error in card.errors:
+        lines += _wrapped(f"  error  {plain(error)}", _INDENT, width)
+    for waiver in card.waivers:
+        who = plain(f"{waiver.owner}, approved by {waiver.approver}")
+        text = f"waiver {waiver.rule}: {waiver.state}, until {waiver.expires}, by {who}: {plain(waiver.reason)}"
+        lines += _wrapped(f"  {text}", _INDENT, width)
+    lines += ["", *_compared(card, width)]
+    for name, text in about_rows(card):
+        lines += _wrapped(f"  {name:<10} {text}", " " * 13, width)
+    return "\n".join(lines) + "\n"
+
+
+def _compared(card: Scorecard, width: int) -> list[str]:
+    lines: list[str] = []
+    changed = differing(card)
+    for name, new, old in changed:
+        lines += _wrapped(f"  differs    {name}: {old} -> {new}", " " * 13, width)
+    told = {name for name, _, _ in changed}
+    for side, place in (("candidate", 1), ("baseline", 2)):
+        parts = [f"{row[0]} {row[place]}" for row in sides(card) if row[place] and row[0] not in told]
+        lines += _wrapped(f"  {side:<10} {', '.join(parts) or 'none'}", " " * 13, width)
+    return lines
+
+
+def _wrapped(text: str, indent: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) or [""]
