@@ -18,6 +18,7 @@ __all__ = ["ProbeCache"]
 
 REUSED_TOKENS = 0.3
 REUSED_TIME = 0.5
+VISIBLE_TIME = 0.3
 SAME_PLACE_TOKENS = 8
 SAME_PLACE_SHARE = 0.9
 
@@ -87,12 +88,12 @@ class ProbeCache(Check):
     sources: ClassVar[Sequence[str]] = (
         "vllm-project/vllm#54607 (a prefix shorter than one block is never reused)",
         "vllm-project/vllm#51198, #44082; ggml-org/llama.cpp#21831 (silently off for a class of models)",
-        "a third of the tokens, or half of the time, as reuse: guesses",
+        "a third of the tokens, or half of the time beyond that of a short prompt, as reuse: guesses",
     )
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
-        """Two a pair."""
-        asked = 2 * int(params["pairs"])
+        """Two a pair, and a short one where the server does not report what it reused."""
+        asked = 2 * int(params["pairs"]) + 1
         return Cost(requests=asked, seconds=min(20.0, asked * float(params["timeout_s"])))
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
@@ -107,7 +108,7 @@ class ProbeCache(Check):
         from sickbay.checks.probe.readings import failure_of, over, ttfts
         from sickbay.checks.probe.timed import traces_of
 
-        cold, warm = ttfts(traces_of(raw, "cold")), ttfts(traces_of(raw, "warm"))
+        cold, warm, short = (ttfts(traces_of(raw, kind)) for kind in ("cold", "warm", "short"))
         speedup = over(cold, warm)
         signals = _prefixes(raw["prefixes"]) | _slots(raw["slots"])
         if speedup is None:
@@ -120,7 +121,9 @@ class ProbeCache(Check):
             "probe.ttft_warm_s": measured(sorted(warm)[len(warm) // 2], f"{len(warm)} repeated prompts"),
             "probe.cache_speedup": measured(speedup, f"new over repeated, {len(warm)} pairs"),
             "probe.cached_tokens_ratio": ratio,
-            "probe.prefix_reused": _reused(ratio, speedup, float(raw["context"].get("serving.requests_waiting", 0.0))),
+            "probe.prefix_reused": _reused(
+                ratio, speedup, over(short, cold), float(raw["context"].get("serving.requests_waiting", 0.0))
+            ),
         }
         reused = signals["probe.prefix_reused"]
         summary = (
@@ -144,13 +147,25 @@ def _cached(raw: Raw) -> Reading:
     return measured(sum(shares) / len(shares), f"cached share of {len(shares)} repeated prompts, as reported")
 
 
-def _reused(ratio: Reading, speedup: float, waiting: float) -> Reading:
+def _reused(ratio: Reading, speedup: float, fixed: float | None, waiting: float) -> Reading:
+    """`fixed`: the share of a new prompt's time that a short one takes as well, and no cache can save."""
     if isinstance(ratio.value, float):
         told = f"{ratio.value:.0%} of the repeated prompt is reported as cached"
         return measured(ratio.value >= REUSED_TOKENS, told)
     if waiting >= 0.5:
         return unknown(UnknownReason.INCONSISTENT, f"time says nothing while {waiting:.0f} requests wait")
-    return measured(1 - 1 / speedup >= REUSED_TIME, f"by time: the repeat took {1 / speedup:.0%} of the first")
+    fixed = fixed or 0.0
+    if 1 - fixed < VISIBLE_TIME:
+        return unknown(
+            UnknownReason.INCONSISTENT,
+            f"by time it cannot be said: a short prompt takes {fixed:.0%} of the new one's time, so a cache could save "
+            "little; take a longer one (prompt_tokens)",
+        )
+    saved = (1 - 1 / speedup) / (1 - fixed)
+    return measured(
+        saved >= REUSED_TIME,
+        f"by time: the repeat took {1 / speedup:.0%} of the first, a short prompt {fixed:.0%}",
+    )
 
 
 def _prefixes(found: Mapping[str, Any]) -> dict[str, Reading]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sickbay.checks.probe.prepare import known_numbers, time_left
-from sickbay.checks.probe.timed import begin_timed
+from sickbay.checks.probe.timed import begin_timed, traces_of
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.model.check import Raw
 from sickbay.engine.model.look import EngineFound, Files, Look
@@ -17,6 +17,9 @@ from sickbay.engine.model.signal import UnknownReason
 __all__ = ["common_prefixes", "look_cache"]
 
 FILE_BYTES_MAX = 8_000_000
+SHORT_TOKENS = 16
+REPORTED = ("cached_tokens", "cache_n")
+"""How engines report what they reused: in usage, or among llama.cpp's timings."""
 PROMPTS_MAX = 100
 
 
@@ -34,6 +37,9 @@ async def look_cache(look: Look, params: Mapping[str, Any]) -> Raw:
             continue
         await look.clock.sleep(min(float(params["pause_s"]), max(0.0, time_left(look))))
         await timed.send("warm", prompt, 2)
+    repeated = traces_of({"rows": timed.rows}, "warm")
+    if repeated and not any(told in each.counts or told in each.timings for each in repeated for told in REPORTED):
+        await timed.send("short", timed.prompts.cold(SHORT_TOKENS), 2)  # what a first token costs without its prompt
     return {
         "rows": timed.rows,
         "stopped": timed.stopped,
