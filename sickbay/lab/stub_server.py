@@ -3,49 +3,53 @@
 For engines that cannot run here, and for states that cannot be made here. Options:
     pages: [{path, file or text, set, status, content_type, headers, method}]; `set` replaces samples of a metrics
         page or dotted paths of a JSON page by values over time (see `timeline`); `traffic` lets a metrics page count
-        requests (see `stub_traffic`).
-    chat: {ttft_s, gap_s, hang, status, error, model, tokens_per_chunk, garble_above}: how /v1/chat/completions and
-        /v1/completions answer; the numbers may be values over time. `hang`: the connection is taken and nothing is
-        ever said. `garble_above`: with more requests than this under way the words come out in another order.
+        requests (see `stub_traffic`); `drains`: a read takes the page's records away, the next one finds `[]`.
+    chat: {ttft_s, gap_s, hang, status, error, model, tokens_per_chunk, garble_above}: how /v1/chat/completions,
+        /v1/completions, Ollama's /api/chat and Triton's generate_stream answer; the numbers may be values over time.
+        `hang`: the connection is taken and nothing is ever said. `garble_above`: with more requests than this under
+        way the words come out in another order. `answers`: {text of a prompt: the answer to it}, which then ends by
+        itself; any other prompt gets words up to the length limit.
     root: folder of the pages; port, cpus.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from sickbay.lab.child import announce, pin, read_config
+from sickbay.lab.stub_dialects import WORDS, Dialect, dialect_of
 from sickbay.lab.stub_traffic import count_traffic
 from sickbay.lab.timeline import edit_json, edit_metrics, increments, value_at
 
 __all__ = ["StubEngine", "main"]
 
-WORDS = ("ocean ", "river ", "table ", "green ", "stone ", "seven ", "light ")
 OPEN_ANSWERS_MAX = 512
 
 
 class StubEngine:
     """Recorded pages and a stand-in for the model."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
+    def __init__(self, options: Mapping[str, Any], *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._pages = {(page.get("method", "GET"), page["path"]): page for page in options.get("pages", ())}
         self._chat: Mapping[str, Any] = options.get("chat") or {}
         self._root = Path(options.get("root", "."))
-        self._start = time.monotonic()
+        self._monotonic = monotonic
+        self._start = monotonic()
         self._open = 0
+        self._drained: set[str] = set()
 
     @property
     def at_s(self) -> float:
         """Seconds since it started."""
-        return time.monotonic() - self._start
+        return self._monotonic() - self._start
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one request; a page that was not recorded is 404."""
@@ -53,14 +57,18 @@ class StubEngine:
         page = self._pages.get((request.method, path))
         if page is not None:
             return self._page(page)
-        if request.method == "POST" and request.path.endswith("/completions") and self._chat:
-            return await self._complete(request)
+        dialect = dialect_of(request.path) if request.method == "POST" and self._chat else None
+        if dialect is not None:
+            return await self._complete(request, dialect)
         return web.json_response({"detail": "Not Found"}, status=404)
 
     def _page(self, page: Mapping[str, Any]) -> web.Response:
         text = page.get("text", "")
         if page.get("file"):
             text = (self._root / page["file"]).read_text(encoding="utf-8")
+        if page.get("drains"):
+            text = "[]" if page["path"] in self._drained else text
+            self._drained.add(page["path"])
         is_json = text.lstrip()[:1] in ("{", "[") or page.get("json", False)
         edit = edit_json if is_json else edit_metrics
         kind = page.get("content_type", "application/json" if is_json else "text/plain; version=0.0.4")
@@ -78,10 +86,12 @@ class StubEngine:
     def _now(self, name: str, default: float) -> Any:
         return value_at(self._chat.get(name, default), self.at_s)
 
-    async def _complete(self, request: web.Request) -> web.StreamResponse:
+    async def _complete(self, request: web.Request, dialect: Dialect) -> web.StreamResponse:
         self._open += 1
         try:
-            return await self._answer(request)
+            return await self._answer(request, dialect)
+        except ConnectionResetError:  # the client has gone; nobody is left to answer
+            return web.Response(status=499)
         finally:
             self._open -= 1
 
@@ -90,50 +100,32 @@ class StubEngine:
         words = WORDS[::-1] if garbled else WORDS
         return [words[index % len(words)] for index in range(count)]
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
+    async def _answer(self, request: web.Request, dialect: Dialect) -> web.StreamResponse:
         body = await request.json()
         if self._now("hang", False):
             await asyncio.Event().wait()
         status = int(self._now("status", 200))
         if status != 200:
             return web.json_response({"error": {"message": self._chat.get("error", "")}}, status=status)
-        await asyncio.sleep(self._now("ttft_s", 0.1))
-        tokens = int(body.get("max_tokens") or 16)
-        words = self._words(tokens)
-        usage = {"prompt_tokens": _prompt_words(body), "completion_tokens": tokens}
-        usage["total_tokens"] = usage["prompt_tokens"] + tokens
-        name = self._chat.get("model") or body.get("model", "")
-        if not body.get("stream"):
-            await asyncio.sleep(self._now("gap_s", 0.02) * tokens)
-            choice = {
-                "index": 0,
-                "message": {"role": "assistant", "content": "".join(words)},
-                "finish_reason": "length",
-            }
-            return web.json_response({"model": name, "choices": [choice], "usage": usage})
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        ttft_s, gap_s = self._now("ttft_s", 0.1), self._now("gap_s", 0.02)
+        await asyncio.sleep(ttft_s)
+        asked = dialect.read(body, self._chat.get("model", ""))
+        known = next((text for part, text in self._chat.get("answers", {}).items() if part in asked.prompt), None)
+        words = self._words(asked.tokens) if known is None else known.split()
+        if known is not None:
+            asked = replace(asked, tokens=len(words), finish="stop")
+        if not asked.stream:
+            await asyncio.sleep(gap_s * asked.tokens)
+            return web.json_response(dialect.whole(asked, words))
+        response = web.StreamResponse(headers={"Content-Type": dialect.content_type})
         await response.prepare(request)
         per_chunk = int(self._now("tokens_per_chunk", 1))
-        for index in range(0, tokens, per_chunk):
+        for index in range(0, asked.tokens, per_chunk):
             if index:
-                await asyncio.sleep(self._now("gap_s", 0.02) * per_chunk)
-            await self._send(response, name, {"content": "".join(words[index : index + per_chunk])}, None)
-        await self._send(response, name, {}, "length")
-        if (body.get("stream_options") or {}).get("include_usage"):
-            last = json.dumps({"model": name, "choices": [], "usage": usage})
-            await response.write(f"data: {last}\n\n".encode())
-        await response.write(b"data: [DONE]\n\n")
+                await asyncio.sleep(gap_s * per_chunk)
+            await response.write(dialect.piece(asked, words[index : index + per_chunk]))
+        await response.write(dialect.end(asked, ttft_s=ttft_s, gap_s=gap_s))
         return response
-
-    async def _send(self, response: web.StreamResponse, name: str, delta: Mapping[str, str], end: str | None) -> None:
-        choice = {"index": 0, "delta": delta, "finish_reason": end}
-        chunk = json.dumps({"model": name, "choices": [choice]}, separators=(",", ":"))
-        await response.write(f"data: {chunk}\n\n".encode())
-
-
-def _prompt_words(body: Mapping[str, Any]) -> int:
-    texts = [str(message.get("content", "")) for message in body.get("messages") or ()] or [str(body.get("prompt", ""))]
-    return sum(len(text.split()) for text in texts)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,6 +1,7 @@
 """Lets a recorded metrics page count on: counters and histograms grow as the traffic of a fault says.
 
-Which series hold a quantity, by engine: the names of vLLM 0.32 and SGLang 0.5 as their recorded pages show them.
+Which series hold a quantity, by engine: the names of vLLM 0.32, SGLang 0.5 and llama.cpp as their recorded pages show
+them, those of TGI, trtllm-serve and Triton as their sources do.
 """
 
 from __future__ import annotations
@@ -19,7 +20,23 @@ COUNTERS = {
     "sglang:prompt_tokens_total": "prompt",
     "sglang:generation_tokens_total": "output",
     "sglang:num_requests_total": "requests",
+    "llamacpp:prompt_tokens_total": "prompt",
+    "llamacpp:prompt_seconds_total": "prefill",
+    "llamacpp:tokens_predicted_total": "output",
+    "llamacpp:tokens_predicted_seconds_total": "decode",
+    "llamacpp:n_decode_total": "output",
+    "tgi_request_count": "requests",
+    "tgi_request_success": "requests",
+    "trtllm_prompt_tokens_total": "prompt",
+    "trtllm_generation_tokens_total": "output",
+    "trtllm_request_success_total": "requests",
+    "trtllm_num_requests_completed_total": "requests",
+    "nv_inference_request_success": "requests",
+    "nv_inference_count": "requests",
+    "nv_inference_request_duration_us": "e2e",
+    "nv_inference_queue_duration_us": "queue",
 }
+IN_MICROSECONDS = 1e6
 HISTOGRAMS = {
     "vllm:request_prompt_tokens": "prompt",
     "vllm:request_generation_tokens": "output",
@@ -36,11 +53,26 @@ HISTOGRAMS = {
     "sglang:inter_token_latency_seconds": "itl",
     "sglang:e2e_request_latency_seconds": "e2e",
     "sglang:queue_time_seconds": "queue",
+    "tgi_request_input_length": "prompt",
+    "tgi_request_generated_tokens": "output",
+    "tgi_request_duration": "e2e",
+    "tgi_request_queue_duration": "queue",
+    "tgi_request_inference_duration": "execution",
+    "tgi_request_mean_time_per_token_duration": "tpot",
+    "tgi_batch_inference_duration": "prefill",
+    "trtllm_time_to_first_token_seconds": "ttft",
+    "trtllm_time_per_output_token_seconds": "tpot",
+    "trtllm_e2e_request_latency_seconds": "e2e",
+    "trtllm_request_queue_time_seconds": "queue",
+    "trtllm_request_prefill_time_seconds": "prefill",
+    "trtllm_request_decode_time_seconds": "decode",
+    "trtllm_request_inference_time_seconds": "execution",
 }
-# Of a counter with several series only this one grows.
+# Of a name with several series only this one grows.
 ONLY = {
     "vllm:prompt_tokens_by_source_total": 'source="local_compute"',
     "vllm:request_success_total": 'finished_reason="stop"',
+    "tgi_batch_inference_duration": 'method="prefill"',
 }
 SAMPLE = re.compile(r"^([a-zA-Z_:][\w:]*?)(_sum|_count|_bucket)?(\{.*\})? (\S+)")
 LE = re.compile(r'le="([^"]+)"')
@@ -58,8 +90,8 @@ def _line(line: str, counted: Mapping[str, Sequence[tuple[float, float]]]) -> st
     base, part, labels = match[1], match[2] or "", match[3] or ""
     name = base + part
     if name in COUNTERS and ONLY.get(name, "") in labels:
-        added = _counter(COUNTERS[name], counted)
-    elif base in HISTOGRAMS and part:
+        added = _counter(COUNTERS[name], counted) * (IN_MICROSECONDS if name.endswith("_us") else 1.0)
+    elif base in HISTOGRAMS and part and ONLY.get(base, "") in labels:
         added = _histogram(part, labels, counted[HISTOGRAMS[base]])
     else:
         return line
