@@ -59,9 +59,12 @@ def decide(
         )
     met = [each for each in deciding if each.outcome is Outcome.PASS]
     blind = sorted({each.name for each in deciding if each.outcome is Outcome.UNKNOWN})
-    if not blind:
+    silent = sorted({each.name for each in deciding if each.outcome is Outcome.SKIP and each.promise})
+    if not blind and not silent:
         return Verdict(state=VerdictState.HEALTHY, summary=f"all that was promised holds: {_listed(met)}")
-    summary = f"all that could be measured holds: {_listed(met)}. Not measured: {', '.join(blind)}"
+    summary = f"all that could be measured holds: {_listed(met)}"
+    summary += f". Not measured: {', '.join(blind)}" if blind else ""
+    summary += f". This engine does not tell: {', '.join(silent)}" if silent else ""
     return Verdict(state=VerdictState.HEALTHY, summary=summary)
 
 
