@@ -8,6 +8,7 @@ from typing import Any
 from sickbay.checks.probe.prepare import prepare_route, seed_for, time_left
 from sickbay.checks.probe.prompts import PromptMaker
 from sickbay.checks.probe.request import HEADERS
+from sickbay.checks.serving.page import page_url
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.measure.exposition import check_page, keep_lines, parse_lines
 from sickbay.engine.measure.series import matched_name, values_of
@@ -118,10 +119,9 @@ class _Watch:
 
     async def _gauge(self, found: EngineFound) -> float | None:
         metric = found.spec.metrics.get("requests_running")
-        endpoint = found.spec.endpoints.get("metrics")
-        if metric is None or endpoint is None or found.spec.metrics_format != "prometheus":
+        if metric is None or "metrics" not in found.spec.endpoints or found.spec.metrics_format != "prometheus":
             return None
-        url = self._look.target.metrics_url or endpoint.path
+        url = page_url(self._look.target, found.spec)
         answer = await self._get(url)
         if answer is None or answer.status != 200:
             return None

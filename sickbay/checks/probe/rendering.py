@@ -1,7 +1,7 @@
 """What the engine itself says of a conversation: the prompt it renders, and the ids of a text or a conversation.
 
 llama.cpp renders at /apply-template and splits at /tokenize; vLLM's /tokenize takes a conversation and gives the ids
-of the rendered prompt; SGLang's and TGI's split a text only.
+of the rendered prompt; TGI's /chat_tokenize gives both; SGLang splits a text only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ class Rendering:
         self.name = found.spec.name if found else ""
 
     async def text(self, messages: Sequence[Message]) -> str | None:
-        """The rendered prompt as text; llama.cpp only."""
+        """The rendered prompt as text; llama.cpp and TGI only."""
+        if self.name == "tgi":
+            templated = (await self._chat_tokenized(messages)).get("templated_text")
+            return templated if isinstance(templated, str) else None
         endpoint = self._found.spec.endpoints.get("render") if self._found else None
         if endpoint is None:
             return None
@@ -54,8 +57,15 @@ class Rendering:
         if self.name == "vllm" and path and self._found is not None:
             asked = {"model": self._found.model, "messages": [dict(each) for each in messages]}
             return _ids(await self._post(path, asked))
+        if self.name == "tgi":
+            return _ids((await self._chat_tokenized(messages)).get("tokenize_response"))
         rendered = await self.text(messages)
         return None if rendered is None else await self.ids(rendered, special=True)
+
+    async def _chat_tokenized(self, messages: Sequence[Message]) -> Mapping[str, Any]:
+        """TGI's answer with `templated_text` and `tokenize_response`; empty when it gives none."""
+        body = await self._post(self._path("chat_tokenize"), {"messages": [dict(each) for each in messages]})
+        return body if isinstance(body, Mapping) else {}
 
     def _path(self, name: str) -> str:
         endpoint = self._found.spec.endpoints.get(name) if self._found else None

@@ -8,6 +8,7 @@ and nothing is said.
 from __future__ import annotations
 
 from sickbay.checks.probe.prepare import TIME_LEFT_MIN_S, time_left
+from sickbay.checks.serving.page import page_url
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.measure.exposition import check_page, keep_lines, parse_lines
 from sickbay.engine.measure.series import matched_name, values_of
@@ -27,8 +28,8 @@ class ServerClock:
     def __init__(self, look: Look, found: EngineFound | None) -> None:
         self._look = look
         self._metric = self._metric_of(found)
-        endpoint = found.spec.endpoints.get("metrics") if found else None
-        self._url = look.target.metrics_url or (endpoint.path if endpoint and not endpoint.drains else "")
+        self._url = page_url(look.target, found.spec) if found and self._metric else ""
+        self._mirrors = found.spec.mirror_labels if found else ()
         self._last: tuple[float, float] | None = None
 
     @staticmethod
@@ -69,7 +70,7 @@ class ServerClock:
         page = parse_lines(kept.lines)
         plain = MetricMap(names=(), labels=metric.labels)
         name = matched_name(metric, page)
-        counts, sums = (values_of(plain, page, f"{name}_{part}") for part in ("count", "sum"))
+        counts, sums = (values_of(plain, page, f"{name}_{part}", self._mirrors) for part in ("count", "sum"))
         if not name or not counts or counts.keys() != sums.keys():
             return None
         return sum(counts.values()), sum(sums.values()) * metric.scale

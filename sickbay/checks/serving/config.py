@@ -17,6 +17,7 @@ __all__ = ["ServingConfig"]
 _IDENTITY = 3  # engine, version and model are no settings
 _TRUE = {"true", "1", "yes", "on"}
 _FALSE = {"false", "0", "no", "off"}
+_NOTHING = {"", "none", "null", "false"}
 
 
 class ServingConfig(Check):
@@ -75,7 +76,8 @@ class ServingConfig(Check):
                 if value
                 else unknown(UnknownReason.ABSENT, f"{raw['title']} does not tell it")
             )
-        found["serving.offload_ratio"] = _offload(found)
+        if not found["serving.offload_ratio"].known:
+            found["serving.offload_ratio"] = _offload(found)
         odd = raw.get("contradiction") or ""
         told = sum(reading.known for reading in found.values())
         summary = (
@@ -118,6 +120,8 @@ def _valued(row: Mapping[str, Any]) -> Reading | None:
     value, kind, source = row["value"], row["kind"], str(row["source"])
     if kind in {"text", "sha"}:
         return measured(str(value), source)
+    if kind == "given":
+        return measured(value is not False and str(value).strip().lower() not in _NOTHING, source)
     if kind in {"bool", "not"}:
         word = str(value).strip().lower()
         if isinstance(value, str) and word.startswith(("{", "[")):  # a JSON setting is there, so the feature is on
@@ -129,6 +133,8 @@ def _valued(row: Mapping[str, Any]) -> Reading | None:
         number = float(value) * float(row.get("scale", 1.0))
     except (TypeError, ValueError):
         return None
+    if kind in {"positive", "not-positive"}:
+        return measured((number > 0) is (kind == "positive"), source)
     return measured(number, source)
 
 

@@ -17,6 +17,7 @@ __all__ = [
     "Listener",
     "Process",
     "command_line",
+    "environment",
     "find_process",
     "listeners",
     "owner_of",
@@ -215,3 +216,9 @@ def _frozen(files: Files, pid: int) -> bool:
 def command_line(files: Files, pid: int) -> list[str]:
     """The words of a process' command line. They may hold secrets: keep only what is asked for."""
     return [word for word in files.read_text(f"/proc/{pid}/cmdline", bytes_max=100_000).split("\0") if word]
+
+
+def environment(files: Files, pid: int) -> dict[str, str]:
+    """A process' variables as it was started with. They hold secrets: keep only what is asked for."""
+    rows = files.read_text(f"/proc/{pid}/environ", bytes_max=200_000).split("\0")
+    return {name: value for name, _, value in (row.partition("=") for row in rows) if name}

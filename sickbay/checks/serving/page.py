@@ -45,9 +45,9 @@ async def page_request(look: Look, spec: EngineSpec, *, timeout_s: float) -> tup
 
 
 def page_problem(answer: HttpResponse, spec: EngineSpec, where: str) -> ProbeError | None:
-    """Why an answer with another status than 200 is no page; None for 200."""
+    """Why an answer with another status than 200, or one out of a cache, is no page; None for a fresh 200."""
     if answer.status == 200:
-        return None
+        return _cached(answer, where)
     endpoint = spec.endpoints.get("metrics")
     hint = endpoint.off_hint if endpoint else ""
     if answer.status in {401, 403}:
@@ -61,4 +61,16 @@ def page_problem(answer: HttpResponse, spec: EngineSpec, where: str) -> ProbeErr
         return ProbeError(UnknownReason.DISABLED, f"{where} answers 503: the server is still loading, or shutting down")
     return ProbeError(
         UnknownReason.ABSENT, f"{where} answers {answer.status}, wanted 200" + (f"; {hint}" if hint else "")
+    )
+
+
+def _cached(answer: HttpResponse, where: str) -> ProbeError | None:
+    """A page that a cache kept would show an engine that stands still (RFC 9111, section 5.1: Age)."""
+    age = answer.headers.get("age", "").strip()
+    if not age.isdigit() or int(age) == 0:
+        return None
+    return ProbeError(
+        UnknownReason.INCONSISTENT,
+        f"{where}: a cache on the way answers with a page of {age} s ago (Age header); give the engine's own address "
+        "with direct_url or metrics_url",
     )

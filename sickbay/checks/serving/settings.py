@@ -10,13 +10,13 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from sickbay.checks.serving.local_process import command_line, find_process
+from sickbay.checks.serving.local_process import command_line, environment, find_process
 from sickbay.checks.serving.page import page_request
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.measure.exposition import check_page, keep_lines, parse_lines
 from sickbay.engine.measure.recognise import dig
-from sickbay.engine.measure.series import matched_name
-from sickbay.engine.model.engine_spec import ConfigField, EngineSpec
+from sickbay.engine.measure.series import combined, matched_name, series_of, values_of
+from sickbay.engine.model.engine_spec import ConfigField, Endpoint, EngineSpec
 from sickbay.engine.model.look import EngineFound, HttpResponse, Look
 
 __all__ = ["read_settings"]
@@ -39,19 +39,20 @@ async def _read(look: Look, found: EngineFound) -> dict[str, Any]:
     problems: dict[str, dict[str, str]] = {}
     answers = await _endpoints(look, found, problems)
     labels = await _info_lines(look, spec, problems) if any(each.metric for each in spec.config) else ()
-    flags = _flags(look, spec, problems)
+    flags, variables = _of_process(look, spec, problems)
     page = parse_lines(labels)
     values: dict[str, list[dict[str, Any]]] = {}
     for each in spec.config:
         value, source = None, ""
         if each.endpoint:
-            body = answers.get(each.endpoint)
-            value = _of_model(body, each.field, found) if each.endpoint == "models" else dig(body, each.field)
-            source = f"GET {spec.endpoints[each.endpoint].path}: {each.field}"
+            value = _of_endpoint(each, answers.get(each.endpoint), found)
+            source = f"{spec.endpoints[each.endpoint].method} {spec.endpoints[each.endpoint].path}: {each.field}"
         elif each.metric is not None:
             value, source = _of_metric(each, page)
         elif each.flag in flags:
             value, source = flags[each.flag], f"command line: {each.flag}"
+        elif each.env in variables:
+            value, source = variables[each.env], f"environment: {each.env}"
         if isinstance(value, (str, int, float, bool)) and value not in {"", "None"}:
             values.setdefault(each.signal, []).append(
                 {"value": _kept(value, each.kind), "kind": each.kind, "scale": each.scale, "source": source}
@@ -66,7 +67,7 @@ async def _endpoints(look: Look, found: EngineFound, problems: dict[str, dict[st
         endpoint = found.spec.endpoints[key]
         path = endpoint.path.replace("{model}", found.model)
         try:
-            answer = await look.http.request(endpoint.method, path, timeout_s=_time(look), direct=True)
+            answer = await _ask(look, endpoint, path)
             if answer.status == 200:
                 bodies[key] = answer.json()
             else:
@@ -76,6 +77,16 @@ async def _endpoints(look: Look, found: EngineFound, problems: dict[str, dict[st
         except ProbeError as error:
             problems[path] = {"reason": error.reason.value, "detail": error.detail[:300]}
     return bodies
+
+
+async def _ask(look: Look, endpoint: Endpoint, path: str) -> HttpResponse:
+    """The endpoint; where it is 404, as earlier versions called it."""
+    answer = await look.http.request(endpoint.method, path, timeout_s=_time(look), direct=True)
+    for older in endpoint.older:
+        if answer.status != 404:
+            break
+        answer = await look.http.request(endpoint.method, older, timeout_s=_time(look), direct=True)
+    return answer
 
 
 def _refused(answer: HttpResponse, off: tuple[int, ...], hint: str) -> dict[str, str]:
@@ -100,19 +111,24 @@ async def _info_lines(look: Look, spec: EngineSpec, problems: dict[str, dict[str
     return ()
 
 
-def _flags(look: Look, spec: EngineSpec, problems: dict[str, dict[str, str]]) -> dict[str, str]:
-    """The wanted flags of the engine's own command line, when it runs here and may be read."""
-    wanted = {each.flag for each in spec.config if each.flag}
-    if not wanted or not look.target.is_local:
-        return {}
+def _of_process(
+    look: Look, spec: EngineSpec, problems: dict[str, dict[str, str]]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The wanted flags and variables of the engine's own process, when it runs here and may be read."""
+    flags = {each.flag for each in spec.config if each.flag}
+    names = {each.env for each in spec.config if each.env}
+    if not (flags or names) or not look.target.is_local:
+        return {}, {}
     try:
         process = find_process(look.files, look.target)
         if process is None:
-            return {}
-        return _parse_flags(command_line(look.files, process.pid), wanted)
+            return {}, {}
+        variables = environment(look.files, process.pid) if names else {}
+        kept = {name: variables[name][:TEXT_CHARS_MAX] for name in names & variables.keys()}
+        return _parse_flags(command_line(look.files, process.pid), flags), kept
     except ProbeError as error:
         problems["command line"] = {"reason": error.reason.value, "detail": error.detail[:300]}
-        return {}
+        return {}, {}
 
 
 def _parse_flags(words: list[str], wanted: set[str]) -> dict[str, str]:
@@ -132,21 +148,44 @@ def _parse_flags(words: list[str], wanted: set[str]) -> dict[str, str]:
 def _of_metric(each: ConfigField, page: Any) -> tuple[Any, str]:
     assert each.metric is not None
     name = matched_name(each.metric, page)
-    samples = page.named(name) if name else ()
+    samples = series_of(each.metric, page, name) if name else ()
     if not samples:
         return None, ""
-    if not each.metric.label:
-        return samples[0].value, name
-    return samples[0].labels.get(each.metric.label), f"{name} label {each.metric.label}"
+    if each.metric.label:
+        return samples[0].labels.get(each.metric.label), f"{name} label {each.metric.label}"
+    values = values_of(each.metric, page, name)
+    return (combined(each.metric, values), name) if values else (None, "")
 
 
-def _of_model(body: Any, field: str, found: EngineFound) -> Any:
-    """A field of the model asked for; "data.0." stands for its row."""
-    rows = dig(body, "data")
-    for row in rows if isinstance(rows, list) else []:
-        if isinstance(row, Mapping) and found.model in {row.get("id"), *(row.get("aliases") or ())}:
-            return dig(row, field.removeprefix("data.0."))
-    return dig(body, field)
+def _of_endpoint(each: ConfigField, body: Any, found: EngineFound) -> Any:
+    """The field's value; a ratio for "rest", and for "given" whether the field is set at all."""
+    where, field = _row_of(body, each.field, found)
+    value = dig(where, field)
+    if each.kind == "rest":
+        top, bottom = value, dig(where, _row_of(body, each.over, found)[1])
+        sound = isinstance(top, (int, float)) and isinstance(bottom, (int, float)) and bottom > 0
+        return max(0.0, 1.0 - top / bottom) if sound else None
+    if each.kind == "given" and value is None:
+        above, _, last = field.rpartition(".")
+        parent = dig(where, above) if above else where
+        return False if isinstance(parent, Mapping) and last in parent else None
+    return value
+
+
+def _row_of(body: Any, field: str, found: EngineFound) -> tuple[Any, str]:
+    """The row of the model asked for, and the field in it; the whole answer where the field names no row.
+
+    A server of one model answers under any name. Loaded models ("models.0.") are others until the row is there.
+    """
+    table, _, rest = field.partition(".0.")
+    rows = dig(body, table) if rest and table in {"data", "models"} else None
+    if not isinstance(rows, list):
+        return body, field
+    named = [row for row in rows if isinstance(row, Mapping)]
+    for row in named:
+        if found.model in {row.get("id"), row.get("name"), row.get("model"), *(row.get("aliases") or ())}:
+            return row, rest
+    return (named[0], rest) if table == "data" and named else (None, rest)
 
 
 def _kept(value: Any, kind: str) -> Any:

@@ -54,7 +54,7 @@ def _judged(
     found: Signals = {
         "serving.metrics_readable": measured(True, _note(window, reads, failed)),
         "serving.window_s": measured(window.seconds, f"{len(reads)} reads, {len(failed)} failed"),
-        "serving.counters_reset": measured(bool(window.reset), window.reset or "no counter went back"),
+        "serving.counters_reset": _reset(window),
     }
     found |= load_signals(window, raw.get("settings", {}))
     found |= kv_signals(window, [row.get("slots") for row in reads])
@@ -63,6 +63,16 @@ def _judged(
     found |= law_signals(window, found, [row.get("slots") for row in reads])
     found = {name: found[name] for name in emits}
     return Result(outcome=_outcome(found), summary=_summary(found), signals=found, next_step=_next(found))
+
+
+def _reset(window: Window) -> Reading:
+    """One fall is a restart; several are two servers that take turns, which says nothing of a restart."""
+    if window.falls > 1:
+        return unknown(
+            UnknownReason.INCONSISTENT,
+            f"{window.reset} went back {window.falls} times: two servers answer under one address",
+        )
+    return measured(bool(window.reset), window.reset or "no counter went back")
 
 
 def _unreadable(reason: UnknownReason, detail: str, emits: Sequence[str]) -> Result:
@@ -122,7 +132,8 @@ def _outcome(found: Signals) -> Outcome:
         return Outcome.FAIL
     queued = found["serving.saturation"].value in _QUEUED or (number(found["serving.requests_waiting_min"]) or 0.0) > 0
     errors = (number(found["serving.error_ratio"]) or 0.0) > 0.01
-    if queued or errors or found["serving.counters_reset"].value or (number(found["serving.preemptions"]) or 0.0) > 0:
+    odd = found["serving.counters_reset"].value is not False
+    if queued or errors or odd or (number(found["serving.preemptions"]) or 0.0) > 0:
         return Outcome.WARN
     if not found["serving.requests_running"].known and not found["serving.requests_waiting"].known:
         return Outcome.UNKNOWN
@@ -149,12 +160,16 @@ def _summary(found: Signals) -> str:
         text = f"stalled: {found['serving.stalled'].source}"
     elif found["serving.counters_reset"].value:
         text += f"; {found['serving.counters_reset'].source} went back: a restart"
+    elif not found["serving.counters_reset"].known:
+        text += f"; {found['serving.counters_reset'].detail}"
     return f"{text}, over {say('window_s', '.1f')} s"
 
 
 def _next(found: Signals) -> str:
     if found["serving.stalled"].value is True:
         return "Capture stacks of the engine before a restart loses them."
+    if not found["serving.counters_reset"].known:
+        return "Give one server's own address (--direct-url): these numbers mix several."
     if found["serving.saturation"].value == "admission-limited":
         return "Compare the limit on running requests with what the hardware has room for."
     return ""

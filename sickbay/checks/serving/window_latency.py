@@ -27,19 +27,35 @@ def latency_signals(window: Window) -> Signals:
         found[f"serving.{name}_s_p95"] = window.quantile(f"{name}_s", 0.95)
     found["serving.decode_s_mean"] = window.mean("decode_s")
     _from_sums(window, found)
+    _from_parts(window, found)
     found["serving.prefill_s_per_token"] = _per_token(window)
     found |= _split(window, found)
     return found
 
 
 def _from_sums(window: Window, found: Signals) -> None:
-    """Engines with sums of seconds instead of histograms (llama.cpp) give means of token time."""
+    """Engines with sums of seconds instead of histograms (llama.cpp, Triton) give means."""
+    if not found["serving.e2e_s_mean"].known and window.name_of("request_seconds"):
+        found["serving.e2e_s_mean"] = window.ratio("request_seconds", "finished")
     mean = window.ratio("generation_seconds", "generation_tokens")
     value = number(mean)
     for name in ("serving.itl_s_mean", "serving.tpot_s_mean"):
         if not found[name].known and window.name_of("generation_seconds"):
             source = f"{mean.source}; counted when a request ends"
             found[name] = mean if value is None else measured(value, source, window_s=window.seconds)
+
+
+def _from_parts(window: Window, found: Signals) -> None:
+    """Engines without a time to first token (TGI) have the parts it is made of."""
+    parts = [number(found["serving.queue_s_mean"]), number(found["serving.prefill_s_mean"])]
+    if window.name_of("ttft_s") or None in parts:
+        return
+    tokenize = number(window.mean("tokenize_s"))
+    total = sum(part for part in (tokenize, *parts) if part is not None)
+    names = "tokenisation, queue and prefill" if tokenize is not None else "queue and prefill"
+    found["serving.ttft_s_mean"] = measured(
+        total, f"sum of the means of {names}; the engine publishes no time to first token", window_s=window.seconds
+    )
 
 
 def _per_token(window: Window) -> Reading:
@@ -116,6 +132,8 @@ def _parts(window: Window, found: Signals) -> _Parts | Reading:
     ttft_s = number(ttft)
     if ttft_s is None:
         return ttft
+    if not window.name_of("ttft_s"):
+        return _Parts(ttft_s, queue_s, prefill_s, ttft.source)
     counts = sorted((window.count("ttft_s"), window.count("queue_s")))
     if counts[0] * _COUNTS_DIFFER_MAX < counts[1] or ttft_s <= 0:
         return unknown(

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from sickbay.checks.serving.page import page_problem, page_request
+from sickbay.checks.serving.page_owner import none_of_it
 from sickbay.checks.serving.settings import read_settings
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.measure.exposition import check_page, keep_lines
 from sickbay.engine.measure.metric_json import metric_names, metrics_to_json
 from sickbay.engine.measure.recognise import dig
 from sickbay.engine.model.look import EngineFound, Look
-from sickbay.engine.model.signal import UnknownReason
 
 __all__ = ["read_window"]
 
@@ -86,14 +86,10 @@ async def _read(look: Look, found: EngineFound, *, full: bool, began: float) -> 
     problem = page_problem(answer, found.spec, where)
     if problem is not None:
         raise problem
-    kept = keep_lines(check_page(answer, where=where), metric_names(found.spec.metrics), light=not full)
+    text = check_page(answer, where=where)
+    kept = keep_lines(text, metric_names(found.spec.metrics), light=not full)
     if full and all(line.startswith("process_") for line in kept.lines):
-        endpoint = found.spec.endpoints["metrics"]
-        raise ProbeError(
-            UnknownReason.DISABLED,
-            f"{where} answers 200, but has none of {found.spec.title}'s metrics; "
-            f"{endpoint.off_hint or 'set metrics_url'}",
-        )
+        raise none_of_it(text, found.spec, where)
     read: dict[str, Any] = {
         "at_s": round(sent - began + (done - sent) / 2, 4),
         "wall_s": round(look.clock.wall(), 3),

@@ -17,7 +17,7 @@ def metrics_to_json(metrics: Mapping[str, MetricMap]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for quantity, metric in metrics.items():
         given = {key: value for key, value in asdict(metric).items() if value != empty[key]}
-        found[quantity] = given | {"names": list(metric.names)}
+        found[quantity] = given | {"names": list(metric.names)} | ({"add": list(metric.add)} if metric.add else {})
     return found
 
 
@@ -27,9 +27,13 @@ def metrics_from_json(data: Mapping[str, Any]) -> dict[str, MetricMap]:
     Raises:
         KeyError, TypeError: it is no such map.
     """
-    return {quantity: MetricMap(**{**given, "names": tuple(given["names"])}) for quantity, given in data.items()}
+    return {
+        quantity: MetricMap(**{**given, "names": tuple(given["names"]), "add": tuple(given.get("add", ()))})
+        for quantity, given in data.items()
+    }
 
 
 def metric_names(metrics: Mapping[str, MetricMap]) -> frozenset[str]:
     """Every name the map may read, histograms by their base name."""
-    return frozenset(name for metric in metrics.values() for name in metric.names)
+    every = (name for metric in metrics.values() for name in (*metric.names, *metric.add, metric.beside))
+    return frozenset(name for name in every if name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sickbay.engine.errors import BudgetExceededError, ProbeError
-from sickbay.engine.model.engine_spec import EngineSpec, Fingerprint
+from sickbay.engine.model.engine_spec import Endpoint, EngineSpec, Fingerprint
 from sickbay.engine.model.look import EngineFound, Http, HttpResponse
 from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.model.target import Target
@@ -52,9 +52,8 @@ async def recognise(http: Http, target: Target, specs: Sequence[EngineSpec]) -> 
     if match is None and wanted is None:
         raise _not_known(answers, target, specs)
     spec = wanted or (match.spec if match else specs[0])
-    for path in _fact_paths(spec):
-        if path not in answers:
-            answers[path] = await _read(http, path, timeout_s=READ_TIMEOUT_S)
+    for endpoint in _fact_endpoints(spec):
+        await _read_fact(http, endpoint, answers)
     return _found(spec, match, answers, target)
 
 
@@ -87,9 +86,20 @@ def _paths(specs: Sequence[EngineSpec]) -> list[str]:
     return list(dict.fromkeys([_MODELS_PATH, *early, *late]))
 
 
-async def _read(http: Http, path: str, *, timeout_s: float) -> HttpResponse | ProbeError:
+async def _read_fact(http: Http, endpoint: Endpoint, answers: dict[str, HttpResponse | ProbeError]) -> None:
+    """The endpoint's answer under its path; from an older path where the version has only that."""
+    for path in (endpoint.path, *endpoint.older):
+        if path not in answers or endpoint.method != "GET":
+            answers[path] = await _read(http, path, timeout_s=READ_TIMEOUT_S, method=endpoint.method)
+        answer = answers[path]
+        if not isinstance(answer, HttpResponse) or answer.status != 404:
+            answers[endpoint.path] = answer
+            return
+
+
+async def _read(http: Http, path: str, *, timeout_s: float, method: str = "GET") -> HttpResponse | ProbeError:
     try:
-        return await http.request("GET", path, timeout_s=timeout_s, bytes_max=READ_BYTES_MAX, direct=True)
+        return await http.request(method, path, timeout_s=timeout_s, bytes_max=READ_BYTES_MAX, direct=True)
     except BudgetExceededError:
         raise
     except ProbeError as error:
@@ -162,9 +172,9 @@ def _not_known(answers: Answers, target: Target, specs: Sequence[EngineSpec]) ->
     )
 
 
-def _fact_paths(spec: EngineSpec) -> list[str]:
-    paths = [spec.endpoints[key].path for key in ("models", "version") if key in spec.endpoints]
-    return [path for path in paths if path.startswith("/") and "{" not in path]
+def _fact_endpoints(spec: EngineSpec) -> list[Endpoint]:
+    found = [spec.endpoints[key] for key in ("models", "version") if key in spec.endpoints]
+    return [each for each in found if each.path.startswith("/") and "{" not in each.path]
 
 
 def _found(spec: EngineSpec, match: _Match | None, answers: Answers, target: Target) -> EngineFound:
@@ -190,18 +200,18 @@ def _found(spec: EngineSpec, match: _Match | None, answers: Answers, target: Tar
         spec=spec,
         version=version[:120],
         how=match.how if match else f"engine: {spec.name} was given; no fingerprint of it was seen",
-        model=target.model or (models[0] if models else ""),
+        model=target.model or next((name for name in spec.prefer_models if name in models), "".join(models[:1])),
         models=models,
         facts=facts,
     )
 
 
 def served_models(body: Any) -> tuple[str, ...]:
-    """Model names of an answer of `/v1/models`, `/api/tags` or Triton's index; empty when it is none."""
+    """Model names of an answer of `/v1/models`, `/api/tags` or Triton's index (ready ones); empty when it is none."""
     rows = body if isinstance(body, list) else (dig(body, "data") or dig(body, "models"))
     names: list[str] = []
     for row in rows if isinstance(rows, list) else []:
-        if not isinstance(row, dict):
+        if not isinstance(row, dict) or row.get("state", "READY") != "READY":
             continue
         aliases = row.get("aliases") if isinstance(row.get("aliases"), list) else []
         for name in (row.get("id") or row.get("name") or row.get("model"), *(aliases or [])):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sickbay.engine.measure.exposition import Page, Sample
 from sickbay.engine.model.engine_spec import MetricMap
 
-__all__ = ["Histogram", "Key", "combined", "histograms_of", "matched_name", "values_of"]
+__all__ = ["Histogram", "Key", "combined", "histograms_of", "matched_name", "series_of", "values_of"]
 
 Key = tuple[tuple[str, str], ...]
 """What tells one series of a quantity from another: its labels, sorted."""
@@ -32,6 +32,11 @@ def matched_name(metric: MetricMap, page: Page) -> str:
     return ""
 
 
+def series_of(metric: MetricMap, page: Page, name: str) -> tuple[Sample, ...]:
+    """The samples of one name that fit the metric's labels, in the page's order."""
+    return tuple(sample for sample in page.named(name) if _fits(metric, sample))
+
+
 def values_of(metric: MetricMap, page: Page, name: str, mirrors: Iterable[str] = ()) -> dict[Key, float]:
     """Value by series, in base units. Ranks that mirror each other (`mirrors`) give one series, the highest.
 
@@ -39,14 +44,13 @@ def values_of(metric: MetricMap, page: Page, name: str, mirrors: Iterable[str] =
     """
     found: dict[Key, float] = {}
     hidden = set(mirrors)
-    for sample in page.named(name):
-        if not _fits(metric, sample):
-            continue
-        value = _number(metric, sample)
-        if value is None or value < 0 or not math.isfinite(value):
-            continue
-        key = _key(sample.labels, hidden)
-        found[key] = max(found.get(key, 0.0), value * metric.scale)
+    for each in (name, *metric.add):
+        for sample in series_of(metric, page, each):
+            value = _number(metric, sample)
+            if value is None or value < 0 or not math.isfinite(value):
+                continue
+            key = _key(sample.labels, hidden) if each == name else (("__name__", each), *_key(sample.labels, hidden))
+            found[key] = max(found.get(key, 0.0), value * metric.scale)
     return found
 
 

@@ -20,6 +20,8 @@ from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknow
 __all__ = ["PageRead", "Window"]
 
 _RATED = {"counter", "histogram"}
+_RATIO_MAX = 1.05
+"""A share of a pool may stand a little above 1 while the engine counts; no engine's stays there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +52,27 @@ class Window:
         """From the first read to the last."""
         return self.reads[-1].at_s - self.reads[0].at_s
 
-    @cached_property
+    @property
     def reset(self) -> str:
         """The name of a counter that went back within the window; "" when none did."""
+        return self._falls[0]
+
+    @property
+    def falls(self) -> int:
+        """How often that counter went back: one server restarts once, two behind one address swing to and fro."""
+        return self._falls[1]
+
+    @cached_property
+    def _falls(self) -> tuple[str, int]:
+        most = ("", 0)
         for quantity, metric in self.metrics.items():
             name = self.name_of(quantity)
             if metric.kind not in _RATED or not name:
                 continue
-            parts = (f"{name}_count",) if metric.kind == "histogram" else (name,)
-            for part in parts:
-                if self._went_back(MetricMap(names=(part,), labels=metric.labels), part):
-                    return part
-        return ""
+            part = f"{name}_count" if metric.kind == "histogram" else name
+            times = self._times_back(MetricMap(names=(part,), labels=metric.labels), part)
+            most = max(most, (part, times), key=lambda each: each[1])
+        return most
 
     def name_of(self, quantity: str) -> str:
         """The name under which the page has a quantity, in any read; "" when in none."""
@@ -85,6 +96,11 @@ class Window:
         value = {"mean": sum(found) / len(found), "max": max(found), "min": min(found)}.get(how)
         if value is None:
             value = found[0] if how == "first" else found[-1]
+        if quantity.endswith("_ratio") and max(found) > _RATIO_MAX:
+            return unknown(
+                UnknownReason.INCONSISTENT,
+                f"{name} is {max(found):g}, and a share is at most 1: does another version count in percent?",
+            )
         series = max(len(row) for row in self.rows(quantity))
         many = f" {metric.combine} of {series} series" if series > 1 else ""
         reads = f", {how} of {len(found)} reads" if len(self.reads) > 1 and how not in {"first", "last"} else ""
@@ -105,14 +121,18 @@ class Window:
     def delta(self, quantity: str) -> Reading:
         """Increase of a counter (or of a histogram's count) over the window."""
         metric, name = self.metrics.get(quantity), self.name_of(quantity)
-        if metric is None or not name:
+        if metric is None or not (name or self._unborn(metric)):
             return self.why_not(quantity)
-        stop = self._no_increase(metric, name)
+        stop = self._no_increase(metric, name or metric.names[0])
         if stop is not None:
             return stop
+        if not name:
+            said = f"no {metric.names[0]}{_label(metric)} on the page yet: it is born with its first event"
+            return measured(0.0, f"{said}, and {metric.beside} is there", window_s=self._window_s)
         part = f"{name}_count" if metric.kind == "histogram" else name
+        is_histogram = metric.kind == "histogram"
         scaled = MetricMap(
-            names=(part,), labels=metric.labels, scale=1.0 if metric.kind == "histogram" else metric.scale
+            names=(part,), labels=metric.labels, add=metric.add, scale=1.0 if is_histogram else metric.scale
         )
         first = values_of(scaled, self.reads[0].page, part, self.mirrors)
         last = values_of(scaled, self.reads[-1].page, part, self.mirrors)
@@ -172,6 +192,8 @@ class Window:
         if bottom.value <= 0:
             return unknown(UnknownReason.NO_TRAFFIC, f"{self.name_of(whole)} did not rise within {self.seconds:.1f} s")
         source = f"increase of {self.name_of(part)} over increase of {self.name_of(whole)}"
+        if not self.name_of(part):
+            source = f"{top.source}; over increase of {self.name_of(whole)}"
         return measured(top.value / bottom.value, source, window_s=self._window_s)
 
     def why_not(self, quantity: str) -> Reading:
@@ -186,6 +208,11 @@ class Window:
             UnknownReason.ABSENT, f"the metrics page has no {names}{_label(metric)}; another version, or switched off"
         )
 
+    def _unborn(self, metric: MetricMap) -> bool:
+        """Whether the counter is on no page only because nothing was counted: its companion is on both ends."""
+        ends = (self.reads[0].page, self.reads[-1].page)
+        return bool(metric.beside) and all(page.named(metric.beside) for page in ends)
+
     @property
     def _window_s(self) -> float | None:
         return self.seconds if len(self.reads) > 1 else None
@@ -195,6 +222,12 @@ class Window:
             return unknown(UnknownReason.UNSUPPORTED, f"{name} is a {metric.kind}; it has no increase")
         if len(self.reads) < 2 or self.seconds <= 0:
             return unknown(UnknownReason.TIMEOUT, f"{name}: an increase needs two reads of the page, got one")
+        if self.falls > 1:
+            return unknown(
+                UnknownReason.INCONSISTENT,
+                f"{self.reset} went back {self.falls} times within the window: two servers answer under one address; "
+                "give the address of one of them (direct_url)",
+            )
         if self.reset:
             return unknown(
                 UnknownReason.RESET,
@@ -227,14 +260,14 @@ class Window:
             return unknown(UnknownReason.RESET, f"{name}: sum or buckets went back within the window")
         return Histogram(buckets, total, count)
 
-    def _went_back(self, metric: MetricMap, part: str) -> bool:
+    def _times_back(self, metric: MetricMap, part: str) -> int:
         before: dict[Key, float] = {}
+        times = 0
         for read in self.reads:
             now = values_of(metric, read.page, part)
-            if any(value < before.get(key, 0.0) for key, value in now.items()):
-                return True
+            times += any(value < before.get(key, 0.0) for key, value in now.items())
             before |= now
-        return False
+        return times
 
 
 def _gain(first: Histogram | None, last: Histogram) -> Histogram:

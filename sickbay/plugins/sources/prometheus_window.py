@@ -268,7 +268,7 @@ def _histograms(spec: EngineSpec) -> list[str]:
 
 def _plain_names(spec: EngineSpec) -> list[str]:
     """Every name but the buckets."""
-    names = [name for each in spec.metrics.values() if each.kind != "histogram" for name in each.names]
+    names = [n for each in spec.metrics.values() if each.kind != "histogram" for n in (*each.names, *each.add)]
     return [*names, *(f"{name}{part}" for name in _histograms(spec) for part in ("_sum", "_count"))]
 
 

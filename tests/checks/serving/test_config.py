@@ -22,6 +22,7 @@ from tests.checks.serving.replay import page
 def config(routes: Mapping[str, Answer], **given: Any) -> tuple[dict[str, Any], Result]:
     root, command = given.pop("root", None), given.pop("command", ())
     fallback = given.pop("fallback", Answer(b"{}", 404))
+    own_metrics = given.pop("own_metrics", "")
 
     async def main(target: Target) -> tuple[dict[str, Any], Result]:
         async with looking(target) as look:
@@ -31,7 +32,10 @@ def config(routes: Mapping[str, Answer], **given: Any) -> tuple[dict[str, Any], 
         if root is not None:
             listen(proc_root(root), server.port, 77)
             process(root, 41, inodes=(77,), command=command)
-        target = Target(name="t", url=server.url, root=str(root or "/"), local=root is not None, **given)
+        metrics_url = server.url + own_metrics if own_metrics else ""
+        target = Target(
+            name="t", url=server.url, root=str(root or "/"), local=root is not None, metrics_url=metrics_url, **given
+        )
         return asyncio.run(main(target))
 
 
@@ -126,3 +130,83 @@ def test_a_contradiction_warns() -> None:
     assert result.summary.endswith(
         "engine: sglang was given, but GET /v1/models has data.0.owned_by = vllm, as vllm has"
     )
+
+
+def test_sglang_before_its_paths_were_renamed() -> None:
+    _, result = config(
+        {"/v1/models": read("sglang", "models.json"), "/get_server_info": read("sglang", "server_info.json")}
+    )
+    assert value(result, "engine_version") == "0.5.23"
+    assert value(result, "requests_running_limit") == 4.0
+
+
+def test_a_null_in_the_configuration_is_off_and_a_missing_field_is_unknown() -> None:
+    models = read("sglang", "models.json")
+    told: dict[str, Any] = {"internal_states": [{}], "version": "1", "speculative_algorithm": None, "chunked_prefill_size": -1}
+    _, result = config({"/v1/models": models, "/server_info": ok(told)})
+    assert value(result, "speculative_enabled") is False
+    assert value(result, "chunked_prefill_enabled") is False
+    _, result = config({"/v1/models": models, "/server_info": ok(told | {"speculative_algorithm": "EAGLE3"})})
+    assert value(result, "speculative_enabled") is True
+    del told["speculative_algorithm"]
+    _, result = config({"/v1/models": models, "/server_info": ok(told)})
+    assert reason(result, "speculative_enabled") is UnknownReason.ABSENT
+
+
+OLLAMA = {
+    "/": ok("Ollama is running", "text/plain"),
+    "/api/version": read("ollama", "version.json"),
+    "/api/tags": read("ollama", "tags.json"),
+}
+
+
+def test_ollama_tells_how_much_of_the_model_is_outside_the_accelerator() -> None:
+    loaded = json.loads(page("ollama", "ps.json"))
+    loaded["models"][0]["size_vram"] = loaded["models"][0]["size"] // 4
+    _, result = config(OLLAMA | {"/api/ps": ok(loaded)})
+    assert value(result, "offload_ratio") == 0.75
+    assert value(result, "context_length_tokens") == 4096.0
+    assert value(result, "model") == "smollm2:135m"
+
+
+def test_what_another_loaded_model_is_set_to_is_not_said_of_ours() -> None:
+    loaded = json.loads(page("ollama", "ps.json"))
+    loaded["models"][0] |= {"name": "other:7b", "model": "other:7b"}
+    _, result = config(OLLAMA | {"/api/ps": ok(loaded)})
+    assert reason(result, "context_length_tokens") is UnknownReason.ABSENT
+    assert reason(result, "offload_ratio") is UnknownReason.ABSENT
+
+
+def test_ollama_from_the_variables_of_its_process_without_their_secrets(tmp_path: Path) -> None:
+    (tmp_path / "proc" / "41").mkdir(parents=True)
+    (tmp_path / "proc" / "41" / "environ").write_text("OLLAMA_NUM_PARALLEL=2\0AWS_SECRET_ACCESS_KEY=s3cret\0")
+    raw, result = config(OLLAMA | {"/api/ps": read("ollama", "ps.json")}, root=tmp_path)
+    assert value(result, "requests_running_limit") == 2.0
+    assert result.signals["serving.requests_running_limit"].source == "environment: OLLAMA_NUM_PARALLEL"
+    assert "s3cret" not in json.dumps(raw)
+
+
+def test_triton_asks_the_front_of_its_ensemble_and_reads_its_own_series() -> None:
+    index = json.loads(page("triton-trtllm", "index.json"))
+    _, result = config(
+        {
+            "/v2": read("triton-trtllm", "v2.json"),
+            "/v2/repository/index": ok([{"name": "broken", "state": "UNAVAILABLE"}, *reversed(index)]),
+            "/v2/models/tensorrt_llm/config": read("triton-trtllm", "config_tensorrt_llm.json"),
+            "/metrics": ok(page("triton-trtllm", "metrics_before.txt")),
+        },
+        own_metrics="/metrics",
+    )
+    wanted = {
+        "model": "ensemble", "engine_version": "2.60.0", "requests_running_limit": 8.0, "kv_block_size_tokens": 64.0,
+        "memory_fraction": 0.9, "prefix_caching_enabled": True, "chunked_prefill_enabled": True,
+    }  # fmt: skip
+    assert {name: value(result, name) for name in wanted} == wanted
+
+
+def test_tgi() -> None:
+    info, metrics = read("tgi", "info.json"), ok(page("tgi", "metrics_before.txt"))
+    _, result = config({"/v1/models": read("tgi", "models.json"), "/info": info, "/metrics": metrics})
+    wanted = {"engine_version": "3.3.6-dev0", "queue_limit": 128.0, "context_length_tokens": 4096.0,
+              "kv_capacity_tokens": 65536.0}  # fmt: skip
+    assert {name: value(result, name) for name in wanted} == wanted

@@ -281,3 +281,55 @@ def test_the_evidence_is_small_and_holds_only_named_families() -> None:
     raw = fault("vllm", "queue")
     assert len(json.dumps(raw)) < 100_000
     assert not any("python_gc" in line or "_created" in line for read in raw["reads"] for line in read["lines"])
+
+
+def documented(engine: str, **given: Any) -> dict[str, Any]:
+    return evidence(engine, [page(engine, f"metrics_{when}.txt") for when in ("before", "before", "after")], **given)
+
+
+def test_tgi_by_hand() -> None:
+    result = judge(documented("tgi"))
+    wanted = {
+        "requests_running": 2.0, "requests_waiting": 0.0, "requests_finished": 12.0, "error_ratio": 0.0,
+        "queue_s_mean": 0.002, "prefill_s_mean": 0.041, "e2e_s_mean": 1.903, "tpot_s_mean": 0.032,
+        "prompt_tokens_rate": 216.0, "output_length_tokens_mean": 60.0, "ttft_s_mean": 0.0436,
+    }  # fmt: skip
+    assert {name: value(result, name) for name in wanted} == pytest.approx(wanted)
+    assert result.signals["serving.ttft_s_mean"].source.startswith(
+        "sum of the means of tokenisation, queue and prefill"
+    )
+    assert value(result, "prefill_share") == pytest.approx(0.041 / 0.0436)
+    assert reason(result, "kv_usage_ratio") is UnknownReason.UNSUPPORTED
+    assert reason(result, "prefix_cache_hit_ratio") is UnknownReason.UNSUPPORTED
+    assert reason(result, "ttft_s_p95") is UnknownReason.UNSUPPORTED
+
+
+def test_trtllm_serve_by_hand() -> None:
+    result = judge(documented("trtllm-serve"))
+    wanted = {
+        "requests_running": 3.0, "requests_running_limit": 8.0, "kv_usage_ratio": 0.21, "kv_capacity_tokens": 65536.0,
+        "prefix_cache_hit_ratio": 64 / 180, "requests_finished": 24.0, "length_finish_ratio": 1.0, "error_ratio": 0.0,
+        "ttft_s_mean": 0.045, "queue_s_mean": 0.002, "prefill_s_mean": 0.041, "decode_s_mean": 0.57,
+        "generation_tokens_rate": 144.0,
+    }  # fmt: skip
+    assert {name: value(result, name) for name in wanted} == pytest.approx(wanted)
+
+
+def test_triton_reads_one_model_of_its_ensemble() -> None:
+    result = judge(documented("triton-trtllm"))
+    wanted = {
+        "requests_running": 2.0, "requests_waiting": 0.0, "requests_running_limit": 8.0, "kv_usage_ratio": 0.11,
+        "kv_capacity_tokens": 6239 * 64.0, "requests_finished": 16.0, "error_ratio": 0.0, "e2e_s_mean": 0.69,
+    }  # fmt: skip
+    assert {name: value(result, name) for name in wanted} == pytest.approx(wanted)
+    assert reason(result, "queue_s_mean") is UnknownReason.UNSUPPORTED
+
+
+def test_sglang_without_a_cache_hit_so_far_has_none() -> None:
+    before, after = (page("sglang", f"kv_pressure_metrics_{when}.txt") for when in ("before", "after"))
+    assert "sglang:cached_tokens_total" not in before
+    lines = [line for line in after.splitlines(keepends=True) if "cached_tokens_total" not in line]
+    result = judge(evidence("sglang", [before, "".join(lines)]))
+    assert value(result, "prefix_cache_hit_ratio") == 0.0
+    assert value(result, "preemptions") == 0.0
+    assert value(result, "abort_ratio") == 0.0

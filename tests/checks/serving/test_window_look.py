@@ -78,6 +78,27 @@ def test_the_window_shrinks_to_the_time_that_is_left() -> None:
             id="statistics-off",
         ),
         pytest.param(
+            ok('litellm_requests_metric_total{model="gpt"} 5\n'), UnknownReason.INCONSISTENT,
+            "/metrics answers 200, but has none of vLLM's metrics: it is the page of a LiteLLM proxy; give the "
+            "engine's own page with direct_url or metrics_url", id="a-gateways",
+        ),
+        pytest.param(
+            ok('envoy_cluster_upstream_rq_total{envoy_cluster_name="vllm"} 5\n'), UnknownReason.INCONSISTENT,
+            "/metrics answers 200, but has none of vLLM's metrics: it is the page of an Envoy proxy; give the "
+            "engine's own page with direct_url or metrics_url", id="a-proxys",
+        ),
+        pytest.param(
+            ok(page("sglang", "kv_pressure_metrics_before.txt")), UnknownReason.INCONSISTENT,
+            "/metrics answers 200, but has none of vLLM's metrics: it is the page of SGLang; give the engine's own "
+            "page with direct_url or metrics_url", id="another-engines",
+        ),
+        pytest.param(
+            Answer(page("vllm", "queue_metrics_before.txt").encode(), headers={"age": "30"}, kind="text/plain"),
+            UnknownReason.INCONSISTENT,
+            "/metrics: a cache on the way answers with a page of 30 s ago (Age header); give the engine's own address "
+            "with direct_url or metrics_url", id="out-of-a-cache",
+        ),
+        pytest.param(
             Answer(b"{}", 401), UnknownReason.AUTH,
             "/metrics answers 401: the metrics page wants the API key as well; give it with --api-key-env",
             id="guarded",
@@ -151,3 +172,23 @@ def test_a_server_that_dies_in_the_window_leaves_its_gauges() -> None:
     assert result.outcome is Outcome.UNKNOWN
     assert value(result, "requests_running") == 4
     assert reason(result, "generation_tokens_rate") is UnknownReason.ABSENT
+
+
+def test_two_engines_behind_one_address_are_named() -> None:
+    """A balancer gives each read to the other of two servers: their counters swing."""
+    pages = [AFTER, BEFORE] * 4
+    _, result = window({"/v1/models": MODELS, "/metrics": pages})
+    assert result.outcome is Outcome.WARN
+    assert "two servers answer under one address" in result.summary
+    assert result.next_step == "Give one server's own address (--direct-url): these numbers mix several."
+    assert reason(result, "counters_reset") is UnknownReason.INCONSISTENT
+    assert reason(result, "generation_tokens_rate") is UnknownReason.INCONSISTENT
+
+
+def test_a_page_cut_off_in_its_middle_counts_nothing_of_the_rest() -> None:
+    whole = page("vllm", "queue_metrics_after.txt")
+    cut = ok(whole[: whole.index("vllm:generation_tokens_total{") + 40])
+    raw, result = window({"/v1/models": MODELS, "/metrics": [BEFORE] * 6 + [cut]})
+    assert "the page ends in the middle of a line" in result.signals["serving.metrics_readable"].source
+    assert reason(result, "generation_tokens_rate") is UnknownReason.MALFORMED
+    assert raw["reads"][-1]["full"]

@@ -22,6 +22,9 @@ METRICS = {
     "millis": MetricMap(names=("millis",), kind="histogram", scale=0.001),
     "peak": MetricMap(names=("peak",), kind="high-water"),
     "blocks": MetricMap(names=("info",), kind="info", label="blocks"),
+    "failed": MetricMap(names=("failed_total",), kind="counter", beside="tokens_total"),
+    "deferred": MetricMap(names=("grammar_queue",), add=("transfer_queue",)),
+    "pool_ratio": MetricMap(names=("pool_perc",), combine="max"),
 }
 
 
@@ -137,3 +140,46 @@ def test_labels_as_values() -> None:
 def test_the_map_survives_being_evidence() -> None:
     assert metrics_from_json(metrics_to_json(METRICS)) == METRICS
     assert "old_running" in metric_names(METRICS)
+
+
+def test_a_counter_that_is_born_with_its_first_event_is_nought_before() -> None:
+    found = window(["tokens_total 5"], ["tokens_total 9"])
+    assert found.delta("failed").value == 0.0
+    assert found.delta("failed").source == (
+        "no failed_total on the page yet: it is born with its first event, and tokens_total is there"
+    )
+    assert found.ratio("failed", "tokens").value == 0.0
+    assert window(["tokens_total 5"], ["tokens_total 9", "failed_total 2"]).delta("failed").value == 2.0
+
+
+def test_without_its_companion_a_missing_counter_is_not_nought() -> None:
+    assert window(["new_running 1"], ["new_running 1"]).delta("failed").reason is UnknownReason.ABSENT
+    assert window(["new_running 1"], ["tokens_total 9"]).delta("failed").reason is UnknownReason.ABSENT
+
+
+def test_queues_that_are_counted_apart_are_added() -> None:
+    found = window(['grammar_queue{e="0"} 1', 'transfer_queue{e="0"} 4'])
+    assert found.gauge("deferred").value == 5.0
+    assert window(["grammar_queue 2"]).gauge("deferred").value == 2.0
+
+
+def test_two_servers_behind_one_address_are_no_restart() -> None:
+    found = window(["tokens_total 900"], ["tokens_total 40"], ["tokens_total 905"], ["tokens_total 45"])
+    assert (found.reset, found.falls) == ("tokens_total", 2)
+    assert found.delta("tokens").reason is UnknownReason.INCONSISTENT
+    assert found.delta("tokens").detail == (
+        "tokens_total went back 2 times within the window: two servers answer under one address; give the address of "
+        "one of them (direct_url)"
+    )
+
+
+def test_a_share_above_one_is_not_believed() -> None:
+    found = window(["pool_perc 37.5"]).gauge("pool_ratio")
+    assert found.reason is UnknownReason.INCONSISTENT
+    assert found.detail == "pool_perc is 37.5, and a share is at most 1: does another version count in percent?"
+    assert window(["pool_perc 1.0"]).gauge("pool_ratio").value == 1.0
+
+
+def test_the_map_survives_its_evidence() -> None:
+    assert metrics_from_json(metrics_to_json(METRICS)) == METRICS
+    assert {"tokens_total", "transfer_queue"} <= metric_names(METRICS)

@@ -16,6 +16,7 @@ from sickbay.plugins.engines.spec_file import load_spec
 
 SPECS = {spec.name: spec for spec in sickbay_engines()}
 SIGNALS = yaml.safe_load((Path(__file__).parents[3] / "sickbay/schemas/signals.yaml").read_text())["signals"]
+SETTING_KINDS = {"number", "bool", "not", "text", "sha", "given", "positive", "not-positive", "rest"}
 KINDS = {"gauge", "counter", "histogram", "info", "high-water", "lifetime-mean"}
 
 
@@ -37,9 +38,10 @@ def test_each_engine_is_whole(name: str) -> None:
     for each in spec.config:
         assert each.signal in SIGNALS, each.signal
         assert each.signal in ServingConfig.emits, each.signal
-        assert bool(each.endpoint) + bool(each.flag) + bool(each.metric) == 1, each.signal
+        assert bool(each.endpoint) + bool(each.flag) + bool(each.env) + bool(each.metric) == 1, each.signal
         assert not each.endpoint or each.endpoint in spec.endpoints, each.signal
-        assert each.kind in {"number", "bool", "not", "text", "sha"}, each.signal
+        assert each.kind in SETTING_KINDS, each.signal
+        assert bool(each.over) is (each.kind == "rest"), each.signal
     for pattern in spec.log_patterns:
         re.compile(pattern.regex)
         assert pattern.meaning, pattern.id
@@ -81,7 +83,7 @@ GOOD = "name: x\ntitle: X\ndefault_port: 1\nfingerprints: [{path: /}]\nendpoints
         ),
         pytest.param(
             GOOD + "metrics: {running: {names: a, kinds: gauge}}\n",
-            r"x\.yaml: metrics\.running: 'kinds' is no field of MetricMap; known: combine, kind, label, .*",
+            r"x\.yaml: metrics\.running: 'kinds' is no field of MetricMap; known: add, beside, combine, kind, .*",
             id="misspelt-metric",
         ),
         pytest.param("- a\n", r"x\.yaml: wanted a mapping with name, title, endpoints …, found list", id="a-list"),
