@@ -155,16 +155,41 @@ def _links(nvml: Any, handle: Any) -> Any:
 
 
 def _link_errors(nvml: Any, handle: Any) -> Any:
-    """Replays and recoveries of each link since the driver was loaded; empty where a link does not count them."""
+    """Replays, recoveries and CRC errors of each link since the driver was loaded (NVLink 1 to 4).
+
+    A counter the link does not have counts as none; empty where the links count nothing.
+    """
+    counters = (
+        nvml.NVML_NVLINK_ERROR_DL_REPLAY,
+        nvml.NVML_NVLINK_ERROR_DL_RECOVERY,
+        nvml.NVML_NVLINK_ERROR_DL_CRC_FLIT,
+        nvml.NVML_NVLINK_ERROR_DL_CRC_DATA,
+    )
     found: dict[str, int] = {}
     for link in range(NVLINK_MAX):
-        try:
-            found[str(link)] = sum(
-                int(nvml.nvmlDeviceGetNvLinkErrorCounter(handle, link, counter))
-                for counter in (nvml.NVML_NVLINK_ERROR_DL_REPLAY, nvml.NVML_NVLINK_ERROR_DL_RECOVERY)
-            )
-        except (nvml.NVMLError_InvalidArgument, nvml.NVMLError_NotSupported):
+        known = []
+        for counter in counters:
+            try:
+                known.append(int(nvml.nvmlDeviceGetNvLinkErrorCounter(handle, link, counter)))
+            except (nvml.NVMLError_InvalidArgument, nvml.NVMLError_NotSupported):
+                continue
+        if not known:
             break
+        found[str(link)] = sum(known)
+    return found
+
+
+_LINK5 = {"recoveries_failed": 214, "recoveries": 215, "effective_errors": 219}
+
+
+def _link5_errors(nvml: Any, handle: Any) -> Any:
+    """Link recoveries, failed ones, and errors left after correction, over all links (NVLink 5); {} before it."""
+    asked = [(name, number, link) for name, number in _LINK5.items() for link in range(NVLINK_MAX)]
+    answers = nvml.nvmlDeviceGetFieldValues(handle, [(number, link) for _, number, link in asked])
+    found: dict[str, float] = {}
+    for (name, _, _), answer in zip(asked, answers, strict=True):
+        if answer.nvmlReturn == nvml.NVML_SUCCESS:
+            found[name] = found.get(name, 0) + _field_value(answer)
     return found
 
 
@@ -246,8 +271,10 @@ CALLS: tuple[Call, ...] = (
     _plain("pcie", "width_max", "nvmlDeviceGetMaxPcieLinkWidth"),
     _plain("pcie", "width", "nvmlDeviceGetCurrPcieLinkWidth"),
     _plain("pcie", "replays", "nvmlDeviceGetPcieReplayCounter", twice=True),
+    _fields("pcie", {"non_fatal": 179, "fatal": 180}, twice=True),
     Call("nvlink", "links", "nvmlDeviceGetNvLinkState", _links),
     Call("nvlink", "link_errors", "nvmlDeviceGetNvLinkErrorCounter", _link_errors, twice=True),
+    Call("nvlink", "link5_errors", "nvmlDeviceGetFieldValues", _link5_errors, twice=True),
     Call("nvlink", "fabric", "nvmlDeviceGetGpuFabricInfoV", _fabric),
     Call("utilisation", "process_use", "nvmlDeviceGetProcessUtilization", _process_use),
     _plain("modes", "persistence", "nvmlDeviceGetPersistenceMode"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sickbay.checks.gpu.devices import answering, label, over, refusals, worst_of
+from sickbay.checks.gpu.devices import answering, growth, label, over, rate, refusals, worst_of
 from sickbay.checks.gpu.reading import cost_of, not_judged, read_devices, schema
 from sickbay.checks.gpu.spec import spec_of
 from sickbay.engine.model.check import Check, Cost, Raw, Result
@@ -43,7 +43,7 @@ class GpuNvlink(Check):
             "type": "number",
             "minimum": 0,
             "default": 100,
-            "description": "replays and recoveries a second",
+            "description": "replays, recoveries and CRC errors a second",
         },
     )
     sources = (
@@ -79,7 +79,9 @@ class GpuNvlink(Check):
         signals = {
             "gpu.nvlink_down": measured(sum(down.values()), "links expected less links active", by=down),
             "gpu.nvlink_active": worst_of(over(linked, _active), "active links", pick=min),
-            "gpu.nvlink_error_rate": worst_of(over(linked, _rate), "replays and recoveries", window_s=window_s),
+            "gpu.nvlink_error_rate": worst_of(
+                over(linked, _rate), "replays, recoveries, CRC errors", window_s=window_s
+            ),
             **_fabric(devices),
         }
         good = f"all NVLinks of {len(linked)} GPUs are up"
@@ -124,11 +126,13 @@ def _device(
     if missing:
         off = [str(link) for link, state in enumerate(device["values"]["links"]) if state != 1]
         fail.append(f"{active} of {expected} NVLinks are up (down: {', '.join(off) or 'not listed'})")
-    rate = _rate(device) or 0.0
-    if rate >= params["error_rate_fail"]:
-        fail.append(f"{rate:.0f} NVLink replays and recoveries a second")
-    elif rate > 0:
-        warn.append(f"{rate:.1f} NVLink replays and recoveries a second")
+    errors = _rate(device) or 0.0
+    if errors >= params["error_rate_fail"]:
+        fail.append(f"{errors:.0f} NVLink errors a second")
+    elif errors > 0:
+        warn.append(f"{errors:.1f} NVLink errors a second")
+    if failed := growth(device, "link5_errors", "recoveries_failed"):
+        fail.append(f"{failed:.0f} NVLink recoveries failed in the window")
     fabric = device["values"].get("fabric")
     if fabric is not None and (bad := fabric_words(fabric)):
         (warn if bad == _ONLY_LIMITED else fail).append(bad)
@@ -136,6 +140,10 @@ def _device(
 
 
 def _rate(device: Mapping[str, Any]) -> float | None:
+    """Errors of all links a second, as the device's generation counts them; None when it counts none."""
+    newer = [rate(device, "link5_errors", name) for name in ("recoveries", "effective_errors")]
+    if known := [value for value in newer if value is not None]:
+        return sum(known)
     first, last = device["values"].get("link_errors"), device["later"].get("link_errors")
     span_s = device["spans_s"].get("link_errors", 0.0)
     if not first or not last or span_s <= 0:

@@ -107,6 +107,10 @@ def _device(device: Mapping[str, Any], params: Mapping[str, Any]) -> tuple[list[
             fail.append(f"{values['width']} PCIe lanes of {values['width_max']} while busy")
         if generation is not None and generation < 1:
             warn.append(f"PCIe generation {sampled(device, 'generation'):.1f} of {values['generation_max']} while busy")
+    if fatal := growth(device, "pcie_counters", "fatal"):
+        fail.append(f"{fatal:.0f} fatal PCIe errors in the window")
+    if other := growth(device, "pcie_counters", "non_fatal"):
+        warn.append(f"{other:.0f} uncorrected PCIe errors in the window")
     grown = growth(device, "replays")
     if grown is not None and "width" in values and "generation_max" in values:
         window_s = device["spans_s"]["replays"]

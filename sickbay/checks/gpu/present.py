@@ -19,7 +19,16 @@ __all__ = ["GpuPresent"]
 
 _LOST = ("GpuIsLost", "ResetRequired")
 _MISMATCH = "LibRmVersionMismatch"
-_ACTIONS = {0: "none", 1: "reset", 2: "reboot", 3: "drain-peer-traffic", 4: "drain-and-reset", 5: "recover-imex-domain"}
+_ACTIONS = {
+    0: "none",
+    1: "reset",
+    2: "reboot",
+    3: "drain-peer-traffic",
+    4: "drain-and-reset",
+    5: "recover-imex-domain",
+    6: "bus-reset",
+    7: "system-reboot",
+}
 """NVML field 230, nvmlDeviceGpuRecoveryAction_t."""
 
 

@@ -232,15 +232,32 @@ def _evidence(console: Console, steps: Sequence[StepView]) -> None:
     if not steps:
         return
     _heading(console, "EVIDENCE")
-    for step in steps:
+    for names, step in _folded(steps):
         word = step.outcome.value.upper() if step.outcome is Outcome.FAIL else step.outcome.value
         table = Table.grid(padding=(0, 1, 0, 0))
         table.add_column(width=7, style=OUTCOME_STYLE[step.outcome])
         table.add_column(overflow="fold")
-        said = Text(step.id, style="bold")
-        said.append(f"{f', {step.took}' if step.took else ''}: {_said(step)}", style="not bold")
+        said = Text(", ".join(names), style="bold")
+        took = f", {step.took}" if step.took and len(names) == 1 else ""
+        said.append(f"{took}: {_said(step)}", style="not bold")
         table.add_row(Text(word), said)
         console.print(Padding(table, (0, 0, 0, 2)))
+
+
+def _folded(steps: Sequence[StepView]) -> list[tuple[list[str], StepView]]:
+    """Steps that were left out for one and the same reason share a row; all others have their own."""
+    found: list[tuple[list[str], StepView]] = []
+    for step in steps:
+        same = next((names for names, other in found if _same_skip(step, other)), None)
+        if same is None:
+            found.append(([step.id], step))
+        else:
+            same.append(step.id)
+    return found
+
+
+def _same_skip(step: StepView, other: StepView) -> bool:
+    return step.outcome is other.outcome is Outcome.SKIP and _said(step) == _said(other)
 
 
 def _said(step: StepView) -> str:

@@ -141,7 +141,37 @@ def test_link_errors(node: Nodes, judge: Judge) -> None:
     node("h100", 2).device(1, nvlink={"errors": {"4": {"replay": {"rate_per_s": 4000}}}})
     result = judge(GpuNvlink(), window_s=0.2)
     assert result.outcome is Outcome.FAIL
-    assert "NVLink replays and recoveries a second" in result.summary
+    assert "NVLink errors a second" in result.summary
+
+
+def test_crc_errors_count(node: Nodes, judge: Judge) -> None:
+    node("h100", 2).device(1, nvlink={"errors": {"4": {"crc_flit": {"base": 70, "rate_per_s": 900}}}})
+    result = judge(GpuNvlink(), window_s=0.2)
+    assert result.outcome is Outcome.FAIL
+    assert float(str(result.signals["gpu.nvlink_error_rate"].value)) > 100
+
+
+def test_the_newer_links_count_recoveries(node: Nodes, judge: Judge) -> None:
+    node("b200", 2).device(1, fields={"215": 9, "214": 0, "219": 3})  # history
+    result = judge(GpuNvlink())
+    assert (result.outcome, result.signals["gpu.nvlink_error_rate"].value) == (Outcome.PASS, 0.0)
+    node("b200", 2).device(1, fields={"215@3": {"base": 9, "rate_per_s": 20}, "214@3": 0})
+    assert judge(GpuNvlink(), window_s=0.2).outcome is Outcome.WARN
+    node("b200", 2).device(1, fields={"215@3": {"base": 9, "rate_per_s": 20}, "214@3": {"base": 0, "rate_per_s": 20}})
+    result = judge(GpuNvlink(), window_s=0.2)
+    assert result.outcome is Outcome.FAIL
+    assert "NVLink recoveries failed in the window" in result.summary
+
+
+def test_fatal_and_uncorrected_errors_of_the_link(node: Nodes, judge: Judge) -> None:
+    node("h100", 2).busy().device(1, fields={"180": 4, "179": 8})  # history
+    assert judge(GpuPcie()).outcome is Outcome.PASS
+    node("h100", 2).busy().device(1, fields={"180": 0, "179": {"base": 8, "rate_per_s": 50}})
+    assert judge(GpuPcie(), window_s=0.2).outcome is Outcome.WARN
+    node("h100", 2).busy().device(1, fields={"180": {"base": 0, "rate_per_s": 50}})
+    result = judge(GpuPcie(), window_s=0.2)
+    assert result.outcome is Outcome.FAIL
+    assert "fatal PCIe errors in the window" in result.summary
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sickbay.engine.errors import UsageError
-from sickbay.engine.model.outcome import ExitCode
+from sickbay.engine.model.outcome import ExitCode, Outcome
 from sickbay.engine.model.report import Report
 from sickbay.engine.report.exit_code import exit_code
 from sickbay.engine.report.formats import FORMATS, format_of_path, render
@@ -92,3 +92,15 @@ def test_no_format_but_json_shows_raw_evidence(admission_limit: Report) -> None:
     step = replace(admission_limit.steps[0], raw={"answer": "my secret prompt"})
     report = replace(admission_limit, steps=(step, *admission_limit.steps[1:]))
     assert [form for form in FORMATS if "my secret prompt" in render(report, form)] == ["json"]
+
+
+def test_steps_left_out_for_one_reason_share_a_row(healthy: Report) -> None:
+    first = healthy.steps[0]
+    gone = [
+        replace(first, id=name, outcome=Outcome.SKIP, summary="no NVIDIA GPU here and none expected", expectations=())
+        for name in ("gpu.ecc", "gpu.clocks")
+    ]
+    other = replace(gone[0], id="host.clock", summary="the engine runs elsewhere")
+    text = render(replace(healthy, steps=(*healthy.steps, gone[0], other, gone[1])), "terminal")
+    assert "skip    gpu.ecc, gpu.clocks: no NVIDIA GPU here and none expected\n" in text
+    assert "skip    host.clock" in text
