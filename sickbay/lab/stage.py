@@ -202,6 +202,8 @@ class Stage:
         self._tell(f"sending {number.name} to the {name}")
         child.send(number)
         self._until(lambda: child.state() == wanted, f"{name} did not take {number.name}", timeout_s=10.0)
+        if "after_s" in order:
+            self._since_s = self.now_s  # what users feel counts from here
 
     # --- waiting ---
 

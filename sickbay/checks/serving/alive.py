@@ -16,7 +16,7 @@ from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknow
 if TYPE_CHECKING:
     from sickbay.engine.model.look import Look
 
-__all__ = ["ServingAlive"]
+__all__ = ["ServingAlive", "connection_signals", "local_signals"]
 
 _LET_GO = "Let it go on (kill -CONT, or thaw its cgroup) and find who stopped it."
 _CONNECTED_KINDS = {"closed", "malformed", "too-large", "redirect"}
@@ -51,7 +51,9 @@ class ServingAlive(Check):
     emits = (
         "serving.reachable", "serving.connect_error", "serving.health_ok", "serving.health_s",
         "serving.answers_http", "serving.first_token_ok", "serving.first_token_s", "serving.http_status",
-        "serving.error_text", "serving.auth_ok", "serving.lost_ratio", "serving.model_served", "serving.models_served",
+        "serving.error_text", "serving.auth_ok", "serving.lost_ratio",
+        "serving.direct_answers_http", "serving.direct_health_s",
+        "serving.model_served", "serving.models_served",
         "serving.engine_recognised", "serving.other_engine_port", "serving.port_listening",
         "serving.process_found", "serving.known_process_gone", "serving.process_stopped", "serving.process_uptime_s",
     )  # fmt: skip
@@ -69,12 +71,13 @@ class ServingAlive(Check):
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """Signals and one sentence."""
-        found = _connection(raw) | _request(raw) | _models(raw) | _local(raw)
+        found = connection_signals(raw) | _direct(raw) | _request(raw) | _models(raw) | local_signals(raw)
         outcome, summary, next_step = _verdict(raw, found)
         return Result(outcome=outcome, summary=summary, signals=found, next_step=next_step)
 
 
-def _connection(raw: Raw) -> dict[str, Reading]:
+def connection_signals(raw: Raw) -> dict[str, Reading]:
+    """What the health route's answer, or its lack, says of the connection."""
     health = raw["health"]
     problem = health.get("problem")
     engine = raw.get("engine", {})
@@ -111,6 +114,25 @@ def _connection(raw: Raw) -> dict[str, Reading]:
             UnknownReason(engine["problem"]["reason"]), str(engine["problem"]["detail"])
         )
     return found
+
+
+def _direct(raw: Raw) -> dict[str, Reading]:
+    """Whether the engine itself answers, behind the address where the users call."""
+    health = raw.get("direct_health")
+    if health is None:
+        none = unknown(UnknownReason.NOT_CONFIGURED, "the target has no direct_url: the engine behind a gateway")
+        return {"serving.direct_answers_http": none, "serving.direct_health_s": none}
+    if "problem" in health:
+        detail = str(health["problem"]["detail"])
+        return {
+            "serving.direct_answers_http": measured(False, detail),
+            "serving.direct_health_s": unknown(UnknownReason(health["problem"]["reason"]), detail),
+        }
+    what = f"GET {health['path']} straight to the engine gave {health['status']}"
+    return {
+        "serving.direct_answers_http": measured(True, what),
+        "serving.direct_health_s": measured(float(health["elapsed_s"]), what),
+    }
 
 
 def _not_ours(problem: Mapping[str, str]) -> bool:
@@ -199,7 +221,8 @@ def _models(raw: Raw) -> dict[str, Reading]:
     }
 
 
-def _local(raw: Raw) -> dict[str, Reading]:
+def local_signals(raw: Raw) -> dict[str, Reading]:
+    """What /proc says of the engine's process and its port."""
     local = raw.get("local")
     names = ("port_listening", "process_found", "known_process_gone", "process_stopped", "process_uptime_s")
     if local is None:
@@ -325,6 +348,9 @@ def _silent(raw: Raw, found: Mapping[str, Reading], elsewhere: str) -> tuple[Out
         )
     if elsewhere:
         return Outcome.FAIL, f"{detail}{elsewhere}", "Correct the address of the target, or start its engine."
+    if found["serving.direct_answers_http"].value is True:
+        straight = found["serving.direct_answers_http"].source
+        return Outcome.FAIL, f"{detail}; {straight}", "The engine is well; look at what stands in front of it."
     listening = found["serving.port_listening"].value
     where = "; nothing of this host listens on that port" if listening is False else ""
     return Outcome.FAIL, f"{detail}{where}", "Start the engine, or correct the address of the target."

@@ -17,7 +17,7 @@ from sickbay.engine.model.engine_spec import EngineSpec
 from sickbay.engine.model.look import EngineFound, HttpResponse, Look
 from sickbay.engine.model.signal import UnknownReason
 
-__all__ = ["look_alive"]
+__all__ = ["ask_health", "local_process", "look_alive"]
 
 HEALTH_TIMEOUT_S = 5.0
 PROMPT = "Answer with one word: ready?"
@@ -30,15 +30,17 @@ _HEALTH_PATH = "/health"  # of all engines but Ollama and Triton
 async def look_alive(look: Look, timeout_s: float) -> dict[str, Any]:
     """Health, engine, models, one short streamed request; on silence, what this host can tell about it."""
     raw: dict[str, Any] = {"url": look.target.url, "asked_model": look.target.model, "timeout_s": timeout_s}
-    found, raw["health"] = await asyncio.gather(_engine(look, raw), _health(look, _HEALTH_PATH))
+    found, raw["health"] = await asyncio.gather(_engine(look, raw), ask_health(look, _HEALTH_PATH))
     own = found.spec.endpoints.get("health") if found else None
     if own is not None and own.path != _HEALTH_PATH:
-        raw["health"] = await _health(look, own.path)
+        raw["health"] = await ask_health(look, own.path)
+    if look.target.direct_url and look.target.direct_url != look.target.url:
+        raw["direct_health"] = await ask_health(look, own.path if own is not None else _HEALTH_PATH, direct=True)
     if raw["health"].get("status") is not None:
         await _models(look, found, raw)
         raw["request"] = await _short_request(look, found, timeout_s)
     if look.target.is_local:
-        raw["local"] = _local(look)
+        raw["local"] = local_process(look)
     if _is_elsewhere(raw, found):
         raw["other_ports"] = await _other_ports(look)
     return raw
@@ -63,11 +65,13 @@ async def _engine(look: Look, raw: dict[str, Any]) -> EngineFound | None:
     return found
 
 
-async def _health(look: Look, path: str) -> dict[str, Any]:
-    """Status and time of the health endpoint of the users' URL, or why there was no answer."""
+async def ask_health(
+    look: Look, path: str, timeout_s: float = HEALTH_TIMEOUT_S, *, direct: bool = False
+) -> dict[str, Any]:
+    """Status and time of the health endpoint where the users call (or straight), or why there was no answer."""
     try:
         answer = await look.http.request(
-            "GET", path, timeout_s=min(HEALTH_TIMEOUT_S, _left(look)), bytes_max=20_000, fresh=True
+            "GET", path, timeout_s=min(timeout_s, _left(look)), bytes_max=20_000, fresh=True, direct=direct
         )
     except BudgetExceededError:
         raise
@@ -152,7 +156,7 @@ def _plain(look: Look) -> EngineFound:
     )
 
 
-def _local(look: Look) -> dict[str, Any]:
+def local_process(look: Look) -> dict[str, Any]:
     """What this host's /proc tells: is the port listened on, and how is the process."""
     found: dict[str, Any] = {}
     port = target_port(look.target.direct_url or look.target.url)

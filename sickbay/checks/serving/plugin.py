@@ -7,6 +7,7 @@ from sickbay.checks.serving.baseline import ServingBaseline
 from sickbay.checks.serving.config import ServingConfig
 from sickbay.checks.serving.history import ServingHistory
 from sickbay.checks.serving.rendering import ServingRendering
+from sickbay.checks.serving.still import ServingStill
 from sickbay.checks.serving.window import ServingWindow
 from sickbay.engine.hookspecs import hookimpl
 from sickbay.engine.model.check import Check
@@ -14,7 +15,8 @@ from sickbay.engine.model.check import Check
 __all__ = ["CHECKS", "sickbay_checks"]
 
 CHECKS: tuple[Check, ...] = (
-    ServingAlive(), ServingBaseline(), ServingConfig(), ServingHistory(), ServingRendering(), ServingWindow(),
+    ServingAlive(), ServingBaseline(), ServingConfig(), ServingHistory(), ServingRendering(), ServingStill(),
+    ServingWindow(),
 )  # fmt: skip
 
 

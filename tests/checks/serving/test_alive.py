@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sickbay.checks.serving.alive import ServingAlive
+from sickbay.checks.serving.alive_look import ask_health, local_process
 from sickbay.engine.model.check import Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import UnknownReason
@@ -217,13 +218,12 @@ def _timeout(port: int) -> dict[str, str]:
 
 def _judged(port: int, health: dict[str, Any], root: Path) -> tuple[dict[str, Any], Result]:
     """The judgement of a silent port without waiting for its deadline: only the host is really looked at."""
-    from sickbay.checks.serving.alive_look import _local
 
     async def main() -> tuple[dict[str, Any], Result]:
         async with looking(Target(name="t", url=f"http://127.0.0.1:{port}", root=str(root))) as look:
             raw = {
                 "url": "", "asked_model": "", "timeout_s": 5.0, "health": health,
-                "engine": {"problem": health["problem"]}, "local": _local(look),
+                "engine": {"problem": health["problem"]}, "local": local_process(look),
             }  # fmt: skip
             return raw, ServingAlive().judge(raw, {"timeout_s": 5.0})
 
@@ -264,3 +264,25 @@ def test_a_key_that_is_missing_on_our_side_says_nothing_of_the_service() -> None
     assert result.summary == "nothing was asked: the API key stands in 'K', which is not set"
     for name in ("reachable", "answers_http", "first_token_ok", "auth_ok", "connect_error"):
         assert reason(result, name) is UnknownReason.NOT_CONFIGURED
+
+
+def test_a_silent_gateway_before_an_engine_that_answers() -> None:
+    with serving(HEALTHY) as engine, socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        problem = _timeout(silent.getsockname()[1])
+
+        async def main() -> tuple[dict[str, Any], Result]:
+            target = Target(name="t", url=f"http://127.0.0.1:{silent.getsockname()[1]}", direct_url=engine.url)
+            async with looking(target) as look:
+                raw = {
+                    "url": "", "asked_model": "", "timeout_s": 5.0, "health": {"path": "/health", "problem": problem},
+                    "engine": {"problem": problem}, "direct_health": await ask_health(look, "/health", direct=True),
+                }  # fmt: skip
+                return raw, ServingAlive().judge(raw, {"timeout_s": 5.0})
+
+        _, result = asyncio.run(main())
+    assert value(result, "direct_answers_http") is True
+    assert value(result, "answers_http") is False
+    assert result.summary.endswith("GET /health straight to the engine gave 200")
+    assert result.next_step == "The engine is well; look at what stands in front of it."
