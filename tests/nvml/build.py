@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["SONAME", "build", "compiler"]
+__all__ = ["SONAME", "build", "compiler", "defined"]
 
 HERE = Path(__file__).parent
 SONAME = "libnvidia-ml.so.1"
@@ -34,10 +34,8 @@ def build(folder: Path) -> Path:
     gcc = compiler()
     if gcc is None:
         raise RuntimeError("no C compiler found; apt install gcc")
-    source = (HERE / "simulator.c").read_text()
-    defined = {name for pair in _DEFINED.findall(source) for name in pair if name}
     stubs = folder / "stubs.c"
-    stubs.write_text("".join(f"int {name}(void) {{ return 3; }}\n" for name in sorted(_asked() - defined)))
+    stubs.write_text("".join(f"int {name}(void) {{ return 3; }}\n" for name in sorted(_asked() - defined())))
     library = folder / SONAME
     command = [gcc, "-O1", "-fPIC", "-shared", "-Wall", "-Werror", f"-Wl,-soname,{SONAME}", "-o", str(library)]
     done = subprocess.run(
@@ -46,6 +44,11 @@ def build(folder: Path) -> Path:
     if done.returncode:
         raise RuntimeError(f"{gcc} refused the simulator:\n{done.stderr}")
     return library
+
+
+def defined() -> set[str]:
+    """Every C name that the simulator implements."""
+    return {name for pair in _DEFINED.findall((HERE / "simulator.c").read_text()) for name in pair if name}
 
 
 def _asked() -> set[str]:

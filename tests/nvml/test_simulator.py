@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.nvml.build import build, compiler
+from tests.nvml.build import build, compiler, defined
 from tests.nvml.state import PROFILES, NvmlState
 
 HEADER = "import json, pynvml as n\nn.nvmlInit()\nh = n.nvmlDeviceGetHandleByIndex(0)\n"
@@ -56,6 +56,19 @@ def test_every_name_pynvml_asks_for_exists(library: Path, tmp_path: Path) -> Non
         "lib = n.nvmlLib\nprint(json.dumps([name for name in names if not hasattr(lib, name)]))"
     )
     assert asked(library, NvmlState(tmp_path), code) == []
+
+
+def test_the_capture_asks_for_all_that_is_simulated(library: Path, tmp_path: Path) -> None:
+    code = "from tests.nvml.capture import capture\nprint(json.dumps(capture()))"
+    state = NvmlState(tmp_path, "h100", 1)
+    found = asked(library, state, code)
+    answered = {name for name, answer in found["calls"].items() if answer["code"] == 0}
+    assert {"nvmlDeviceGetMemoryInfo(v2)", "nvmlDeviceGetGpuFabricInfoV(v3)", "nvmlDeviceGetPciInfo"} <= answered
+    assert found["calls"]["nvmlDeviceGetUUID"]["value"] == "xxx-xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx"
+    assert found["fields"]["194"] == {"code": 0, "type": 5, "value": -2}
+    called = {name for name, _ in state.calls()}
+    spellings = {"nvmlInit", "nvmlInit_v2", "nvmlDeviceGetCount", "nvmlDeviceGetHandleByIndex", "nvmlErrorString"}
+    assert defined() - called == spellings
 
 
 def test_return_codes_globally_and_by_device(library: Path, tmp_path: Path) -> None:
