@@ -97,7 +97,12 @@ def preflight(out: Path, _seconds: float) -> Any:
 def active(out: Path, seconds: float) -> Any:
     """The tests that make the device work."""
     return _report(
-        out / "accelerator-test.json", "accelerator-test", "--effect", "intrusive", "--set", f"seconds={seconds:g}"
+        out / "accelerator-burn-in.json",
+        "accelerator-burn-in",
+        "--effect",
+        "intrusive",
+        "--set",
+        f"seconds={seconds:g}",
     )
 
 
@@ -231,7 +236,7 @@ PARTS: Mapping[str, Callable[[Path, float], Any]] = {
     "capture idle": capture_idle,
     "gpu-node-suspect": suspect,
     "node-preflight": preflight,
-    "accelerator-test": active,
+    "accelerator-burn-in": active,
     "capture busy": capture_busy,
     "passive cost": passive_cost,
     "hang": hang,
