@@ -18,7 +18,7 @@ RUNBOOK = """
 runbook: one-model
 title: One model is served
 why: The example check, in a runbook.
-budget: {deadline_s: 60, effect: light, requests: 2}
+budget: {deadline_s: 60, effect: light, requests: 6}
 steps:
   - check: serving.alive
     on_fail: stop
