@@ -50,6 +50,7 @@ def make_tools() -> Tools:
         build_knowledge=_build_knowledge,
         make_environment=_make_environment,
         demo=lambda: import_module("sickbay.lab.demo"),
+        doctor=lambda targets: import_module("sickbay.doctor.examine").examine(targets),
     )
 
 

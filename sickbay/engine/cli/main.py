@@ -39,6 +39,7 @@ VERBS = {
     "gate": "may this release go out: candidate against baseline, one scorecard",
     "serve": "run runbooks on their intervals and export metrics",
     "memory": "what a model needs in memory, and what fits, from its files",
+    "doctor": "what this host and this user can look at, and what not",
     "demo": "a real server, a real fault, the verdict",
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sickbay.engine.load.knowledge import Knowledge
+    from sickbay.engine.model.target import Target
     from sickbay.engine.plugins import Plugins
     from sickbay.engine.run.environment import Asker, Environment
 
@@ -24,6 +25,7 @@ class Tools:
         load_plugins: registers built-ins and entry points.
         build_knowledge: vocabulary, checks, causes and runbooks from plugins and extra folders.
         make_environment: how runs reach the world (engine recognition, diagnosis).
+        doctor: examines this host for these targets; `sickbay doctor` prints what it gives.
         demo: the laboratory behind `sickbay demo`; None where it is not installed.
     """
 
@@ -31,6 +33,7 @@ class Tools:
     build_knowledge: Callable[[Plugins, tuple[Path, ...]], Knowledge]
     make_environment: Callable[[Knowledge, Mapping[str, Any], Asker | None], Environment]
     demo: Callable[[], Any]
+    doctor: Callable[[Sequence[Target]], Mapping[str, Any]]
     extra_folders: tuple[Path, ...] = ()
 
     @cached_property

@@ -1,0 +1,1 @@
+"""What this host lets this user look at: the abilities behind `sickbay doctor`. It reads only, and asks no engine."""
