@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["ServingAlive", "connection_signals", "local_signals"]
 
 _LET_GO = "Let it go on (kill -CONT, or thaw its cgroup) and find who stopped it."
-_CONNECTED_KINDS = {"closed", "malformed", "too-large", "redirect"}
-_BROKEN_KINDS = {"malformed", "too-large", "redirect"}
+_CONNECTED_KINDS = {"closed", "certificate", "malformed", "too-large", "redirect"}
+_BROKEN_KINDS = {"certificate", "malformed", "too-large", "redirect"}
+_SAID_KINDS = {"closed", "certificate"}  # a connection was made, and how it ended is worth a word
 _ERRORS = {"refused": "refused", "unreachable": "unreachable", "dns": "dns", "tls": "tls", "timeout": "timeout"}
 
 
@@ -97,8 +98,9 @@ def connection_signals(raw: Raw) -> dict[str, Reading]:
         detail = str(problem["detail"])
         connected = _connected(problem, raw)
         found["serving.reachable"] = measured(connected, detail)
+        said = problem["kind"] if problem["kind"] in _SAID_KINDS and not _begun(problem) else ""
         found["serving.connect_error"] = measured(
-            "" if connected else _ERRORS.get(problem["kind"], problem["reason"]), detail
+            said if connected else _ERRORS.get(problem["kind"], problem["reason"]), detail
         )
         broken = _broken(problem)
         lost = unknown(UnknownReason.MALFORMED, detail)
@@ -142,8 +144,12 @@ def _not_ours(problem: Mapping[str, str]) -> bool:
 
 def _broken(problem: Mapping[str, str]) -> bool:
     """Whether something answers, but not with HTTP that can be read: no word on the engine's health."""
-    begun = re.search(r"\b[1-9]\d* bytes came|in the middle of the answer", problem["detail"])
-    return problem["kind"] in _BROKEN_KINDS or begun is not None
+    return problem["kind"] in _BROKEN_KINDS or _begun(problem)
+
+
+def _begun(problem: Mapping[str, str]) -> bool:
+    """Whether a part of an answer came."""
+    return re.search(r"\b[1-9]\d* bytes came|in the middle of the answer", problem["detail"]) is not None
 
 
 def _connected(problem: Mapping[str, str], raw: Raw) -> bool:
@@ -308,7 +314,8 @@ def _verdict(raw: Raw, found: Mapping[str, Reading]) -> tuple[Outcome, str, str]
         )
     if value["first_token_ok"] is not True:
         said = request["message"] or request["failure"] or "the answer had no token"
-        summary = f"no token within {raw['timeout_s']:g} s: {said}{elsewhere}"
+        limit = f" within {raw['timeout_s']:g} s" if request["failure"] == "timeout" else ""
+        summary = f"no token{limit}: {said}{elsewhere}"
         if value["process_stopped"] is True:
             summary = f"a process of the engine is stopped: {found['serving.process_stopped'].source}; {summary}"
             return Outcome.FAIL, summary, _LET_GO
@@ -340,6 +347,8 @@ def _silent(raw: Raw, found: Mapping[str, Reading], elsewhere: str) -> tuple[Out
             f"the engine's process is stopped: {process.source}; {detail}",
             _LET_GO,
         )
+    if raw["health"]["problem"]["kind"] == "certificate":
+        return Outcome.UNKNOWN, f"nothing was asked: {detail}", "Make the certificate one that users accept."
     if _broken(raw["health"]["problem"]):
         return (
             Outcome.UNKNOWN,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 from sickbay.checks.probe.request import Route, route_for, wants_completions
 from sickbay.checks.probe.streaming import stream_once
@@ -24,6 +25,9 @@ PROMPT = "Answer with one word: ready?"
 TOKENS_MAX = 4
 LOST_MAX = 3
 """Lost requests after which it is lost each time."""
+SCHEME_TIMEOUT_S = 2.0
+_SCHEME_KINDS = {"http": {"closed", "malformed"}, "https": {"tls", "timeout"}}
+"""How it ends when a server is asked in the scheme that it does not speak."""
 _HEALTH_PATH = "/health"  # of all engines but Ollama and Triton
 
 
@@ -36,6 +40,8 @@ async def look_alive(look: Look, timeout_s: float) -> dict[str, Any]:
         raw["health"] = await ask_health(look, own.path)
     if look.target.direct_url and look.target.direct_url != look.target.url:
         raw["direct_health"] = await ask_health(look, own.path if own is not None else _HEALTH_PATH, direct=True)
+    if "problem" in raw["health"]:
+        await _other_scheme(look, raw["health"])
     if raw["health"].get("status") is not None:
         await _models(look, found, raw)
         raw["request"] = await _short_request(look, found, timeout_s)
@@ -83,6 +89,26 @@ async def ask_health(
         "elapsed_s": round(answer.elapsed_s, 4),
         "said": _error_words(answer),
     }
+
+
+async def _other_scheme(look: Look, health: dict[str, Any]) -> None:
+    """Whether what listens there speaks TLS where plain http was asked, or the reverse: then that is what is told."""
+    problem, parts = health["problem"], urlsplit(look.target.url)
+    if problem["kind"] not in _SCHEME_KINDS.get(parts.scheme, set()):
+        return
+    other = "https" if parts.scheme == "http" else "http"
+    url = parts._replace(scheme=other, netloc=parts.netloc.rpartition("@")[2], path=health["path"], query="").geturl()
+    try:
+        await look.http.request("GET", url, timeout_s=min(SCHEME_TIMEOUT_S, _left(look)), bytes_max=20_000, fresh=True)
+    except BudgetExceededError:
+        raise
+    except ProbeError as error:
+        if getattr(error, "kind", "") != "certificate":
+            return
+    speaks = "TLS" if other == "https" else "plain http, not TLS"
+    host = parts.netloc.rpartition("@")[2]
+    problem["detail"] = f"GET {parts.scheme}://{host}{health['path']}: {host} speaks {speaks}; use {other}://{host}"
+    problem["reason"], problem["kind"] = UnknownReason.UNREACHABLE.value, "tls"
 
 
 async def _models(look: Look, found: EngineFound | None, raw: dict[str, Any]) -> None:

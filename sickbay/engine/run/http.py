@@ -464,7 +464,8 @@ def _origin(url: str) -> str:
 
 
 def _where(url: str) -> str:
-    return _origin(url).split("://", 1)[1]
+    host, _, port = _origin(url).split("://", 1)[1].rpartition(":")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _marks_of(response: aiohttp.ClientResponse, sent_at_s: float) -> deque[Mark]:

@@ -90,7 +90,7 @@ def _no_tls(error: aiohttp.ClientConnectorError, *, what: str, where: str) -> Pr
         advice = "give the right name, or set tls_verify: false (--insecure) if you know the host"
         return HttpProbeError(
             UnknownReason.UNREACHABLE, f"{what}: the TLS certificate of {where} is not accepted ({words}); {advice}",
-            kind="tls",
+            kind="certificate",
         )  # fmt: skip
     hint = "; does it speak plain http?" if "WRONG_VERSION" in words or "RECORD_LAYER" in words else ""
     return HttpProbeError(UnknownReason.UNREACHABLE, f"{what}: no TLS with {where} ({words}){hint}", kind="tls")

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
+import subprocess
+import threading
 from collections.abc import Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +86,8 @@ def test_a_token_came() -> None:
             [Answer(status=502), chat_stream("Yes")], 0.5, Outcome.WARN,
             "1 of 2 short requests got no answer: HTTP 502", id="once",
         ),
-        pytest.param([Answer(status=502)], 1.0, Outcome.FAIL, "no token within 5 s: HTTP 502", id="each-time"),
-        pytest.param([Answer(status=503)], 0.0, Outcome.FAIL, "no token within 5 s: HTTP 503", id="full-is-not-lost"),
+        pytest.param([Answer(status=502)], 1.0, Outcome.FAIL, "no token: HTTP 502", id="each-time"),
+        pytest.param([Answer(status=503)], 0.0, Outcome.FAIL, "no token: HTTP 503", id="full-is-not-lost"),
     ],
 )  # fmt: skip
 def test_a_lost_request_is_asked_again(answers: list[Answer], ratio: float, outcome: Outcome, summary: str) -> None:
@@ -102,7 +106,7 @@ def test_health_alone_is_not_believed() -> None:
     assert value(result, "first_token_ok") is False
     assert value(result, "http_status") == 500
     assert value(result, "error_text") == "HTTP 500: EngineCore encountered an issue"
-    assert result.summary == "no token within 5 s: HTTP 500: EngineCore encountered an issue"
+    assert result.summary == "no token: HTTP 500: EngineCore encountered an issue"
 
 
 def test_an_answer_without_a_token_is_none() -> None:
@@ -239,7 +243,7 @@ def _judged(port: int, health: dict[str, Any], root: Path) -> tuple[dict[str, An
             {"reason": "timeout", "kind": "timeout", "detail": "GET u: no connection to h:1 within 5 s"},
             False, "timeout", id="packets-dropped",
         ),
-        pytest.param({"reason": "refused", "kind": "closed", "detail": "closed early"}, True, "", id="closed"),
+        pytest.param({"reason": "refused", "kind": "closed", "detail": "closed early"}, True, "closed", id="closed"),
     ],
 )  # fmt: skip
 def test_how_a_remote_host_does_not_answer(problem: dict[str, str], reachable: bool, error: str) -> None:
@@ -286,3 +290,64 @@ def test_a_silent_gateway_before_an_engine_that_answers() -> None:
     assert value(result, "answers_http") is False
     assert result.summary.endswith("GET /health straight to the engine gave 200")
     assert result.next_step == "The engine is well; look at what stands in front of it."
+
+
+def _listener(tmp_path: Path, *, tls: bool) -> ThreadingHTTPServer:
+    """A web server in another thread; with TLS under a certificate nobody knows."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    class Quiet(ThreadingHTTPServer):
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            pass  # a handshake that fails is what is tested
+
+    server = Quiet(("127.0.0.1", 0), Page)
+    if tls:
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+             "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    return server
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_a_server_asked_in_the_wrong_scheme(tmp_path: Path, tls: bool) -> None:
+    server = _listener(tmp_path, tls=tls)
+    try:
+        asked, spoken = ("http", "https") if tls else ("https", "http")
+        where = f"127.0.0.1:{server.server_port}"
+        _, result = alive(f"{asked}://{where}", local=False)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert result.outcome is Outcome.FAIL
+    what = "TLS" if tls else "plain http, not TLS"
+    assert f"GET {asked}://{where}/health: {where} speaks {what}; use {spoken}://{where}" in result.summary
+    assert value(result, "connect_error") == "tls"
+    assert value(result, "answers_http") is False
+
+
+def test_a_certificate_we_do_not_accept_is_no_verdict_on_the_service(tmp_path: Path) -> None:
+    server = _listener(tmp_path, tls=True)
+    try:
+        _, result = alive(f"https://127.0.0.1:{server.server_port}", local=False)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert result.outcome is Outcome.UNKNOWN
+    assert "is not accepted (self-signed certificate)" in result.summary
+    assert value(result, "connect_error") == "certificate"
+    assert reason(result, "answers_http") is UnknownReason.MALFORMED

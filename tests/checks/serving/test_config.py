@@ -142,7 +142,12 @@ def test_sglang_before_its_paths_were_renamed() -> None:
 
 def test_a_null_in_the_configuration_is_off_and_a_missing_field_is_unknown() -> None:
     models = read("sglang", "models.json")
-    told: dict[str, Any] = {"internal_states": [{}], "version": "1", "speculative_algorithm": None, "chunked_prefill_size": -1}
+    told: dict[str, Any] = {
+        "internal_states": [{}],
+        "version": "1",
+        "speculative_algorithm": None,
+        "chunked_prefill_size": -1,
+    }
     _, result = config({"/v1/models": models, "/server_info": ok(told)})
     assert value(result, "speculative_enabled") is False
     assert value(result, "chunked_prefill_enabled") is False

@@ -52,7 +52,9 @@ def sickbay(*words: object) -> int:
 
 
 def test_a_good_release_passes_in_every_form(gate: Path, serve: Callable[..., str], tmp_path: Path) -> None:
-    gate.write_text(gate.read_text() + "latency:\n  - {metric: ttft, ratio_max: 90, pairs: 6, output_tokens: 2, shadow: true}\n")
+    gate.write_text(
+        gate.read_text() + "latency:\n  - {metric: ttft, ratio_max: 90, pairs: 6, output_tokens: 2, shadow: true}\n"
+    )
     outputs = [tmp_path / f"card.{suffix}" for suffix in ("md", "json", "xml", "html", "prom")]
     flags = [word for path in outputs for word in ("--output", path)]
     assert sickbay("gate", gate, "--candidate", serve(right), "--baseline", serve(right), *flags) == 0

@@ -478,7 +478,7 @@ def test_tls_with_an_unknown_certificate(raw_server: Any, tmp_path: Path) -> Non
     server = raw_server(answering(OK + b"Content-Length: 2\r\n\r\nhi"), context)
     url = server.url.replace("http:", "https:")
     error = refused(url)
-    assert error.kind == "tls"  # type: ignore[attr-defined]
+    assert error.kind == "certificate"  # type: ignore[attr-defined]
     assert error.detail.startswith(
         f"GET {url}/x: the TLS certificate of 127.0.0.1:{server.port} is not accepted (self-signed certificate"
     )
