@@ -21,7 +21,7 @@ from sickbay.engine.evals.load import load_eval_set
 from sickbay.engine.evals.read.results import read_results
 from sickbay.engine.evals.read.scorer_uses import named_uses
 from sickbay.engine.evals.row import EvalRun, Row
-from sickbay.engine.evals.runner import Options, run_evals
+from sickbay.engine.evals.runner import Options, refuse_commands, run_evals
 from sickbay.engine.evals.scorer import Given, Scorer
 from sickbay.engine.evals.scoring import score_answer, self_test
 from sickbay.engine.evals.summary import summary_of
@@ -137,6 +137,10 @@ def _loaded(params: Mapping[str, Any], scorers: Mapping[str, Scorer]) -> EvalSet
         evalset = load_eval_set(Path(params["set"]), scorers).evalset
     except ProblemsError as error:
         raise ProbeError(UnknownReason.MALFORMED, str(error.problems[0])) from error
+    try:
+        refuse_commands(evalset, scorers)
+    except ConfigError as error:
+        raise ProbeError(UnknownReason.NOT_CONFIGURED, str(error)) from error
     return replace(evalset, items=evalset.items[: params["items_max"]], asked=replace(evalset.asked, samples=1))
 
 

@@ -19,6 +19,7 @@ from sickbay.engine.evals.overlap import overlap_problems, overlaps
 from sickbay.engine.evals.read.results import read_results
 from sickbay.engine.evals.read.scorer_uses import named_uses
 from sickbay.engine.evals.row import EvalRun, Row
+from sickbay.engine.evals.runner import refuse_commands
 from sickbay.engine.evals.scoring import self_test
 from sickbay.engine.evals.show import to_text
 from sickbay.engine.evals.stats.power import margin_resolved
@@ -55,6 +56,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--cache", type=Path, metavar="FILE", help="answers by content; not for gates")
     group.add_argument("--keep-answers", action="store_true", help="keep the texts, which may hold what users said")
     group = parser.add_argument_group("judging")
+    group.add_argument("--allow-commands", action="store_true", help="let the scorer `command` run the set's programs")
     group.add_argument("--judge-url", metavar="URL", help="OpenAI-compatible endpoint of the model that judges")
     group.add_argument("--judge-model", default="", metavar="NAME")
     group.add_argument("--against", type=Path, metavar="FILE",
@@ -79,6 +81,8 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
         sys.stderr.write(f"sickbay: the set cannot judge: {problem}\n")
     if args.plan:
         return _plan(evalset, unsound)
+    if not args.allow_commands:
+        refuse_commands(evalset, tools.plugins.scorers)
     earlier = _earlier(args.against, evalset.name) if args.against else None
     target, _ = choose_target(args)
     run = asyncio.run(_asked(args, tools, evalset, target))
@@ -159,7 +163,8 @@ async def _asked(args: argparse.Namespace, tools: Tools, evalset: EvalSet, targe
         async with asking_for(arm, args.judge_url or "", args.judge_model, environment, args.requests) as asking:
             options = Options(
                 concurrency=args.concurrency, retries=args.retries, timeout_s=args.timeout, journal=journal,
-                cache=cache, keep_answers=args.keep_answers, on_row=progress, asking={"target": asking},
+                cache=cache, keep_answers=args.keep_answers,
+                allow_commands=args.allow_commands, on_row=progress, asking={"target": asking},
             )  # fmt: skip
             try:
                 done = await run_evals(evalset, arms, scorers, clock=environment.clock, options=options)

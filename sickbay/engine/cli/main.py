@@ -36,6 +36,7 @@ VERBS = {
     "resume": "finish a run that was killed",
     "replay": "recompute a report from its recorded evidence",
     "eval": "ask an eval set and tell the score, with how sure it is",
+    "judge": "is this model fit to judge? its verdicts against people's",
     "gate": "may this release go out: candidate against baseline, one scorecard",
     "serve": "run runbooks on their intervals and export metrics",
     "memory": "what a model needs in memory, and what fits, from its files",

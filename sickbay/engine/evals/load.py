@@ -54,7 +54,8 @@ def load_eval_set(
     evalset = read_eval_set(path, scorers, problems, default_scorers, slices=slices, only=only)
     errors = sorted(problem for problem in problems if problem.severity == "error")
     if errors or evalset is None:
-        raise ProblemsError(errors)
+        empty = any(problem.code == Code.EMPTY for problem in errors)  # then what was left out is the reason
+        raise ProblemsError(sorted(set(problems)) if empty else errors)
     return Loaded(evalset, tuple(sorted(set(problems))))
 
 
@@ -82,7 +83,13 @@ def read_eval_set(
 
 
 def _read(text: str, path: Path, context: Context) -> EvalSet | None:
-    if path.suffix.lower() not in {".yaml", ".yml"}:
+    suffix = path.suffix.lower()
+    if suffix not in {".yaml", ".yml", ".json"}:
+        if suffix not in {".jsonl", ".ndjson", ".csv", ".tsv"} and not text.lstrip("\ufeff \n\r\t").startswith("{"):
+            hint = "wanted .yaml, .jsonl, .csv or .tsv (promptfoo and OpenAI-evals files as they are)"
+            message = f"no eval set of a known form, by its name {path.name!r} and its beginning"
+            context.problems.append(Problem(Position(str(path)), Code.WRONG_TYPE, message, hint))
+            return None
         items, form = read_rows(text, context)
         return EvalSet(name=path.stem, items=tuple(items), format=form, path=str(path))
     node = read_yaml(text, str(path), context.problems)

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sickbay.engine.errors import BudgetExceededError
+from sickbay.engine.errors import BudgetExceededError, ConfigError
 from sickbay.engine.evals.cache import AnswerCache
 from sickbay.engine.evals.endpoint import Endpoint, ask_once, body_of
 from sickbay.engine.evals.item import EvalSet, Item, digest
@@ -20,7 +20,7 @@ from sickbay.engine.evals.scorer import Asking, Given, Scorer
 from sickbay.engine.evals.scoring import row_of
 from sickbay.engine.model.look import Clock
 
-__all__ = ["Options", "Progress", "run_evals", "run_key"]
+__all__ = ["Options", "Progress", "refuse_commands", "run_evals", "run_key"]
 
 RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 RETRIED_REASONS = frozenset({"refused", "unreachable"})
@@ -52,6 +52,7 @@ class Options:
     on_row: Progress | None = None
     stop_when: Callable[[], str] | None = None
     asking: Mapping[str, Asking] = field(default_factory=dict)
+    allow_commands: bool = False
 
 
 def run_key(evalset: EvalSet, arms: Mapping[str, Endpoint], scorers: Mapping[str, Scorer]) -> str:
@@ -69,7 +70,13 @@ async def run_evals(
     clock: Clock,
     options: Options,
 ) -> dict[str, EvalRun]:
-    """Every arm's run. Whatever fails, there is a run: what was not asked is missing and `stopped` says why."""
+    """Every arm's run. Whatever fails, there is a run: what was not asked is missing and `stopped` says why.
+
+    Raises:
+        ConfigError: the set runs commands, and nobody allowed that.
+    """
+    if not options.allow_commands:
+        refuse_commands(evalset, scorers)
     run = _Run(evalset, arms, scorers, clock, options)
     started_at, start = clock.wall(), clock.monotonic()
     work = run.work()
@@ -83,6 +90,18 @@ async def run_evals(
             options.journal.sync()
     elapsed_s = clock.monotonic() - start
     return {name: run.told(name, started_at, elapsed_s) for name in arms}
+
+
+def refuse_commands(evalset: EvalSet, scorers: Mapping[str, Scorer]) -> None:
+    """Raise ConfigError when an item's scorer runs programs that the set names."""
+    for item in evalset.items:
+        for use in item.scorers:
+            if scorers[use.scorer].runs_commands:
+                at = use.position if use.position.path else item.position
+                raise ConfigError(
+                    f"{at}: the scorer {use.scorer!r} runs a command that this set names, and that is off; read the "
+                    "set, then add --allow-commands (`sickbay eval` and `sickbay gate` only)"
+                )
 
 
 def _versions(evalset: EvalSet, scorers: Mapping[str, Scorer]) -> dict[str, str]:

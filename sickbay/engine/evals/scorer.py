@@ -66,6 +66,8 @@ class Scorer(ABC):
     title: ClassVar[str]
     blocking: ClassVar[bool] = False
     """True: one score may take long; it runs in a thread."""
+    runs_commands: ClassVar[bool] = False
+    """True: it runs programs that the eval set names; asked for only with `--allow-commands`."""
     version: ClassVar[str] = "1"
     """Part of what two runs must share to be compared."""
     params: ClassVar[Mapping[str, Any]] = {"type": "object", "additionalProperties": False}

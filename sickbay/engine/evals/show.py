@@ -24,6 +24,8 @@ def to_text(run: EvalRun, summary: Summary, compared: str = "", *, prices: tuple
     if summary.macro_f1 is not None:
         shown = ", ".join(f"{plain(label, 30)} {value:.2f}" for label, value in summary.f1.items())
         lines.append(f"  macro F1 {summary.macro_f1:.3f} ({shown})")
+    if summary.macro_f1 is not None:
+        lines += [f"    wanted {plain(name, 40):<13} {_score(score)}" for name, score in summary.by_wanted.items()]
     lines += _troubles(run, summary)
     wrong = [row for row in run.rows if row.passed is False][:WRONG_SHOWN]
     lines += [f"  wrong: {plain(row.item, 40)}: {plain(row.why, 160)}" for row in wrong]

@@ -50,6 +50,7 @@ class Summary:
     output_tokens: int = 0
     macro_f1: float | None = None
     f1: Mapping[str, float] = field(default_factory=dict)
+    by_wanted: Mapping[str, Score] = field(default_factory=dict)  # by expected label: recall, with its interval
 
     def cost(self, per_million_prompt: float, per_million_output: float) -> float:
         """Money, at prices for a million tokens."""
@@ -78,6 +79,7 @@ def summary_of(run: EvalRun, slices: Sequence[str] = ()) -> Summary:
         output_tokens=sum(row.output_tokens or 0 for row in rows if not row.cached),
         macro_f1=math.fsum(f1.values()) / len(f1) if f1 else None,
         f1=f1,
+        by_wanted=_by_wanted(by_item),
     )
 
 
@@ -113,6 +115,14 @@ def _slices(by_item: Mapping[str, Sequence[Row]], name: str) -> dict[str, Score]
     for rows in by_item.values():
         groups[rows[0].fields.get(name) or "(none)"].append(rows)
     return {value: _score(groups[value]) for value in sorted(groups)}
+
+
+def _by_wanted(by_item: Mapping[str, Sequence[Row]]) -> dict[str, Score]:
+    groups: dict[str, list[Sequence[Row]]] = defaultdict(list)
+    for rows in by_item.values():
+        if rows[0].wanted_label:
+            groups[rows[0].wanted_label].append(rows)
+    return {label: _score(groups[label]) for label in sorted(groups)}
 
 
 def _share(values: Iterable[bool]) -> float:

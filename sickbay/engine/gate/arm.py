@@ -40,7 +40,9 @@ class Arm:
 
 
 @asynccontextmanager
-async def open_arm(target: Target, environment: Environment, *, requests: int, run_id: str) -> AsyncIterator[Arm]:
+async def open_arm(
+    target: Target, environment: Environment, *, requests: int, run_id: str, files: bool = True
+) -> AsyncIterator[Arm]:
     """Open it, ask what it is, close it.
 
     Raises:
@@ -52,13 +54,13 @@ async def open_arm(target: Target, environment: Environment, *, requests: int, r
         began_at_s=clock.monotonic(), trust_proxies=environment.trust_proxies,
     )  # fmt: skip
     try:
-        yield await _recognised(target, client, environment)
+        yield await _recognised(target, client, environment, files=files)
     finally:
         await client.close()
         threads.close()
 
 
-async def _recognised(target: Target, client: HttpClient, environment: Environment) -> Arm:
+async def _recognised(target: Target, client: HttpClient, environment: Environment, *, files: bool) -> Arm:
     http = StepHttp(client)
     about: dict[str, str] = {"url": _shown(target.url)}
     path, engine, model = CHAT_PATH, "", target.model
@@ -77,7 +79,8 @@ async def _recognised(target: Target, client: HttpClient, environment: Environme
         rows = listed.json().get("data") or [{}]
         model = str(rows[0].get("id", ""))
     about["model"] = model
-    about |= await _files(http, target)
+    if files:
+        about |= await _files(http, target)
     identity = f"{target.url} {path} {model}"
     endpoint = Endpoint(
         http=lambda: StepHttp(client), model=model, path=path, identity=identity,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from sickbay.engine.errors import ProbeError
@@ -14,7 +14,7 @@ from sickbay.engine.model.target import Secret, Target
 from sickbay.engine.run.environment import Environment
 from sickbay.engine.run.http import StepHttp
 
-__all__ = ["asking_for"]
+__all__ = ["asking_for", "open_judge"]
 
 TIMEOUT_S = 120.0
 JUDGE_KEY = "SICKBAY_JUDGE_API_KEY"
@@ -25,16 +25,36 @@ async def asking_for(
     arm: Arm, judge_url: str, judge_model: str, environment: Environment, requests: int
 ) -> AsyncIterator[Asking]:
     """The judge's connections live as long as the block. Its key is in SICKBAY_JUDGE_API_KEY, where it wants one."""
-    import os
-
     if not judge_url:
         yield Asking(_post(arm), arm.endpoint.model)
         return
+    async with open_judge(judge_url, judge_model, environment, requests=requests, run_id="judge") as judge:
+        yield Asking(_post(arm), arm.endpoint.model, judge.judge, judge.judge_model)
+
+
+@asynccontextmanager
+async def open_judge(
+    judge_url: str, judge_model: str, environment: Environment, *, requests: int, run_id: str
+) -> AsyncIterator[Asking]:
+    """The judge alone, for answers that are there already.
+
+    Raises:
+        ProbeError: it does not answer.
+    """
+    import os
+
     key = Secret(env=JUDGE_KEY) if os.environ.get(JUDGE_KEY) else None
     url = judge_url.rstrip("/").removesuffix("/v1")
     target = Target(name="judge", url=url, model=judge_model, api_key=key)
-    async with open_arm(target, environment, requests=requests, run_id="judge") as judge:
-        yield Asking(_post(arm), arm.endpoint.model, _post(judge), judge.endpoint.model)
+    async with AsyncExitStack() as stack:
+        try:
+            judge = await stack.enter_async_context(
+                open_arm(target, environment, requests=requests, run_id=run_id, files=False)
+            )
+        except ProbeError as error:
+            raise ProbeError(error.reason, f"the judge does not answer: {error.detail}") from error
+        post = _post(judge)
+        yield Asking(post, judge.endpoint.model, post, judge.endpoint.model)
 
 
 def _post(arm: Arm) -> Post:

@@ -15,6 +15,7 @@ from sickbay.checks.evals.scorers.json_answer import json_of
 from sickbay.checks.evals.scorers.references import references
 from sickbay.engine.evals.endpoint import CHAT_PATH, read_given
 from sickbay.engine.evals.item import Item
+from sickbay.engine.evals.judge_check import FLIPPED
 from sickbay.engine.evals.scorer import Asking, AskingScorer, Given, Score
 
 __all__ = ["Judge", "read_verdict"]
@@ -59,6 +60,8 @@ class Judge(AskingScorer):
             return Score.cannot("judge: no judge is named; give --judge-url")
         question = "\n".join(f"{each.get('role')}: {each.get('content')}" for each in item.messages)
         head = f"QUESTION\n{question[:ANSWER_CHARS_MAX]}\n\nRUBRIC\n{params['value']}\n"
+        for number, passage in enumerate(item.context, start=1):
+            head += f"\nCONTEXT [{number}]\n{passage[:ANSWER_CHARS_MAX]}\n"
         if params.get("compare"):
             return await self._compare(item, given, params, asking, head)
         wanted = references(item, {})
@@ -79,7 +82,7 @@ class Judge(AskingScorer):
                 return Score.cannot(f"judge: {why}")
             words.append({names[0]: "ours", names[1]: "theirs"}.get(verdict["better"], "same"))
         if {"ours", "theirs"} <= set(words):
-            return Score.cannot("judge: the verdict changed with the order of the answers")
+            return Score.cannot(f"judge: {FLIPPED}")
         return Score.of("theirs" not in words, f"judged {words[0]}, then {words[1]} in the other order")
 
 

@@ -1,24 +1,23 @@
-"""Results of an earlier run as a baseline: our own, lm-evaluation-harness samples, Inspect logs.
-
-Formats: EleutherAI/lm-evaluation-harness `samples_<task>_<time>.jsonl` (written with --log_samples), and
-UKGovernmentBEIS/inspect_ai logs (`.json`, and `.eval`, which is a zip).
-"""
+"""Results of an earlier run as a baseline: our own eval or scorecard, lm-evaluation-harness samples, Inspect logs."""
 
 from __future__ import annotations
 
 import json
+import math
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sickbay.engine.errors import ConfigError
-from sickbay.engine.evals.row import SCHEMA, EvalRun, Row
+from sickbay.engine.evals.read.inspect_log import read_inspect, read_inspect_zip
+from sickbay.engine.evals.read.lm_eval import read_lm_eval
+from sickbay.engine.evals.row import SCHEMA, EvalRun
 
 __all__ = ["read_results"]
 
 BYTES_MAX = 2_000_000_000
-_INSPECT_VALUES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
+_ZIP_MAGIC = b"PK\x03\x04"
 
 
 def read_results(path: Path) -> list[EvalRun]:
@@ -30,28 +29,39 @@ def read_results(path: Path) -> list[EvalRun]:
     try:
         if path.stat().st_size > BYTES_MAX:
             raise ConfigError(f"{path}: larger than {BYTES_MAX} bytes")
-        if zipfile.is_zipfile(path):
-            return [_inspect(_of_zip(path), path)]
+        with path.open("rb") as file:
+            is_zip = file.read(4) == _ZIP_MAGIC or zipfile.is_zipfile(path)
+        if is_zip:
+            return [read_inspect_zip(path)]
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', '') or error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
     if path.suffix == ".jsonl":
-        return [_lm_eval(text, path)]
+        return [read_lm_eval(text, path)]
+    if not text.strip():
+        raise ConfigError(f"{path}: the file is empty; wanted the result of an earlier run")
     try:
         data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: not JSON: {error}") from error
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: not JSON: nested too deeply") from error
     return _of_json(data, path)
 
 
 def _of_json(data: Any, path: Path) -> list[EvalRun]:
     if isinstance(data, Mapping):
-        if data.get("schema") == SCHEMA:
-            return [EvalRun.from_json(data)]
-        if str(data.get("schema", "")).startswith("sickbay.scorecard."):
-            return [EvalRun.from_json(run) for run in data.get("runs", {}).get("candidate", ())]
+        schema = str(data.get("schema", ""))
+        if schema == SCHEMA:
+            return [_own(data, str(path))]
+        if schema.startswith("sickbay.scorecard."):
+            return _scorecard(data, path)
+        if schema.startswith("sickbay.eval."):
+            raise ConfigError(f"{path}: the result is {schema}, this version reads {SCHEMA}")
         if "samples" in data and "eval" in data:
-            return [_inspect(data, path)]
+            return [read_inspect(data, path)]
         if "results" in data and "configs" in data:
             raise ConfigError(
                 f"{path}: lm-evaluation-harness results hold only means, and a paired comparison needs each item; "
@@ -63,99 +73,54 @@ def _of_json(data: Any, path: Path) -> list[EvalRun]:
     )
 
 
-def _lm_eval(text: str, path: Path) -> EvalRun:
-    """Samples with their first metric. With several filters the first one in the file counts."""
-    rows: list[Row] = []
-    chosen = ""
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            data = json.loads(line)
-        except ValueError as error:
-            raise ConfigError(f"{path}:{number}:1: not JSON: {error}") from error
-        if not isinstance(data, dict) or "doc_id" not in data:
-            raise ConfigError(f"{path}:{number}:1: no lm-evaluation-harness sample: wanted an object with doc_id")
-        named = str(data.get("filter", "none"))
-        chosen = chosen or named
-        if named == chosen:
-            rows.append(_lm_eval_row(data, path, number))
-    task = path.stem.removeprefix("samples_").rsplit("_", 1)[0]
-    return EvalRun(name=task, rows=tuple(rows), format="lm-evaluation-harness", planned=len(rows),
-                   about={"tool": "lm-evaluation-harness", "filter": chosen})  # fmt: skip
+def _scorecard(data: Mapping[str, Any], path: Path) -> list[EvalRun]:
+    runs = data.get("runs")
+    ours = runs.get("candidate") if isinstance(runs, Mapping) else None
+    if not isinstance(ours, list) or not ours:
+        raise ConfigError(f"{path}: a scorecard without runs of its candidate; it cannot be a baseline")
+    return [_own(run, f"{path}: runs.candidate[{number}]") for number, run in enumerate(ours)]
 
 
-def _lm_eval_row(data: Mapping[str, Any], path: Path, number: int) -> Row:
-    names = data.get("metrics") or ["exact_match", "acc"]
-    metric = next((name for name in names if isinstance(data.get(name), (int, float))), None)
-    doc = data.get("doc")
-    doc = doc if isinstance(doc, Mapping) else {}
-    item = str(doc.get("id", data["doc_id"]))
-    if metric is None:
-        return Row(item=item, error=f"{path.name}:{number}: no number under {', '.join(map(str, names))}")
-    value = float(data[metric])
-    fields = {str(key): str(each) for key, each in doc.items() if isinstance(each, (str, int, bool)) and key != "id"}
-    short = {key: each for key, each in fields.items() if len(each) <= 40}
-    return Row(item=item, value=value, passed=bool(value) if value in {0.0, 1.0} else None, fields=short)
-
-
-def _inspect(data: Mapping[str, Any], path: Path) -> EvalRun:
-    spec = data.get("eval") or {}
-    rows = [_inspect_row(sample, number) for number, sample in enumerate(data.get("samples") or ())]
-    return EvalRun(
-        name=str(spec.get("task", path.stem)), rows=tuple(rows), format="inspect", planned=len(rows),
-        about={"tool": "inspect_ai", "model": str(spec.get("model", "")), "status": str(data.get("status", ""))},
-        stopped="" if data.get("status", "success") == "success" else f"the log's status is {data.get('status')!r}",
-    )  # fmt: skip
-
-
-def _inspect_row(sample: Mapping[str, Any], number: int) -> Row:
-    item, epoch = str(sample.get("id", number)), int(sample.get("epoch", 1)) - 1
-    if sample.get("error"):
-        error = sample["error"]
-        return Row(
-            item=item, sample=epoch, error=str(error.get("message", error) if isinstance(error, dict) else error)
-        )
-    scores = sample.get("scores") or {}
-    value = next((_inspect_value(score) for score in scores.values()), None)
-    if value is None:
-        return Row(item=item, sample=epoch, error="the sample has no score that is a number or C, I, P, N")
-    metadata = sample.get("metadata") or {}
-    fields = {str(key): str(each) for key, each in metadata.items() if isinstance(each, (str, int, float, bool))}
-    return Row(
-        item=item, sample=epoch, value=value, passed=value == 1.0 if value in {0.0, 1.0} else None, fields=fields
-    )
-
-
-def _inspect_value(score: Any) -> float | None:
-    value = score.get("value") if isinstance(score, Mapping) else score
-    if isinstance(value, str):
-        return _INSPECT_VALUES.get(value)
-    return float(value) if isinstance(value, (bool, int, float)) else None
-
-
-def _of_zip(path: Path) -> dict[str, Any]:
+def _own(data: Any, at: str) -> EvalRun:
+    """A run that `EvalRun.to_json` wrote. Whatever somebody changed by hand is told with its place."""
+    if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
+        raise ConfigError(f"{at}: no eval run: wanted an object with a name")
+    rows = data.get("rows")
+    if not isinstance(rows, list) or not rows:
+        raise ConfigError(f"{at}: the run {data['name']!r} has no rows; nothing can be paired with it")
+    seen: dict[tuple[str, int], int] = {}
+    for number, row in enumerate(rows):
+        why = _wrong(row)
+        if why:
+            raise ConfigError(f"{at}: rows[{number}]: {why}")
+        key = (row["item"], row.get("sample", 0))
+        if key in seen:
+            raise ConfigError(f"{at}: rows[{number}]: the item {key[0]!r} stands twice; first in rows[{seen[key]}]")
+        seen[key] = number
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            if "header.json" not in names:
-                raise ConfigError(f"{path}: an Inspect log without header.json: that run did not end; finish it first")
-            return {**json.loads(archive.read("header.json")), "samples": list(_zip_samples(archive, names))}
-    except NotImplementedError as error:
-        raise ConfigError(
-            f"{path}: this Inspect log is compressed with zstd, which Python {'.'.join(map(str, _python()))} cannot "
-            "read; convert it: inspect log convert --to json --output-dir logs-json LOG"
-        ) from error
-    except (zipfile.BadZipFile, ValueError, KeyError) as error:
-        raise ConfigError(f"{path}: a damaged Inspect log: {error}") from error
+        return EvalRun.from_json(data)
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"{at}: no eval run of {SCHEMA}: {error}") from error
 
 
-def _zip_samples(archive: zipfile.ZipFile, names: list[str]) -> Iterator[Any]:
-    for name in sorted(name for name in names if name.startswith("samples/") and name.endswith(".json")):
-        yield json.loads(archive.read(name))
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "item": (str,), "sample": (int,), "passed": (bool, type(None)), "value": (int, float, type(None)), "error": (str,),
+    "reason": (str,), "sha256": (str,), "cluster": (str,), "fields": (dict,), "retried": (list,),
+}  # fmt: skip
 
 
-def _python() -> tuple[int, int]:
-    import sys
+def _wrong(row: Any) -> str:
+    if not isinstance(row, Mapping) or "item" not in row:
+        return "wanted an object with item"
+    for name, kinds in _KINDS.items():
+        if name in row and not isinstance(row[name], kinds):
+            return f"{name}: wanted {' or '.join(_name(kind) for kind in kinds)}, found {row[name]!r}"[:160]
+    value = row.get("value")
+    if value is not None and not (math.isfinite(value) and 0.0 <= value <= 1.0):
+        return f"value: wanted 0 to 1, found {value!r}"
+    return ""
 
-    return sys.version_info[:2]
+
+def _name(kind: type) -> str:
+    return {"str": "text", "int": "a number", "float": "a number", "bool": "true or false", "NoneType": "nothing",
+            "dict": "an object", "list": "a list"}[kind.__name__]  # fmt: skip

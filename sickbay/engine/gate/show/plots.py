@@ -44,6 +44,7 @@ def _interval(low: float, middle: float, high: float, *, same: float, limit: flo
     bad = min(x(limit), 10.0), max(x(limit), WIDTH - 10.0)
     shade = (bad[0], x(limit)) if limit < same else (x(limit), bad[1])
     say = form.format
+    ends = ("end", "start") if limit < same else ("start", "end")
     label = (
         f"{say(middle)} {unit}, interval {say(low)} to {say(high)}, limit {say(limit)}; the shaded side is not accepted"
     )
@@ -57,8 +58,8 @@ def _interval(low: float, middle: float, high: float, *, same: float, limit: flo
         f'<line class=limit x1="{x(limit):.1f}" x2="{x(limit):.1f}" y1="6" y2="38"/>'
         f'<line class=range x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{MIDDLE}" y2="{MIDDLE}"/>'
         f'<circle class=dot cx="{x(middle):.1f}" cy="{MIDDLE}" r="4.5"/>'
-        f'<text x="{x(limit):.1f}" y="53" text-anchor="middle" class=limit>limit {say(limit)}</text>'
-        f'<text x="{x(same):.1f}" y="53" text-anchor="middle">no change</text></svg>'
+        f'<text x="{x(limit):.1f}" y="53" text-anchor="{ends[0]}" class=limit>limit {say(limit)}</text>'
+        f'<text x="{x(same):.1f}" y="53" text-anchor="{ends[1]}">no change</text></svg>'
     )
 
 

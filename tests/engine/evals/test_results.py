@@ -1,0 +1,110 @@
+# ruff: noqa: E501 - one case a line
+"""Earlier results as baselines: what other tools write is read, and whatever is wrong is told with its place."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from sickbay.engine.errors import ConfigError
+from sickbay.engine.evals.read import zip_members
+from sickbay.engine.evals.read.results import read_results
+
+HEADER = {"eval": {"task": "facts", "model": "m"}, "status": "success"}
+SAMPLES = [
+    {"id": "a", "epoch": 1, "scores": {"match": {"value": "C"}}, "metadata": {"lang": "de"}},
+    {"id": "b", "epoch": 1, "scores": {"match": {"value": "I"}}},
+]
+
+
+def zstd_log(path: Path, *, damage: bool = False) -> Path:
+    """As inspect_ai writes it: members of method 93, which `zipfile` can list and not make. So: stored, then patched."""
+    members = {"header.json": HEADER, **{f"samples/{each['id']}_epoch_1.json": each for each in SAMPLES}}
+    packed = {name: zstandard.ZstdCompressor().compress(json.dumps(data).encode()) for name, data in members.items()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in packed.items():
+            archive.writestr(name, data)
+        for info in archive.infolist():
+            text = json.dumps(members[info.filename]).encode()
+            info.compress_type, info.file_size, info.CRC = 93, len(text), zlib.crc32(text) ^ damage
+    return path
+
+
+def test_inspect_log_with_zstd(tmp_path: Path) -> None:
+    (run,) = read_results(zstd_log(tmp_path / "log.eval"))
+    assert (run.name, run.format, run.about["model"]) == ("facts", "inspect", "m")
+    assert [(row.item, row.passed, dict(row.fields)) for row in run.rows] == [
+        ("a", True, {"lang": "de"}), ("b", False, {}),
+    ]  # fmt: skip
+
+
+def test_a_damaged_member_is_told(tmp_path: Path) -> None:
+    with pytest.raises(
+        ConfigError,
+        match=r"a damaged Inspect log: 'header.json': size or checksum is wrong|header.json: size or checksum is wrong",
+    ):
+        read_results(zstd_log(tmp_path / "log.eval", damage=True))
+
+
+def test_without_the_extra_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "zstandard", None)
+    with pytest.raises(ConfigError, match=r"compressed with zstd; pip install 'sickbay\[evals\]', or convert it"):
+        read_results(zstd_log(tmp_path / "log.eval"))
+    assert zip_members.ZSTD == 93
+
+
+def own(rows: object) -> str:
+    return json.dumps({"schema": "sickbay.eval.v1", "name": "s", "rows": rows})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "wanted"),
+    [
+        ("a.json", "", "a.json: the file is empty; wanted the result of an earlier run"),
+        ("a.json", "{\n 3", "a.json:2:2: not JSON: Expecting property name enclosed in double quotes"),
+        ("a.json", "[" * 100_000, "a.json: not JSON: nested too deeply"),
+        ("a.json", "[]", "a.json: no result file of a known form; wanted"),
+        ("a.json", '{"schema": "sickbay.eval.v1"}', "a.json: no eval run: wanted an object with a name"),
+        ("a.json", '{"schema": "sickbay.eval.v9"}', "a.json: the result is sickbay.eval.v9, this version reads sickbay.eval.v1"),
+        ("a.json", own([]), "a.json: the run 's' has no rows; nothing can be paired with it"),
+        ("a.json", own([1]), "a.json: rows[0]: wanted an object with item"),
+        ("a.json", own([{"item": 3}]), "a.json: rows[0]: item: wanted text, found 3"),
+        ("a.json", own([{"item": "a", "passed": "yes"}]), "a.json: rows[0]: passed: wanted true or false or nothing, found 'yes'"),
+        ("a.json", own([{"item": "a", "value": 7}]), "a.json: rows[0]: value: wanted 0 to 1, found 7"),
+        ("a.json", own([{"item": "a"}, {"item": "b"}, {"item": "a"}]), "a.json: rows[2]: the item 'a' stands twice; first in rows[0]"),
+        ("a.json", '{"schema": "sickbay.scorecard.v1"}', "a.json: a scorecard without runs of its candidate; it cannot be a baseline"),
+        ("a.json", '{"schema": "sickbay.scorecard.v1", "runs": {"candidate": [3]}}', "a.json: runs.candidate[0]: no eval run: wanted an object with a name"),
+        ("a.json", '{"samples": 3, "eval": 4}', "a.json: no Inspect log: wanted eval: {...} and samples: [...]"),
+        ("a.json", '{"samples": [3], "eval": {}}', "a.json: samples[0]: wanted an object, found int"),
+        ("a.json", '{"samples": [{"id": 1, "epoch": "x"}], "eval": {}}', "a.json: samples[0]: epoch: wanted a whole number, found 'x'"),
+        ("a.json", '{"samples": [{"id": 1}, {"id": 1}], "eval": {}}', "a.json: samples[1]: the sample '1' of this epoch stands twice"),
+        ("a.json", '{"samples": [], "eval": {}}', "a.json: an Inspect log without samples; was it written with log_samples off?"),
+        ("a.json", '{"results": {}, "configs": {}}', "a.json: lm-evaluation-harness results hold only means, and a paired comparison needs each item"),
+        ("s.jsonl", "\n", "s.jsonl: no sample in it; wanted lm-evaluation-harness samples, one JSON object a line"),
+        ("s.jsonl", '{"doc_id": 1}\n\n{"x": 1}\n', "s.jsonl:3:1: no lm-evaluation-harness sample: wanted an object with doc_id"),
+        ("s.jsonl", '{"doc_id": 1, "metrics": 3}', "s.jsonl:1:1: metrics: wanted a list of names, found '3'"),
+        ("s.jsonl", '{"doc_id": 1, "metrics": ["ppl"], "ppl": 9.5}', "s.jsonl:1:1: ppl is 9.5; wanted a score of 0 to 1"),
+        ("s.jsonl", '{"doc_id": 1, "acc": 1}\n{"doc_id": 1, "acc": 0}', "s.jsonl:2:1: the sample '1' stands twice; first on line 1"),
+        ("x.eval", "PK\x03\x04garbage", "x.eval: a damaged Inspect log: File is not a zip file"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong(name: str, text: str, wanted: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_results(path)
+    assert str(caught.value).startswith(f"{tmp_path}/{wanted}")
+
+
+def test_scores_that_are_no_numbers_are_errors_and_not_zeros(tmp_path: Path) -> None:
+    path = tmp_path / "samples_t_1.jsonl"
+    path.write_text('{"doc_id": 1, "acc": NaN}\n{"doc_id": 2, "acc": 1.0}\n{"doc_id": 3, "acc": "yes"}\n')
+    (run,) = read_results(path)
+    assert [(row.item, row.passed, bool(row.error)) for row in run.rows] == [
+        ("1", None, True), ("2", True, False), ("3", None, True),
+    ]  # fmt: skip
