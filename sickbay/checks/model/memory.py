@@ -107,7 +107,9 @@ def _cache(shape: Shape, raw: Raw) -> Cache:
         value_bytes=KV_TYPES.get(str(log.get("type_v", "")), size),
         tensor_parallel=max(1, int(_number(told.get("serving.tensor_parallel")) or 1)),
         block=max(1, int(block)),
-        slack=_LLAMACPP_BATCH if llamacpp else 0,
+        slack=int(log.get("batch", _LLAMACPP_BATCH)) if llamacpp else 0,
+        pooled=max(1, int(log.get("slots", 1.0) // (log.get("pools") or 1.0))),
+        whole_windows=bool(log.get("whole_windows")),
     )
 
 
@@ -116,7 +118,8 @@ def _plan(shape: Shape, raw: Raw, cache: Cache, params: Mapping[str, Any]) -> Me
     context = (
         params["context_tokens"] or _number(told.get("serving.context_length_tokens")) or shape.context_train or 4096
     )
-    requests = params["requests"] or _number(told.get("serving.requests_running_limit")) or 1
+    pools = raw["log"].get("pools") if cache.pooled > 1 else None
+    requests = params["requests"] or pools or _number(told.get("serving.requests_running_limit")) or 1
     memory = params["memory_bytes"] or _number(told.get("memory.device_total_bytes")) or None
     return plan_memory(
         shape, raw["model"]["weights_bytes"], context=int(context), sequences=int(requests), cache=cache,
@@ -129,7 +132,7 @@ def _reported(shape: Shape, raw: Raw, cache: Cache) -> Reading:
     told, log, page = raw["signals"], raw["log"], raw["page"]
     tokens = page.get("kv_cache_size_tokens") or log.get("kv_tokens") or _number(told.get("serving.kv_capacity_tokens"))
     if "kv_mib" in log:
-        slots = _number(told.get("serving.requests_running_limit")) or 1.0
+        slots = log.get("pools") or _number(told.get("serving.requests_running_limit")) or 1.0
         context = _number(told.get("serving.context_length_tokens"))
         if not context and tokens:
             context = tokens / slots
@@ -137,7 +140,8 @@ def _reported(shape: Shape, raw: Raw, cache: Cache) -> Reading:
             return unknown(UnknownReason.ABSENT, "the log tells the KV buffer, but nothing tells the context it is for")
         computed = kv_bytes(shape, int(context), int(slots), cache)
         source = (
-            f"KV buffer size {log['kv_mib']:g} MiB in the log, {computed / _MIB:.1f} MiB computed for {slots:g} slots"
+            f"KV buffer size {log['kv_mib']:g} MiB in the log, {computed / _MIB:.1f} MiB computed for {slots:g} "
+            f"{'pool' if cache.pooled > 1 else 'slot'}{'s' if slots > 1 else ''}"
         )
         return _over(log["kv_mib"] * _MIB, computed, f"{source} of {context:g} tokens")
     room = page.get("kv_cache_memory_bytes") or log.get("kv_gib", 0.0) * _GIB

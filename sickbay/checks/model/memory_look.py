@@ -26,7 +26,9 @@ _LOG = (
     ("kv_gib", re.compile(r"Available KV cache memory: ([\d.]+) GiB|Explicitly set \(([\d.]+)/")),  # vLLM, vLLM on CPU
     ("kv_tokens", re.compile(r"(?:GPU|CPU) KV cache size: ([\d,]+) tokens")),  # vLLM
 )
-_LOG_TYPES = re.compile(r"llama_kv_cache: size = .*K \((\w+)\).*V \((\w+)\)")
+_LOG_TYPES = re.compile(r"llama_kv_cache: size = .*?(\d+)/(\d+) seqs.*K \((\w+)\).*V \((\w+)\)")
+_LOG_BATCH = re.compile(r"llama_context: n_ubatch += (\d+)")
+_LOG_WHOLE_WINDOWS = "using full-size SWA cache"
 _RESTART = re.compile(r"llama_model_loader: loaded meta data|Initializing a V1 LLM engine|print_info: file format")
 _LABEL = re.compile(r'(kv_cache_memory_bytes|kv_cache_size_tokens)="([\d.]+)"')
 
@@ -73,14 +75,21 @@ async def _engine(look: Look, raw: dict[str, Any]) -> None:
 
 
 def _from_log(lines: tuple[str, ...]) -> dict[str, float | str]:
-    """KV sizes and types since the last start in the log; sizes of several devices add up."""
+    """KV sizes and types since the last start in the log; sizes of several devices add up.
+
+    Of llama.cpp also how the room is kept: "2/1 seqs" are two slots in one pool, "2/2 seqs" two with room of their own.
+    """
     last = max((index for index, line in enumerate(lines) if _RESTART.search(line)), default=0)
     sizes: dict[str, float] = {}
     types: dict[str, float | str] = {}
     for line in lines[last:]:
         told = _LOG_TYPES.search(line)
         if told:
-            types = {"type_k": told[1], "type_v": told[2]}
+            types |= {"slots": float(told[1]), "pools": float(told[2]), "type_k": told[3], "type_v": told[4]}
+        if batch := _LOG_BATCH.search(line):
+            types["batch"] = float(batch[1])
+        if _LOG_WHOLE_WINDOWS in line:
+            types["whole_windows"] = 1.0
         for key, pattern in _LOG:
             match = pattern.search(line)
             if match:

@@ -20,6 +20,8 @@ from sickbay.engine.run.files import RootedFiles
 __all__ = ["arguments", "call"]
 
 CONTEXT_WITHOUT_WORD = 4096
+ENGINE_DEFAULTS = {"gguf": (256, 512), "safetensors": (16, 2048)}
+"""Tokens of a KV block and of a step: llama.cpp's (--ubatch-size), vLLM's (--block-size, --max-num-batched-tokens)."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +33,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add("--kv-type", metavar="TYPE", help="f16, bf16, fp8, q8_0 … (default: the model's own, else f16)")
     add("--kv-type-v", metavar="TYPE", help="of the values alone (llama.cpp: --cache-type-v)")
     add("--tp", type=int, default=1, metavar="N", help="tensor parallel: numbers are of one device")
-    add("--block", type=int, default=16, metavar="TOKENS", help="KV block: vLLM 16 (CPU 128), llama.cpp 256")
+    add(
+        "--block",
+        type=int,
+        metavar="TOKENS",
+        help="KV block (default: GGUF 256 as llama.cpp, else 16; vLLM on CPU 128)",
+    )
+    add(
+        "--batch", type=int, metavar="TOKENS",
+        help="of one step: a layer with a window keeps so many more (default: GGUF 512, else 2048)",
+    )  # fmt: skip
     add("--memory", metavar="SIZE", help="of one device, e.g. 80GiB or 24GB")
     add("--fraction", type=float, default=0.9, help="share of it the engine may take (default 0.9)")
     add("--reserve", default="0", metavar="SIZE", help="for activations, captured graphs, the runtime")
@@ -40,16 +51,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(args: argparse.Namespace, tools: Tools) -> int:  # noqa: ARG001 - every verb is called so
     """Exit 0; 2 when it was asked whether it fits and it does not; 3 when the files cannot be read."""
-    cache = _checked(args)
+    _check(args)
     try:
         model = read_model(RootedFiles("/"), str(Path(args.path).expanduser().absolute()))
     except ProbeError as error:
         sys.stderr.write(f"sickbay memory: {error.detail}\n")
         return ExitCode.INCONCLUSIVE
     kinds = _kv_types(args, model)
+    block, batch = ENGINE_DEFAULTS[model.kind]
     cache = Cache(
-        key_bytes=KV_TYPES[kinds[0]], value_bytes=KV_TYPES[kinds[1]], tensor_parallel=cache.tensor_parallel,
-        block=cache.block,
+        key_bytes=KV_TYPES[kinds[0]], value_bytes=KV_TYPES[kinds[1]], tensor_parallel=args.tp,
+        block=args.block or block, slack=args.batch or batch,
     )  # fmt: skip
     plan = plan_memory(
         model.shape,
@@ -68,16 +80,15 @@ def call(args: argparse.Namespace, tools: Tools) -> int:  # noqa: ARG001 - every
     return ExitCode.FAILING if plan.fits is False else ExitCode.HEALTHY
 
 
-def _checked(args: argparse.Namespace) -> Cache:
+def _check(args: argparse.Namespace) -> None:
     for flag, value, most in (
         ("--context", args.context, 1 << 27), ("--concurrency", args.concurrency, 1 << 20), ("--tp", args.tp, 1024),
-        ("--block", args.block, 1 << 16),
+        ("--block", args.block, 1 << 16), ("--batch", args.batch, 1 << 20),
     ):  # fmt: skip
         if value is not None and not 1 <= value <= most:
             raise UsageError(f"{flag}: {value}; wanted 1 to {most}")
     if not 0 < args.fraction <= 1:
         raise UsageError(f"--fraction: {args.fraction:g}; wanted more than 0 and at most 1")
-    return Cache(tensor_parallel=args.tp, block=args.block)
 
 
 def _size(text: str, flag: str) -> float:

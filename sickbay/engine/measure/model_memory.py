@@ -68,6 +68,9 @@ class Cache:
         tensor_parallel: devices that share the heads; numbers are per device.
         block: tokens of a sequence are kept in whole blocks of so many.
         slack: tokens that a windowed layer keeps beyond its window, for the batch under way.
+        pooled: so many requests share the room of one sequence (llama.cpp --kv-unified); a windowed layer keeps the
+            window of each.
+        whole_windows: windowed layers keep every token all the same (llama.cpp --swa-full).
     """
 
     key_bytes: float = 2.0
@@ -75,6 +78,8 @@ class Cache:
     tensor_parallel: int = 1
     block: int = 1
     slack: int = 0
+    pooled: int = 1
+    whole_windows: bool = False
 
 
 def _layer_bytes(layer: Layer, cache: Cache) -> float:
@@ -84,7 +89,9 @@ def _layer_bytes(layer: Layer, cache: Cache) -> float:
 
 def _held(layer: Layer, context: int, cache: Cache) -> int:
     """Tokens of one sequence that a layer keeps, in whole blocks."""
-    tokens = context if layer.window is None else min(context, layer.window + cache.slack)
+    tokens = context
+    if layer.window is not None and not cache.whole_windows:
+        tokens = min(context, layer.window * cache.pooled + cache.slack)
     return math.ceil(tokens / cache.block) * cache.block
 
 

@@ -64,6 +64,14 @@ def test_llamacpp_with_quantised_kv() -> None:
     assert result.signals["model.kv_reported_ratio"].value == pytest.approx(1.0, abs=0.001)
 
 
+def test_slots_that_share_one_pool_are_not_counted_each() -> None:
+    log = {"kv_mib": 90.0, "type_k": "f16", "type_v": "f16", "slots": 4.0, "pools": 1.0}
+    result = judged(raw_of(log=log, engine="llamacpp", context_length_tokens=4096, requests_running_limit=4))
+    assert result.signals["model.kv_reported_ratio"].value == pytest.approx(1.0)
+    assert result.signals["memory.kv_pool_bytes"].value == 90.0 * (1 << 20)
+    assert result.outcome is Outcome.PASS
+
+
 def test_no_figure_of_the_engine() -> None:
     found = judged(raw_of()).signals["model.kv_reported_ratio"]
     assert found.reason is UnknownReason.ABSENT
@@ -114,12 +122,14 @@ def test_only_the_last_start_in_a_log_counts(tmp_path: Path) -> None:
         "llama_model_loader: loaded meta data with 33 key-value pairs",
         "llama_kv_cache:      CUDA0 KV buffer size =    40.00 MiB",
         "llama_kv_cache:      CUDA1 KV buffer size =    31.72 MiB",
-        "llama_kv_cache: size = 71.72 MiB (2048 cells, 30 layers, 3/3 seqs), K (q8_0): 35 MiB, V (f16): 1 MiB",
+        "llama_kv_cache: size = 71.72 MiB (2048 cells, 30 layers, 3/1 seqs), K (q8_0): 35 MiB, V (f16): 1 MiB",
+        "llama_context: n_ubatch              = 128",
         "INFO CPU KV cache size: 46,592 tokens, Maximum concurrency for 2,048 tokens per request: 22.75x",
         "INFO Explicitly set (1.0/10.59) GiB for KV cache on node 0.",
     )
     assert _from_log(lines) == {
         "type_k": "q8_0", "type_v": "f16", "kv_mib": pytest.approx(71.72), "kv_tokens": 46592.0, "kv_gib": 1.0,
+        "slots": 3.0, "pools": 1.0, "batch": 128.0,
     }  # fmt: skip
 
 
