@@ -35,6 +35,8 @@ __all__ = ["Stage"]
 TOKENS_MADE = "llamacpp:tokens_predicted_total"
 CALIBRATE_S = 12.0
 POLL_S = 0.1
+GAUGES = {"vllm": {"deferred": "vllm:num_requests_waiting", "processing": "vllm:num_requests_running"}}
+"""What `ready` calls them, by engine; llama.cpp's own names else."""
 PAGE_BYTES_MAX = 2**20
 IMPACT_TIMEOUT_S = 90.0
 
@@ -216,14 +218,14 @@ class Stage:
             self._until(partial(self._has, name, least), f"never {least} {name}", timeout_s)
 
     def _has(self, name: str, least: float) -> bool:
-        count = self.felt().finished if name == "finished" else self._gauge(f"llamacpp:requests_{name}")
-        return count >= least
+        if name == "finished":
+            return self.felt().finished >= least
+        return self._gauge(GAUGES.get(self.fault.engine, {}).get(name, f"llamacpp:requests_{name}")) >= least
 
     def _gauge(self, name: str) -> float:
-        for line in self.page("/metrics").splitlines():
-            if line.startswith(f"{name} "):
-                return float(line.split()[1])
-        return 0.0
+        """The sum of a gauge's series; 0 where the page has none."""
+        lines = self.page("/metrics").splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
 
     def _until(self, holds: Callable[[], bool], complaint: str, timeout_s: float) -> None:
         until = time.monotonic() + timeout_s
