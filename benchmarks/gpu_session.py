@@ -223,7 +223,7 @@ def hang(_out: Path, _seconds: float) -> Any:
 
 def pytest_gpu(out: Path, _seconds: float) -> Any:
     """The tests marked gpu."""
-    words = ("-m", "gpu", "-p", "no:cacheprovider", "-q", "-rA", "tests/checks")
+    words = ("-m", "gpu", "-p", "no:cacheprovider", "-q", "-rA", "tests/checks/gpu", "tests/checks/accelerator")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *words],
         capture_output=True, text=True, timeout=150, check=False, cwd=ROOT, env=_env(),
