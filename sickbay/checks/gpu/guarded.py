@@ -20,11 +20,16 @@ HUNG_GROUPS_MAX = 2
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One call: the group it belongs to, what a message calls it, and the call."""
+    """One call: the group it belongs to, what a message calls it, and the call.
+
+    `function` is asked by several groups, perhaps: once it hung it is not called again, and `refuse` is run instead.
+    """
 
     group: str
     what: str
     run: Callable[[], None]
+    function: str = ""
+    refuse: Callable[[], None] | None = None
 
 
 @dataclass(slots=True)
@@ -56,10 +61,11 @@ class Watch:
     def __init__(self, hang_s: float) -> None:
         self.hang_s = hang_s
         self.hung: dict[str, str] = {}
+        self._stuck: set[str] = set()
 
     def run(self, jobs: Iterable[Job]) -> None:
         """Run all jobs but those of groups that hang or hung."""
-        left = deque(job for job in jobs if job.group not in self.hung)
+        left = self._tried(jobs)
         while left:
             worker = _Worker(left)
             threading.Thread(target=worker.work, daemon=True, name="nvml").start()
@@ -70,11 +76,25 @@ class Watch:
                 return
             worker.left_behind = True
             self.hung[stuck.group] = f"{stuck.what} did not return within {self.hang_s:g} s"
-            left = deque(job for job in worker.jobs if job.group not in self.hung)
+            if stuck.function:
+                self._stuck.add(stuck.function)
+            left = self._tried(worker.jobs)
             if len(self.hung) >= HUNG_GROUPS_MAX:
                 for job in left:
                     self.hung.setdefault(job.group, f"not tried, because {' and '.join(self.hung.values())}")
                 return
+
+    def _tried(self, jobs: Iterable[Job]) -> deque[Job]:
+        """The jobs that are still worth a call; a function that hangs is not called for another group."""
+        found: deque[Job] = deque()
+        for job in jobs:
+            if job.group in self.hung:
+                continue
+            if job.function not in self._stuck:
+                found.append(job)
+            elif job.refuse is not None:
+                job.refuse()
+        return found
 
     def _wait(self, worker: _Worker) -> Job | None:
         """The job that hangs, or None when all are done."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from sickbay.checks.accelerator.nvml import NoNvml, error_name, open_nvml
@@ -14,6 +15,8 @@ __all__ = ["read_inventory"]
 
 SAMPLES = 5
 SESSION = "session"
+HANGS = "Hangs"
+"""Stands among NVML's error names where a function was not called because it hung before."""
 
 
 def read_inventory(*, window_s: float, hang_s: float, sleep: Callable[[float], None] = time.sleep) -> dict[str, Any]:
@@ -86,7 +89,13 @@ def _list(nvml: Any, found: dict[str, Any], handles: dict[int, Any]) -> None:
 def _jobs(nvml: Any, devices: list[tuple[dict[str, Any], Any]], calls: Iterable[Call], place: str) -> list[Job]:
     """By call, then by device: a group's calls stand together."""
     return [
-        Job(call.group, f"{call.function} of GPU {device['index']}", _made(nvml, device, handle, call, place))
+        Job(
+            call.group,
+            f"{call.function} of GPU {device['index']}",
+            _made(nvml, device, handle, call, place),
+            call.function,
+            partial(device["refused"].setdefault, call.key, HANGS),
+        )
         for call in calls
         for device, handle in devices
     ]

@@ -48,6 +48,7 @@ class GpuXid(Check):
         "gpu.xid_fault_count",
         "gpu.xid_app_count",
         "gpu.xid_other_count",
+        "gpu.xid_memory_count",
         "gpu.xid_root",
         "gpu.xid_repeats",
         "gpu.sxid_fault_count",
@@ -221,6 +222,7 @@ def _result(raw: Raw, bursts: Sequence[_Burst], table: Mapping[str, Any], params
         "gpu.xid_fault_count": measured(len(gpu_faults), source, by=by_device),
         "gpu.xid_app_count": measured(len(by_kind[_APP]), source),
         "gpu.xid_other_count": measured(len(by_kind[_WATCH]), source),
+        "gpu.xid_memory_count": measured(sum(_about_memory(burst, table) for burst in bursts), source),
         "gpu.xid_root": measured(", ".join(_name(burst) for burst in roots[:_SHOWN]) or "none", source),
         "gpu.xid_repeats": measured(max(repeats.values(), default=0), source),
         "gpu.sxid_fault_count": measured(len(switch_faults), source),
@@ -245,6 +247,10 @@ def _result(raw: Raw, bursts: Sequence[_Burst], table: Mapping[str, Any], params
         signals=signals,
         next_step=_action(by_kind[_FAULT][0], table, repeats) if by_kind[_FAULT] else "",
     )
+
+
+def _about_memory(burst: _Burst, table: Mapping[str, Any]) -> bool:
+    return any(not each.switch and each.code in table["memory"] for each in (burst.root, *burst.others))
 
 
 def _name(burst: _Burst) -> str:

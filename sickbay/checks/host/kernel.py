@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from sickbay.checks.host.process_table import named_like_engine
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
@@ -88,7 +89,7 @@ class HostKernel(Check):
         signals: dict[str, Reading] = {name: measured(count, source) for name, count in counts.items()}
         signals |= _kill_signals(kills, raw, source)
         mine = [kill for kill in kills if _is_engine(kill, raw)]
-        words = [f"the kernel killed {_kill_words(kill)}" for kill in (mine or kills)[-_SHOWN:]]
+        words = [f"the kernel killed {text}" for text in _told(mine or kills)[-_SHOWN:]]
         words += [f"{text} ({count} lines)" for text, count in (*fail.items(), *warn.items())]
         outcome = Outcome.FAIL if fail or mine else Outcome.WARN if warn or kills else Outcome.PASS
         cut = " (the log is longer than what was read)" if raw["truncated"] else ""
@@ -96,8 +97,19 @@ class HostKernel(Check):
 
 
 def _is_engine(kill: Any, raw: Raw) -> bool:
+    """By its number or its cgroup; where no engine is there any more, by the name that engines carry."""
     group = raw["engine_cgroup"]
-    return kill.pid in raw["engine_pids"] or bool(group.strip("/") and kill.cgroup.startswith(group))
+    if kill.pid in raw["engine_pids"] or bool(group.strip("/") and kill.cgroup.startswith(group)):
+        return True
+    return not raw["engine_pids"] and named_like_engine(kill.name)
+
+
+def _told(kills: list[Any]) -> list[str]:
+    """One sentence a process name and place; how often, and the last one's number."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for kill in kills:
+        rows.setdefault((kill.name, kill.full or kill.cgroup or kill.scope), []).append(_kill_words(kill))
+    return [said[-1] if len(said) == 1 else f"{said[-1]} ({len(said)} times)" for said in rows.values()]
 
 
 def _kill_words(kill: Any) -> str:
@@ -108,12 +120,13 @@ def _kill_words(kill: Any) -> str:
 def _kill_signals(kills: list[Any], raw: Raw, source: str) -> dict[str, Reading]:
     if not kills:
         engine = measured(False, source)
-    elif not raw["engine_pids"] and not raw["engine_cgroup"]:
+    elif not raw["engine_pids"] and not raw["engine_cgroup"] and not any(_is_engine(kill, raw) for kill in kills):
         engine = unknown(UnknownReason.ABSENT, f"the engine's process is not known: {raw['engine_error']}")
     else:
         engine = measured(any(_is_engine(kill, raw) for kill in kills), source)
+    told = [kill for kill in kills if _is_engine(kill, raw)] or kills
     return {
         "host.kernel_oom_kills": measured(len(kills), source),
         "host.kernel_oom_engine": engine,
-        "host.kernel_oom_scope": measured(kills[-1].scope or "unknown" if kills else "none", source),
+        "host.kernel_oom_scope": measured(told[-1].scope or "unknown" if told else "none", source),
     }

@@ -9,7 +9,7 @@ from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.look import Files
 from sickbay.engine.model.signal import UnknownReason
 
-__all__ = ["descendants", "engine_family", "own_family", "process_table"]
+__all__ = ["descendants", "engine_family", "named_like_engine", "own_family", "process_table"]
 
 PROCESSES_MAX = 50_000
 _FAMILIES = ("vllm", "sglang", "text-generatio", "tritonserver", "trtllm", "ollama", "llama")
@@ -79,6 +79,11 @@ def own_family(files: Files, table: Mapping[int, ProcessStat]) -> set[int]:
         if _OWN_CHILD in words:
             found |= descendants(table, each.pid)
     return found
+
+
+def named_like_engine(name: str) -> bool:
+    """Whether a process (by its name in /proc, or in a kernel line) is called as inference engines are."""
+    return name.lower().startswith(_FAMILIES)
 
 
 def _related(name: str, parent: str) -> bool:

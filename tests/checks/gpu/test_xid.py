@@ -97,7 +97,8 @@ def test_a_quiet_log(read: Callable[..., Result]) -> None:
     result = read(line("loading NVIDIA UNIX x86_64 Kernel Module  570.124.06"))
     assert result.outcome is Outcome.PASS
     assert result.summary.startswith("no device fault in /kern.log, the last ")
-    assert values(result) == {"fault_count": 0.0, "app_count": 0.0, "other_count": 0.0, "root": "none", "repeats": 0.0}
+    counts = dict.fromkeys(("fault_count", "app_count", "other_count", "memory_count", "repeats"), 0.0)
+    assert values(result) == counts | {"root": "none"}
 
 
 def test_root_and_echo(read: Callable[..., Result]) -> None:
@@ -236,3 +237,8 @@ def test_every_row_says_what_it_is_what_to_do_and_who_says_so(code: int) -> None
 def test_no_switch_code_stands_twice() -> None:
     codes = [code for kind in ("fault", "watch", "info") for code in TABLE["sxid"][kind]]
     assert len(codes) == len(set(codes))
+
+
+def test_reports_about_memory_are_counted_apart(read: Callable[..., Result]) -> None:
+    result = read(xid(94) + xid(63, second=1) + xid(31, gpu="0000:3d:00"))
+    assert result.signals["gpu.xid_memory_count"].value == 1.0

@@ -115,6 +115,22 @@ def test_the_whole_host_was_full(read: Callable[..., Result]) -> None:
     assert result.signals["host.kernel_oom_engine"].reason is UnknownReason.ABSENT
 
 
+def test_an_engine_that_is_gone_is_known_by_its_name(read: Callable[..., Result]) -> None:
+    text = (
+        GLOBAL + GLOBAL.replace("stress", "VLLM::EngineCor").replace("77", "78") + MEMCG.replace("llama-server", "tar")
+    )
+    result = read(text)
+    assert result.outcome is Outcome.FAIL
+    assert result.signals["host.kernel_oom_engine"].value is True
+    assert result.signals["host.kernel_oom_scope"].value == "host"  # the engine's, not that of the last kill
+    assert result.summary == "the kernel killed VLLM::EngineCor (pid 78): the host was full"
+
+
+def test_kills_of_one_name_in_one_place_are_told_once(read: Callable[..., Result]) -> None:
+    text = "".join(GLOBAL.replace("77", str(pid)) for pid in range(80, 86))
+    assert read(text).summary == "the kernel killed stress (pid 85): the host was full (6 times)"
+
+
 def test_old_kernels_have_only_the_second_line(read: Callable[..., Result]) -> None:
     text = "[ 10.1] Memory cgroup out of memory: Killed process 42 (llama-server) total-vm:9kB\n"
     assert read(text).summary == "the kernel killed llama-server (pid 42): cgroup of the process was full"
