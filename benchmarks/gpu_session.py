@@ -28,6 +28,32 @@ __all__ = ["main"]
 ROOT = Path(__file__).parents[1]
 SICKBAY = (sys.executable, "-m", "sickbay")
 _ONE_DEVICE = re.compile(r"GPU-[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}")
+ALLOCATOR = """
+import base64, json, pickle, torch
+torch.cuda.memory._record_memory_history(max_entries=400)
+def leak(held):
+    held.append(torch.empty(20 * 2**20, dtype=torch.uint8, device="cuda"))
+held = []
+for _ in range(40):
+    leak(held)
+early = torch.cuda.memory._snapshot()
+for _ in range(10):
+    leak(held)
+del held[::2]
+graph, x = torch.cuda.CUDAGraph(), torch.zeros(2**20, device="cuda")
+torch.cuda.synchronize()
+with torch.cuda.graph(graph):
+    y = x * 2
+try:
+    torch.empty(2**41, dtype=torch.uint8, device="cuda")
+    said = ""
+except torch.OutOfMemoryError as error:
+    said = str(error)
+late = torch.cuda.memory._snapshot()
+pack = lambda found: base64.b64encode(pickle.dumps(found)).decode()
+print(json.dumps({"said": said, "stats": torch.cuda.memory_stats(), "early": pack(early), "late": pack(late)}))
+"""
+"""Memory in pieces, a private pool, an allocation that fails: torch's own numbers, snapshots and words for it."""
 PASSIVE = tuple(
     f"gpu.{name}"
     for name in ("present", "ecc", "clocks", "pcie", "nvlink", "memory", "utilisation", "peers", "modes", "xid")
@@ -225,6 +251,14 @@ def hang(_out: Path, _seconds: float) -> Any:
     return {"wall_s": round(time.monotonic() - start, 2), "steps": _steps(report)}
 
 
+def allocator(_out: Path, _seconds: float) -> Any:
+    """Torch's memory statistics, two snapshots (pickle in base64) and its message when memory runs out."""
+    done = subprocess.run(
+        [sys.executable, "-c", ALLOCATOR], capture_output=True, text=True, timeout=60, check=False, env=_env()
+    )
+    return json.loads(done.stdout) if done.returncode == 0 else {"failed": done.stderr[-500:]}
+
+
 def pytest_gpu(out: Path, _seconds: float) -> Any:
     """The tests marked gpu."""
     words = ("-m", "gpu", "-p", "no:cacheprovider", "-q", "-rA", "tests/checks/gpu", "tests/checks/accelerator")
@@ -242,6 +276,7 @@ PARTS: Mapping[str, Callable[[Path, float], Any]] = {
     "node-preflight": preflight,
     "accelerator-burn-in": active,
     "capture busy": capture_busy,
+    "allocator": allocator,
     "passive cost": passive_cost,
     "hang": hang,
     "pytest -m gpu": pytest_gpu,
