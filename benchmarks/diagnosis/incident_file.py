@@ -18,7 +18,7 @@ from sickbay.engine.load.yaml_source import read_yaml
 from sickbay.engine.model.problem import Position, Problem
 from sickbay.engine.model.signal import Reading, SignalSpec, SignalType, measured
 
-__all__ = ["Answer", "EvidenceClass", "Incident", "load_incident", "load_incidents"]
+__all__ = ["Answer", "EvidenceClass", "Incident", "load_incident", "load_incidents", "read_incidents"]
 
 _WANTED = {SignalType.NUMBER: "a number", SignalType.BOOL: "true or false", SignalType.TEXT: "text"}
 
@@ -72,14 +72,26 @@ def load_incidents(folder: Path, vocabulary: Mapping[str, SignalSpec], causes: I
         UsageError: there is no such folder, or no `*.yaml` in it.
         ProblemsError: everything that is wrong in any of its files.
     """
+    problems: list[Problem] = []
+    found = read_incidents(folder, vocabulary, causes, problems)
+    if problems:
+        raise ProblemsError(sorted(problems))
+    return found
+
+
+def read_incidents(
+    folder: Path, vocabulary: Mapping[str, SignalSpec], causes: Iterable[str], problems: list[Problem]
+) -> tuple[Incident, ...]:
+    """The sound incidents of a folder, by name; what is wrong in the others is appended.
+
+    Raises:
+        UsageError: there is no such folder, or no `*.yaml` in it.
+    """
     paths = sorted(folder.glob("*.yaml")) if folder.is_dir() else []
     if not paths:
         raise UsageError(f"{str(folder)!r} holds no incidents; wanted a folder with files NAME.yaml")
     known = frozenset(causes)
-    problems: list[Problem] = []
     found = [load_incident(path, vocabulary, known, problems) for path in paths]
-    if problems:
-        raise ProblemsError(sorted(problems))
     return tuple(incident for incident in found if incident is not None)
 
 

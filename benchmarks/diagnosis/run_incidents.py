@@ -12,28 +12,43 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.diagnosis.incident_file import EvidenceClass, Incident, load_incidents
+from benchmarks.diagnosis.incident_file import EvidenceClass, Incident, load_incidents, read_incidents
 from benchmarks.diagnosis.incident_stub import ALL_CLASSES, IncidentStub
 from benchmarks.diagnosis.looks import LookCost, class_of, cost_of, costs_of, looks_of
 from benchmarks.diagnosis.record import Record, ranked_of
 from benchmarks.diagnosis.score import Score, calibration, score, table
 from sickbay.engine.diagnose.diagnosis import diagnose
-from sickbay.engine.errors import SickbayError, UsageError
+from sickbay.engine.errors import ProblemsError, SickbayError, UsageError
 from sickbay.engine.load.knowledge import Knowledge
 from sickbay.engine.model.cause import Cause
+from sickbay.engine.model.problem import Problem
 from sickbay.engine.model.signal import Reading
 from sickbay.engine.model.verdict import Diagnosis
 from sickbay.engine.report.terminal import diagnosis_text
 from sickbay.engine.report.units import Units
 from sickbay.face import make_tools
 
-__all__ = ["ABLATION", "INCIDENTS", "LATER", "UNSEEN", "Run", "World", "is_held_out", "main", "report", "run_all"]
+__all__ = [
+    "ABLATION",
+    "FRESH",
+    "INCIDENTS",
+    "LATER",
+    "UNSEEN",
+    "Run",
+    "World",
+    "is_held_out",
+    "main",
+    "report",
+    "run_all",
+]
 
 INCIDENTS = Path(__file__).parent / "incidents"
 LATER = Path(__file__).parent / "incidents_later"
 """Incidents that were encoded after the rules had been written, and run once before any rule was changed for them."""
 UNSEEN = Path(__file__).parent / "incidents_unseen"
 """Incidents that were written down by signal names alone, before their author had read a rule, and run once."""
+FRESH = Path(__file__).parent / "incidents_fresh"
+"""Incidents that were written down after the gaps that those before had shown were closed, and run once."""
 FIRST_LOOK = "first look"
 INTERACTIVE = "interactive"
 _METRICS = frozenset({EvidenceClass.METRICS, EvidenceClass.HARDWARE})
@@ -209,7 +224,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         tools = make_tools()
         world = World(tools.knowledge)
-        incidents = load_incidents(args.incidents, world.knowledge.vocabulary, world.knowledge.causes.ids)
+        problems: list[Problem] = []
+        incidents = read_incidents(args.incidents, world.knowledge.vocabulary, world.knowledge.causes.ids, problems)
         if args.only:
             incidents = tuple(incident for incident in incidents if incident.id == args.only)
             if not incidents:
@@ -220,11 +236,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.only or args.explain:
         for incident in incidents:
             print(explain(world, incident))
-        return 0
-    print(report(run_all(world, incidents)))
+    elif incidents:
+        print(report(run_all(world, incidents)))
+    if problems:
+        wrong = len({problem.at.path for problem in problems})
+        print(ProblemsError(sorted(problems)), file=sys.stderr)
+        print(f"{wrong} of {wrong + len(incidents)} files are wrong and in no figure", file=sys.stderr)
+        return 65
     if args.incidents == INCIDENTS:
         print("\n" + _other(world, "Incidents encoded after the rules", LATER))
         print("\n" + _other(world, "Incidents encoded without the rules", UNSEEN))
+        print("\n" + _other(world, "Incidents encoded last", FRESH))
     return 0
 
 

@@ -87,3 +87,34 @@ def test_one_case_prints_its_reasoning(capsys: pytest.CaptureFixture[str]) -> No
 def test_an_unknown_case_is_told(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["--only", "inc-999"]) == 65
     assert "--only: no incident 'inc-999' in " in capsys.readouterr().err
+
+
+def test_a_wrong_file_is_told_and_the_others_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sound = (
+        "incident: sound\nsource: a/b#1\nengine: vllm\nsymptom: wrong-output\ntells: It is wrong.\n"
+        "first_look: {signals: {output.forbidden_actions: 1}}\n"
+        "expected: {cause: unsafe-tool-action}\nconfidence: high\n"
+    )
+    (tmp_path / "sound.yaml").write_text(sound)
+    (tmp_path / "other.yaml").write_text(
+        sound.replace("sound", "other").replace("forbidden_actions", "forbiden_actions")
+    )
+    assert main(["--incidents", str(tmp_path), "--only", "sound"]) == 65
+    said = capsys.readouterr()
+    assert "established: unsafe-tool-action" in said.out
+    assert "no signal 'output.forbiden_actions'; did you mean 'output.forbidden_actions'?" in said.err
+    assert "1 of 2 files are wrong and in no figure" in said.err
+
+
+def test_impossible_values_are_named_and_move_nothing(world: World) -> None:
+    lying = dataclasses.replace(
+        INCIDENT,
+        readings={"serving.kv_usage_ratio": measured(97.0), "serving.requests_waiting": measured(-3.0)},
+        answers=(),
+    )
+    found = world.first_look(lying).diagnosis
+    assert not found.fits
+    assert {name for doubt in found.doubts for name in doubt.signals} == {
+        "serving.kv_usage_ratio",
+        "serving.requests_waiting",
+    }

@@ -56,7 +56,7 @@ def infer(
     whole = {**facts, **_values(_derived(facts, inferences, closed))}
     found = []
     for law in inferences.contradictions:
-        if law.when.truth(whole) is True:
+        if sum(name in whole for name in law.when.names) > 1 and law.when.truth(whole) is True:
             signals = tuple(name for name in law.doubts if name in whole)
             found.append(Doubt(id=law.id, says=render_because(law.says, whole), signals=signals))
     for doubt in found:
@@ -89,7 +89,7 @@ def _derived(facts: Facts, inferences: Inferences, closed: AbstractSet[str]) -> 
     for _ in range(_PASSES):
         before = len(found)
         for way in inferences.derivations:
-            if way.signal in known or way.signal in closed:
+            if way.signal in known or way.signal in closed or not _may_follow(way, known):
                 continue
             value = _value(way, known)
             if value is not None and not inferences.impossible(way.signal, value):
@@ -98,6 +98,13 @@ def _derived(facts: Facts, inferences: Inferences, closed: AbstractSet[str]) -> 
         if len(found) == before:
             break
     return found
+
+
+def _may_follow(way: Derivation, known: Facts) -> bool:
+    """Cheaper than to evaluate: arithmetic needs all its names, a condition at least one."""
+    if way.condition is not None and not any(name in known for name in way.condition.names):
+        return False
+    return all(name in known for name in way.expression.names)
 
 
 def _source(way: Derivation) -> str:
