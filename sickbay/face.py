@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 
 BUILTIN_PLUGINS = (
     "sickbay.plugins.shipped",
+    "sickbay.checks.security.plugin",
     "sickbay.checks.serving.plugin",
     "sickbay.checks.probe.plugin",
     "sickbay.checks.host.plugin",

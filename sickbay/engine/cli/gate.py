@@ -10,13 +10,15 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sickbay.engine.cli.delivery import Output
 from sickbay.engine.cli.targeting import find_config, read_config_file
 from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import DeliveryError, ProbeError, UsageError
+from sickbay.engine.evals.runner import refuse_commands
 from sickbay.engine.gate.judge import planned_items
 from sickbay.engine.gate.load import load_gate
 from sickbay.engine.gate.model import EvalRule, Gate, LatencyRule
@@ -28,9 +30,12 @@ if TYPE_CHECKING:
     from sickbay.engine.evals.row import EvalRun
     from sickbay.engine.gate.model import RunbookRule
     from sickbay.engine.gate.scorecard import Scorecard
-    from sickbay.engine.model.report import Report
+    from sickbay.engine.model.report import Report, StepReport
 
 __all__ = ["arguments", "call"]
+
+LOOK_S, LOOK_REQUESTS = 300.0, 200
+"""Most that one check of a gate may take."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +52,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="sickbay.yaml")
     parser.add_argument("--discordance", type=float, default=0.10, metavar="SHARE",
                         help="for --plan: share of items on which the two sides differ (default 0.10)")  # fmt: skip
+    parser.add_argument("--canary", action="store_true",
+                        help="repeat in rounds over time (canary: of the gate) until the answer is clear")  # fmt: skip
+    parser.add_argument("--allow-commands", action="store_true", help="let the scorer `command` run programs")
     parser.add_argument("--plan", action="store_true", help="read everything, ask nothing, tell what it would cost")
     parser.add_argument(
         "--journal", type=Path, metavar="FOLDER", help="keep answers as they come; the same command goes on"
@@ -63,11 +71,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def call(args: argparse.Namespace, tools: Tools) -> int:
     """0 pass, 1 pass with warnings, 2 block, 3 inconclusive."""
     outputs = [_output(each) for each in args.output]
-    gate, warnings = load_gate(args.gate, tools.plugins.scorers)
+    gate, warnings = load_gate(args.gate, tools.plugins.scorers, tools.knowledge.checks)
     for warning in warnings:
         sys.stderr.write(f"{warning}\n")
     if args.plan:
         return _plan(gate, args.discordance)
+    if not args.allow_commands:
+        for rule in gate.rules:
+            if isinstance(rule, EvalRule):
+                refuse_commands(rule.evalset, tools.plugins.scorers)
+    if args.canary and args.journal:
+        raise UsageError("--canary looks at a release over time; it cannot go on from a --journal")
     if args.journal and not args.journal.is_dir():
         raise UsageError(f"--journal: no folder {str(args.journal)!r}; make it first")
     if not args.candidate:
@@ -153,7 +167,9 @@ async def _run(
     *, kept: Mapping[str, EvalRun], said: str,
 ) -> Scorecard:  # fmt: skip
     from sickbay.engine.gate.arm import open_arm
-    from sickbay.engine.gate.run import Sides, run_gate
+    from sickbay.engine.gate.asking import asking_for
+    from sickbay.engine.gate.kit import Kit, Sides
+    from sickbay.engine.gate.run import run_gate
     from sickbay.engine.run.run_id import new_run_id
 
     environment = tools.environment()
@@ -178,10 +194,20 @@ async def _run(
                 )
             except ProbeError as error:
                 raise ProbeError(error.reason, f"the baseline does not answer: {error.detail}") from error
-        sides = Sides(candidate=ours, baseline=theirs, kept=kept, baseline_from=said, journal_folder=args.journal)
-        card = await run_gate(
-            gate, sides, tools.plugins.scorers, clock=environment.clock, run_book=run_book, run_id=run_id, told=progress
+        judge = (gate.judge.url, gate.judge.model) if gate.judge else ("", "")
+        asking = {
+            name: await stack.enter_async_context(asking_for(arm, *judge, environment, gate.requests))
+            for name, arm in (("candidate", ours), ("baseline", theirs))
+            if arm is not None
+        }
+        sides = Sides(
+            candidate=ours, baseline=theirs, kept=kept, baseline_from=said, asking=asking, journal_folder=args.journal
         )
+        kit = Kit(
+            gate=gate, sides=sides, scorers=tools.plugins.scorers, clock=environment.clock, run_book=run_book,
+            look=partial(_look, tools), run_id=run_id, allow_commands=args.allow_commands, told=progress,
+        )  # fmt: skip
+        card = await run_gate(kit, canary=args.canary)
     progress.end()
     return card
 
@@ -198,6 +224,23 @@ async def _runbook(rule: RunbookRule, tools: Tools, target: Target) -> Report:
     inputs = resolve_inputs(book, dict(rule.set))
     plan = make_plan(book, target, inputs, tools.knowledge, effect_ceiling=ceiling, only=(), skip=())
     return await run_runbook(plan, environment=tools.environment())
+
+
+async def _look(tools: Tools, name: str, params: Mapping[str, Any], target: Target, effect: str) -> StepReport:
+    """One check at one target, as a runbook of one step."""
+    from sickbay.engine.model.check import Effect
+    from sickbay.engine.model.runbook import Budget, Group, Runbook, Step
+    from sickbay.engine.run.executor import run_runbook
+    from sickbay.engine.run.plan import make_plan
+
+    check = tools.knowledge.checks.get(name)
+    if check is None:
+        raise UsageError(f"no check named {name!r}")
+    step = Step(id=name, check=name, params=params, critical=True)
+    budget = Budget(deadline_s=LOOK_S, effect=Effect(effect) if effect else check.effect, requests=LOOK_REQUESTS)
+    book = Runbook(name="gate", title=name, why="a rule of a gate", groups=(Group((step,)),), causes=(), budget=budget)
+    plan = make_plan(book, target, {}, tools.knowledge, effect_ceiling=budget.effect, only=(), skip=())
+    return (await run_runbook(plan, environment=tools.environment())).steps[0]
 
 
 class Progress:

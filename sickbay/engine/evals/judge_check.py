@@ -23,7 +23,7 @@ from sickbay.engine.load.codes import Code
 from sickbay.engine.load.text_file import read_text
 from sickbay.engine.model.problem import Problem
 
-__all__ = ["FLIPPED", "JudgeCheck", "check_judge", "label_problems", "read_judge_check", "rubric_digest"]
+__all__ = ["FLIPPED", "JudgeCheck", "check_judge", "label_problems", "read_judge_check", "rubric_digest", "uses_judge"]
 
 SCHEMA = "sickbay.judge.v1"
 ITEMS_MIN, KAPPA_MIN, FLIPS_MAX, FAILURES_MAX = 100, 0.6, 0.05, 0.01
@@ -73,6 +73,11 @@ def rubric_digest(evalset: EvalSet, scorers: Mapping[str, Scorer]) -> str:
         digest(use.to_json()) for item in evalset.items for use in item.scorers if _judges(scorers[use.scorer])
     }  # fmt: skip
     return digest(sorted(uses)) if uses else ""
+
+
+def uses_judge(evalset: EvalSet, scorers: Mapping[str, Scorer]) -> bool:
+    """Whether any item is scored by a judge."""
+    return any(_judges(scorers[use.scorer]) for item in evalset.items for use in item.scorers)
 
 
 def _judges(scorer: Scorer) -> bool:

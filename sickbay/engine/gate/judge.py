@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from sickbay.engine.evals.compare import Comparison, compare, compare_slices, pair_runs
 from sickbay.engine.evals.compare import Finding as Shown
@@ -14,10 +15,11 @@ from sickbay.engine.evals.stats.sequential import Canary, CanaryState
 from sickbay.engine.evals.summary import summary_of
 from sickbay.engine.gate.model import EvalRule, LatencyRule, Outcome, SliceRule
 from sickbay.engine.gate.scorecard import Finding
+from sickbay.engine.gate.watch import LatencyWatch
 from sickbay.engine.measure.stream_stats import median
 from sickbay.engine.model.outcome import VerdictState
 
-__all__ = ["PLAN_POWER", "judge_eval", "judge_latency", "judge_runbook", "planned_items"]
+__all__ = ["PLAN_POWER", "judge_eval", "judge_latency", "judge_latency_watch", "judge_runbook", "planned_items"]
 
 PLAN_POWER = 0.98
 """Chance to pass a release that is no worse, at the planned number of items; the rest leaves room for the slices."""
@@ -251,6 +253,28 @@ def judge_latency(
         rule=rule.id, kind="latency", found=found, summary=f"{words}: {tail}", detail=detail, numbers=numbers,
         series={"baseline": tuple(old for old, _ in told), "candidate": tuple(new for _, new in told)},
         unit="tokens/s" if rule.metric == "throughput" else "s",
+    )  # fmt: skip
+
+
+def judge_latency_watch(rule: LatencyRule, watch: LatencyWatch) -> Finding:
+    """The same over the rounds of a canary, by what the sequential test says."""
+    one = judge_latency(rule, watch.pairs, watch.failures)
+    if "ratio" not in one.numbers:
+        return one
+    found, tail = {
+        CanaryState.NOT_INFERIOR: (Outcome.PASS, f"within {rule.ratio_max:g}"),
+        CanaryState.INFERIOR: (Outcome.BLOCK, f"slower than {rule.ratio_max:g} times"),
+        CanaryState.GO_ON: (Outcome.INCONCLUSIVE, f"too few pairs to say whether it is within {rule.ratio_max:g}"),
+    }[watch.state]
+    pairs, ratio = one.numbers["pairs"], one.numbers["ratio"]
+    evidence = {
+        "evidence_worse": tuple(round(beyond, 3) for beyond, _ in watch.path),
+        "evidence_fine": tuple(round(within, 3) for _, within in watch.path),
+    }
+    return replace(
+        one, found=found, summary=f"{rule.metric} is {ratio:.2f} times the baseline's over {pairs:.0f} pairs: {tail}",
+        detail="sequential sign test, valid at any time", series={**one.series, **evidence},
+        numbers={**one.numbers, "evidence_needed": -math.log(watch.alpha), "items": pairs},
     )  # fmt: skip
 
 

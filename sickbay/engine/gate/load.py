@@ -9,18 +9,34 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
+
 from sickbay.engine.errors import ProblemsError
+from sickbay.engine.evals.judge_check import uses_judge
 from sickbay.engine.evals.load import read_eval_set
 from sickbay.engine.evals.read.scorer_uses import read_uses
 from sickbay.engine.evals.scorer import Scorer
-from sickbay.engine.gate.model import EvalRule, Gate, LatencyRule, Rule, RunbookRule, SliceRule, Waiver
+from sickbay.engine.gate.model import (
+    CanaryPlan,
+    CheckRule,
+    Compare,
+    EvalRule,
+    Gate,
+    JudgeUse,
+    LatencyRule,
+    Rule,
+    RunbookRule,
+    SliceRule,
+    Waiver,
+)
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.did_you_mean import did_you_mean, listed
 from sickbay.engine.load.fields import Fields
-from sickbay.engine.load.schema_check import check_schema
+from sickbay.engine.load.schema_check import check_against, check_schema
 from sickbay.engine.load.text_file import read_text
 from sickbay.engine.load.yaml_node import Node
 from sickbay.engine.load.yaml_source import read_yaml
+from sickbay.engine.model.check import Check
 from sickbay.engine.model.problem import Position, Problem
 
 __all__ = ["load_gate", "read_gate"]
@@ -30,47 +46,65 @@ _PLAIN = {
     "evals": ("margin", "metric", "minimum", "confidence", "items_min", "errors_max", "overlap_min", "sequential"),
     "latency": ("metric", "ratio_max", "pairs", "prompt_tokens", "output_tokens", "confidence", "errors_max"),
     "runbooks": ("runbook", "effect"),
+    "checks": ("check", "effect"),
 }
 
 
-def load_gate(path: Path, scorers: Mapping[str, Scorer]) -> tuple[Gate, tuple[Problem, ...]]:
+def load_gate(
+    path: Path, scorers: Mapping[str, Scorer], checks: Mapping[str, Check] | None = None
+) -> tuple[Gate, tuple[Problem, ...]]:
     """The gate, and warnings about what foreign eval sets hold that is not scored here.
 
     Raises:
         ProblemsError: everything that is wrong with it and its eval sets.
     """
     problems: list[Problem] = []
-    gate = read_gate(path, scorers, problems)
+    gate = read_gate(path, scorers, problems, checks or {})
     errors = sorted({problem for problem in problems if problem.severity == "error"})
     if errors or gate is None:
         raise ProblemsError(errors)
     return gate, tuple(sorted(set(problems)))
 
 
-def read_gate(path: Path, scorers: Mapping[str, Scorer], problems: list[Problem]) -> Gate | None:
+def read_gate(
+    path: Path, scorers: Mapping[str, Scorer], problems: list[Problem], checks: Mapping[str, Check]
+) -> Gate | None:
     """The gate; None when there is none to speak of. Problems are appended."""
     text = read_text(path, problems)
     node = None if text is None else read_yaml(text, str(path), problems)
     if node is None or text is None or not check_schema(node, "gate.v1", problems):
         return None
     fields = Fields(node)
-    reader = _Reader(path, scorers, problems)
+    reader = _Reader(path, scorers, problems, checks)
     rules = [
         *(reader.eval_rule(each) for each in fields.items("evals")),
         *(reader.latency_rule(each) for each in fields.items("latency")),
         *(reader.runbook_rule(each) for each in fields.items("runbooks")),
+        *(reader.check_rule(each) for each in fields.items("checks")),
     ]
     found = tuple(rule for rule in rules if rule is not None)
     if not rules:
-        hint = "give evals:, latency: or runbooks:"
+        hint = "give evals:, latency:, runbooks: or checks:"
         problems.append(Problem(node.at, Code.EMPTY, "the gate has no rule, so it would pass everything", hint))
     _check_ids(found, problems)
     given = {key: node.data[key] for key in ("inconclusive", "requests", "concurrency", "retries") if key in node.data}
+    judge = reader.judge(fields.below("judge").node)
+    _check_judged(found, scorers, judge, problems)
     return Gate(
+        judge=judge, canary=CanaryPlan(**(node.data.get("canary") or {})),
         name=fields.text("gate"), title=fields.text("title"), why=fields.text("why"), owner=fields.text("owner"),
         rules=found, waivers=tuple(reader.waiver(each, found) for each in fields.items("waivers")), path=str(path),
         sha256=hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest(), **given,
     )  # fmt: skip
+
+
+def _check_judged(
+    rules: tuple[Rule, ...], scorers: Mapping[str, Scorer], judge: JudgeUse | None, problems: list[Problem]
+) -> None:
+    for rule in rules:
+        if judge is None and isinstance(rule, EvalRule) and uses_judge(rule.evalset, scorers):
+            message = f"the rule {rule.id!r} is scored by a judge, and the gate names none"
+            problems.append(Problem(rule.position, Code.MISSING_KEY, message, "add judge: {url: ..., agreement: ...}"))
 
 
 def _check_ids(rules: tuple[Rule, ...], problems: list[Problem]) -> None:
@@ -83,10 +117,13 @@ def _check_ids(rules: tuple[Rule, ...], problems: list[Problem]) -> None:
 
 
 class _Reader:
-    def __init__(self, path: Path, scorers: Mapping[str, Scorer], problems: list[Problem]) -> None:
+    def __init__(
+        self, path: Path, scorers: Mapping[str, Scorer], problems: list[Problem], checks: Mapping[str, Check]
+    ) -> None:
         self._folder = path.parent
         self._scorers = scorers
         self._problems = problems
+        self._checks = checks
 
     def eval_rule(self, node: Node) -> EvalRule | None:
         fields = Fields(node)
@@ -131,6 +168,48 @@ class _Reader:
             given["runbook"] = str(beside)
         values = {name: _word(value) for name, value in (node.data.get("set") or {}).items()}
         return RunbookRule(set=values, **given)
+
+    def check_rule(self, node: Node) -> CheckRule | None:
+        fields = Fields(node)
+        name = fields.text("check")
+        check, at = self._checks.get(name), node.child("check")
+        if check is None:
+            hint = did_you_mean(name, self._checks, "see `sickbay checks`")
+            self._problems.append(
+                Problem(at.at if at else node.at, Code.UNKNOWN_CHECK, f"no check named {name!r}", hint)
+            )
+            return None
+        given = node.child("with") or Node(node.source, node.at.line, node.at.column, {}, entries={})
+        before = len(self._problems)
+        check_against(given, dict(check.params), jsonschema_rs.Draft202012Validator(dict(check.params)), self._problems)
+        compare = [self._compare(each, check) for each in fields.items("compare")]
+        if len(self._problems) > before:
+            return None
+        plain = _given(node, "checks", fields.text("id") or name)
+        return CheckRule(params=dict(given.data), compare=tuple(each for each in compare if each), **plain)
+
+    def _compare(self, node: Node, check: Check) -> Compare | None:
+        signal = node.data["signal"]
+        if signal in check.emits:
+            return Compare(**node.data)
+        at = node.child("signal")
+        hint = did_you_mean(signal, check.emits, f"it reports: {listed(check.emits)}")
+        message = f"the check {check.name!r} does not report {signal!r}"
+        self._problems.append(Problem(at.at if at else node.at, Code.UNKNOWN_SIGNAL, message, hint))
+        return None
+
+    def judge(self, node: Node | None) -> JudgeUse | None:
+        if node is None:
+            return None
+        data = dict(node.data)
+        if "agreement" in data:
+            path, at = self._folder / data["agreement"], node.child("agreement")
+            data["agreement"] = str(path)
+            if not path.is_file():
+                hint = "make it with: sickbay judge LABELS --judge-url URL --output FILE"
+                where = at.at if at else node.at
+                self._problems.append(Problem(where, Code.NOT_READABLE, f"no file {str(path)!r}", hint))
+        return JudgeUse(**data, position=node.at)
 
     def waiver(self, node: Node, rules: tuple[Rule, ...]) -> Waiver:
         data = dict(node.data)

@@ -6,11 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from typing import Any
 
 from sickbay.engine.evals.item import EvalSet
 from sickbay.engine.model.problem import Position
 
-__all__ = ["EvalRule", "Gate", "LatencyRule", "Outcome", "Rule", "RunbookRule", "SliceRule", "Waiver"]
+__all__ = [
+    "CanaryPlan",
+    "CheckRule",
+    "Compare",
+    "EvalRule",
+    "Gate",
+    "JudgeUse",
+    "LatencyRule",
+    "Outcome",
+    "Rule",
+    "RunbookRule",
+    "SliceRule",
+    "Waiver",
+]
 
 
 class Outcome(StrEnum):
@@ -97,6 +111,44 @@ class RunbookRule(Rule):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Compare:
+    """A signal of a check on both sides: equal, or at most `ratio_max` times the baseline's."""
+
+    signal: str
+    ratio_max: float | None = None  # None: must be equal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRule(Rule):
+    """Any check, against the candidate: pass, warn, fail. `compare` looks at the baseline as well."""
+
+    check: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    compare: tuple[Compare, ...] = ()
+    effect: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeUse:
+    """The model that judges, and the result of `sickbay judge` that shows it fit to; without one it decides nothing."""
+
+    url: str
+    model: str = ""
+    agreement: str = ""  # path
+    position: Position = Position("")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryPlan:
+    """How `--canary` repeats: each round asks some items and latency pairs of both sides, until the answer is clear."""
+
+    rounds: int = 30
+    every_s: float = 60.0
+    items: int = 20
+    pairs: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Waiver:
     """Somebody answers for letting a finding pass, until a day. The approver is not the owner.
 
@@ -122,6 +174,8 @@ class Gate:
     why: str = ""
     owner: str = ""
     waivers: tuple[Waiver, ...] = ()
+    judge: JudgeUse | None = None
+    canary: CanaryPlan = CanaryPlan()
     requests: int = 20_000
     concurrency: int = 4
     retries: int = 2

@@ -78,6 +78,8 @@ class Scorecard:
     requests: int = 0
     tokens: int = 0
     sickbay_version: str = ""
+    rounds: int = 0  # of a canary
+    ended: str = ""  # why a canary stopped
 
     @property
     def exit_code(self) -> int:

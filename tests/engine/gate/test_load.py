@@ -74,5 +74,5 @@ def test_what_is_wrong(tmp_path: Path, scorers: Mapping[str, Scorer], old: str, 
 
 def test_a_gate_without_rules_would_pass_everything(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
     assert problems_of(write(tmp_path, "gate: chat\n"), scorers) == [
-        "gate.yaml:1:1: error: the gate has no rule, so it would pass everything; give evals:, latency: or runbooks: [empty]"
+        "gate.yaml:1:1: error: the gate has no rule, so it would pass everything; give evals:, latency:, runbooks: or checks: [empty]"
     ]

@@ -67,6 +67,7 @@ class Canary:
 
     margin: float
     alpha: float = 0.05
+    alpha_worse: float | None = None  # of the answer "worse"; smaller where several rules may stop a release
 
     def __post_init__(self) -> None:
         """Open both bets."""
@@ -85,7 +86,7 @@ class Canary:
         self._fine.add(-difference)
         self.path.append((self._fine.log_wealth, self._worse.log_wealth))
         if self.state is CanaryState.GO_ON:
-            if self._fine.p_value <= self.alpha:
+            if self._fine.p_value <= (self.alpha if self.alpha_worse is None else self.alpha_worse):
                 self.state = CanaryState.INFERIOR
             elif self._worse.p_value <= self.alpha:
                 self.state = CanaryState.NOT_INFERIOR

@@ -95,6 +95,11 @@ def strip_plot(finding: Finding) -> str:
     )
 
 
+def _count(finding: Finding, shown: int) -> str:
+    items = finding.numbers.get("items", float(shown))
+    return f"{items:.0f} {'pairs' if finding.kind == 'latency' else 'items'}"
+
+
 def _number(value: float) -> str:
     return f"{value:.3g}"
 
@@ -122,5 +127,5 @@ def evidence_plot(finding: Finding) -> str:
         f'<title>{label}</title><line class=axis x1="34" x2="{WIDTH - 10:.0f}" y1="70" y2="70"/>'
         f'<line class=limit x1="34" x2="{WIDTH - 10:.0f}" y1="{y:.1f}" y2="{y:.1f}"/>'
         f"{line(worse, 'worse')}{line(fine, 'fine')}"
-        f'<text x="34" y="84">evidence over {int(float(finding.numbers.get("items", len(worse))))} items</text></svg>'
+        f'<text x="34" y="84">evidence over {_count(finding, len(worse))}</text></svg>'
     )

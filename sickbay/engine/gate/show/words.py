@@ -53,6 +53,8 @@ def about_rows(card: Scorecard) -> list[tuple[str, str]]:
         for rule, each in card.sets.items()
     ]
     rows.append(("gate", f"{card.gate} (sha256 {card.gate_sha256[:12]}), run {card.run_id}"))
+    if card.rounds:
+        rows.append(("canary", f"{card.rounds} rounds; {card.ended}"))
     rows.append(("cost", f"{card.requests} requests, {card.tokens} tokens, {card.elapsed_s:.1f} s"))
     rows.append(("sickbay", card.sickbay_version))
     return [(name, plain(text)) for name, text in rows]

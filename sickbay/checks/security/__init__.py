@@ -1,0 +1,1 @@
+"""What a stranger on the network could ask of the service."""

@@ -1,0 +1,172 @@
+"""`--canary`: a gate repeated over time, stopped as soon as its answer is clear.
+
+Every round asks a few new items and latency pairs of both sides and looks once more. Items and pairs feed sequential
+tests that may be looked at after every round (see `evals.stats.sequential`); the chance to stop a sound release is
+split over the rules that may stop it, so it is held for the whole gate and for any number of rounds. A runbook or
+check stops the release only when two rounds in a row say so.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+
+from sickbay.engine.errors import ProbeError
+from sickbay.engine.evals.item import Item
+from sickbay.engine.evals.row import EvalRun
+from sickbay.engine.evals.runner import Options, run_evals
+from sickbay.engine.evals.stats.sequential import CanaryState
+from sickbay.engine.gate.judge import judge_eval, judge_latency_watch
+from sickbay.engine.gate.kit import Kit
+from sickbay.engine.gate.latency import measure_pairs
+from sickbay.engine.gate.model import EvalRule, LatencyRule, Outcome, Rule
+from sickbay.engine.gate.rules import Runs, fitness, look_at, unsound
+from sickbay.engine.gate.scorecard import Finding
+from sickbay.engine.gate.watch import EvalWatch, LatencyWatch
+
+__all__ = ["run_rounds"]
+
+
+@dataclass
+class _Watched:
+    """One rule over the rounds."""
+
+    rule: Rule
+    evals: EvalWatch | None = None
+    latency: LatencyWatch | None = None
+    todo: list[Item] = field(default_factory=list)
+    runs: dict[str, EvalRun] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    before: list[Finding] = field(default_factory=list)
+    over: bool = False  # nothing more to be learnt of it
+
+    @property
+    def state(self) -> CanaryState:
+        if self.latency:
+            return self.latency.state
+        return self.evals.canary.state if self.evals else CanaryState.GO_ON
+
+
+async def run_rounds(kit: Kit, runs: Runs) -> tuple[list[Finding], int, str]:
+    """Findings of all rules, the rounds it took, and why it ended."""
+    plan = kit.gate.canary
+    counted = sum(
+        rule.critical and not rule.shadow and isinstance(rule, (EvalRule, LatencyRule)) for rule in kit.gate.rules
+    )
+    watched = [_watched(rule, kit, max(1, counted)) for rule in kit.gate.rules]
+    number, why = 0, ""
+    while not why:
+        number += 1
+        began_at_s = kit.clock.monotonic()
+        for each in watched:
+            if not each.over:
+                kit.told(each.rule.id, number, plan.rounds, f"round {number} of at most {plan.rounds}")
+                await _round(each, kit, number)
+        why = _why_over(watched, number, plan.rounds)
+        if not why:
+            await kit.clock.sleep(max(0.0, plan.every_s - (kit.clock.monotonic() - began_at_s)))
+    for each in watched:
+        for name, run in each.runs.items():
+            runs[name].append(run)
+    return [finding for each in watched for finding in each.findings], number, why
+
+
+def _watched(rule: Rule, kit: Kit, counted: int) -> _Watched:
+    if isinstance(rule, LatencyRule):
+        return _Watched(rule, latency=LatencyWatch(rule, rules=counted))
+    if not isinstance(rule, EvalRule):
+        return _Watched(rule)
+    kept = None if "baseline" in kit.sides.live else kit.sides.kept.get(rule.evalset.name)
+    order = list(rule.evalset.items)
+    random.Random(f"{kit.run_id} {rule.id}").shuffle(order)  # noqa: S311  # an order, and repeatable
+    return _Watched(rule, evals=EvalWatch(rule, kept, rules=counted), todo=order)
+
+
+def _why_over(watched: list[_Watched], number: int, rounds: int) -> str:
+    for each in watched:
+        stops = each.rule.critical and not each.rule.shadow
+        if stops and any(finding.found is Outcome.BLOCK for finding in each.findings):
+            return f"{each.rule.id} shows the release to be worse"
+    open_rules = [each for each in watched if not each.over and (each.evals or each.latency) and not each.rule.shadow]
+    if not open_rules and number > 1:
+        return "every rule has its answer"
+    return f"all {rounds} rounds are used up" if number >= rounds else ""
+
+
+async def _round(each: _Watched, kit: Kit, number: int) -> None:
+    try:
+        if isinstance(each.rule, EvalRule):
+            await _ask(each, each.rule, kit)
+        elif isinstance(each.rule, LatencyRule):
+            await _measure(each, each.rule, kit, number)
+        else:
+            found = await look_at(each.rule, kit)
+            each.findings = _twice(found, each.before)
+            each.before = found
+    except ProbeError as error:
+        each.findings = [Finding(rule=each.rule.id, kind="rule", found=Outcome.INCONCLUSIVE, summary=error.detail)]
+
+
+def _twice(found: list[Finding], before: list[Finding]) -> list[Finding]:
+    """A block counts when the round before blocked as well; the first one is inconclusive."""
+    earlier = {finding.rule for finding in before if finding.found is Outcome.BLOCK}
+    return [
+        replace(finding, found=Outcome.INCONCLUSIVE, summary=f"in one round: {finding.summary}")
+        if finding.found is Outcome.BLOCK and finding.rule not in earlier
+        else finding
+        for finding in found
+    ]
+
+
+async def _ask(each: _Watched, rule: EvalRule, kit: Kit) -> None:
+    assert each.evals is not None
+    broken = unsound(rule, kit)
+    if broken or ("baseline" not in kit.sides.live and rule.evalset.name not in kit.sides.kept):
+        why = "no baseline holds this set; a canary compares"
+        each.findings = broken or [Finding(rule=rule.id, kind="eval", found=Outcome.INCONCLUSIVE, summary=why)]
+        each.over = True
+        return
+    batch, each.todo = each.todo[: kit.gate.canary.items], each.todo[kit.gate.canary.items :]
+    options = Options(
+        concurrency=kit.gate.concurrency, retries=kit.gate.retries, on_row=each.evals.add, asking=kit.sides.asking,
+        allow_commands=kit.allow_commands,
+    )  # fmt: skip
+    arms = {name: arm.endpoint for name, arm in kit.sides.live.items()}
+    part = replace(rule.evalset, items=tuple(batch))
+    found = await run_evals(part, arms, kit.scorers, clock=kit.clock, options=options)
+    for name, run in found.items():
+        each.runs[name] = _joined(each.runs.get(name), run, rule.evalset.sha256)
+    each.over = not each.todo or each.state is not CanaryState.GO_ON
+    baseline = each.runs.get("baseline", kit.sides.kept.get(rule.evalset.name))
+    judged = judge_eval(replace(rule, sequential=True), each.runs["candidate"], baseline, each.evals.canary)
+    each.findings = [*judged, *fitness(rule, kit)]
+
+
+def _joined(before: EvalRun | None, run: EvalRun, sha256: str) -> EvalRun:
+    if before is None:
+        return replace(run, set_sha256=sha256)
+    return replace(
+        before, rows=before.rows + run.rows, planned=before.planned + run.planned, stopped=run.stopped,
+        requests=before.requests + run.requests, elapsed_s=before.elapsed_s + run.elapsed_s,
+    )  # fmt: skip
+
+
+async def _measure(each: _Watched, rule: LatencyRule, kit: Kit, number: int) -> None:
+    watch, live = each.latency, kit.sides.live
+    assert watch is not None
+    if "baseline" not in live:
+        why = "latency is compared side by side: give --baseline a URL"
+        each.findings, each.over = (
+            [Finding(rule=rule.id, kind="latency", found=Outcome.INCONCLUSIVE, summary=why)],
+            True,
+        )
+        return
+    part = replace(rule, pairs=kit.gate.canary.pairs)
+    found = await measure_pairs(
+        part, live["baseline"], live["candidate"], kit.clock, seed=f"{kit.run_id} {rule.id} {number}"
+    )
+    watch.add(found.pairs)
+    for name, failed in found.failures.items():
+        watch.failures[name] += failed
+    each.over = watch.state is not CanaryState.GO_ON
+    each.findings = [judge_latency_watch(rule, watch)]
