@@ -141,7 +141,7 @@ class _Probe:
         if trace.status in {401, 403}:
             detail = f"POST {self.route.path}: {trace.message}; give the API key of this service"
             raise ProbeError(UnknownReason.AUTH, detail)
-        if trace.failure is Failure.BROKEN and trace.status == 0:
+        if trace.failure is Failure.BROKEN and trace.status == 0 and trace.connect_s is None:  # nobody listens
             raise ProbeError(UnknownReason.REFUSED, trace.message)
         if trace.failure is Failure.HTTP and self.route.dialect == "chat":
             if not wants_completions(trace.status, trace.message):

@@ -77,9 +77,7 @@ class ProcessGateway(Check):
         source = f"process {raw['pid']} on port {front}, over {raw['window_s']:.1f} s"
         signals = {
             "path.gateway_cpu_cores": measured(round(cores, 4), source),
-            "path.gateway_in_flight": measured(
-                sum(held) / len(held), f"connections to port {front}, mean of {len(held)}"
-            ),
+            "path.gateway_in_flight": _in_flight(raw, held),
             "path.gateway_passed_on": measured(
                 float(max(passed)), f"connections to port {engine}, most of {len(passed)} counts"
             ),
@@ -89,6 +87,13 @@ class ProcessGateway(Check):
         if isinstance(waiting.value, float):
             words += f" and holds at least {waiting.value:.0f} of {max(held)} requests back"
         return Result(outcome=Outcome.WARN if cores > BUSY_CORES else Outcome.PASS, summary=words, signals=signals)
+
+
+def _in_flight(raw: Raw, held: Sequence[int]) -> Reading:
+    """Connections of users. Over TLS one of them may carry many requests (HTTP/2), so they are no count of requests."""
+    if not raw["plain"]:
+        return unknown(UnknownReason.UNSUPPORTED, "over TLS one connection may carry many requests")
+    return measured(sum(held) / len(held), f"connections to port {raw['ports'][0]}, mean of {len(held)}")
 
 
 def _waiting(counts: Sequence[Sequence[int]], engine: int) -> Reading:

@@ -46,6 +46,7 @@ async def look_gateway(look: Look, window_s: float) -> Raw:
     return {
         "pid": pid,
         "ports": [front, engine],
+        "plain": look.target.url.startswith("http://"),
         "window_s": look.clock.monotonic() - start_s,
         "ticks": [first, last],
         "connections": counts,

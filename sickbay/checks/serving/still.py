@@ -32,7 +32,7 @@ class ServingStill(Check):
     emits = (
         "serving.reachable", "serving.connect_error", "serving.answers_http", "serving.health_ok",
         "serving.port_listening", "serving.process_found", "serving.known_process_gone", "serving.process_stopped",
-        "serving.restarted_meanwhile",
+        "serving.restarted_meanwhile", "serving.first_token_ok",
     )  # fmt: skip
     params: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -67,10 +67,12 @@ class ServingStill(Check):
             connection = dict.fromkeys(connection, unknown(UnknownReason.TIMEOUT, slow))
         signals = {name: reading for name, reading in (connection | local).items() if name in self.emits}
         signals["serving.restarted_meanwhile"] = restarted = _restarted(raw, signals)
+        signals["serving.first_token_ok"] = unknown(UnknownReason.NOT_ASKED, "the last look sends no request")
         answers = signals["serving.answers_http"]
         if slow:
             return Result(outcome=Outcome.WARN, summary=slow, signals=signals)
         if answers.value is False:
+            signals["serving.first_token_ok"] = measured(False, f"nothing answers any more: {answers.source}")
             return Result(
                 outcome=Outcome.FAIL,
                 summary=f"it answered when the run began and does not any more: {answers.source}",

@@ -17,7 +17,8 @@ from sickbay.engine.model.target import Target
 
 def raw(*counts: tuple[int, int], ticks: int = 0) -> dict[str, Any]:
     return {
-        "pid": 7, "ports": [8000, 9000], "window_s": 4.0, "ticks": [{"7": 100}, {"7": 100 + ticks, "8": 5}],
+        "pid": 7, "ports": [8000, 9000], "plain": True, "window_s": 4.0,
+        "ticks": [{"7": 100}, {"7": 100 + ticks, "8": 5}],
         "connections": [list(count) for count in counts],
     }  # fmt: skip
 
@@ -36,6 +37,12 @@ def test_the_fewest_that_were_held_count() -> None:
     assert signals["path.gateway_waiting"].value == 5.0
     assert signals["path.gateway_passed_on"].value == 2.0
     assert signals["path.gateway_in_flight"].value == 8.0
+
+
+def test_over_tls_connections_are_no_requests() -> None:
+    reading = ProcessGateway().judge(raw((8, 2)) | {"plain": False}, {}).signals["path.gateway_in_flight"]
+    assert reading.reason is UnknownReason.UNSUPPORTED
+    assert reading.detail == "over TLS one connection may carry many requests"
 
 
 def test_kept_connections_to_the_engine_hold_nobody_back() -> None:

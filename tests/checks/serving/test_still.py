@@ -57,6 +57,7 @@ def test_it_is_gone() -> None:
     assert result.summary.startswith("it answered when the run began and does not any more: ")
     assert value(result, "connect_error") == "refused"
     assert value(result, "known_process_gone") is True
+    assert value(result, "first_token_ok") is False  # what was true at the begin must not contradict the end
 
 
 @pytest.mark.parametrize(
