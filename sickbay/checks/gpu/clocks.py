@@ -114,8 +114,8 @@ def _signals(devices: list[Any], window_s: float, params: Mapping[str, Any]) -> 
 
 
 _SOURCE = {
-    "thermal": "thermal slowdown time (fields 269, 270, or violation status; else share of samples)",
-    "power": "power cap time (field 74, or violation status; else share of samples)",
+    "thermal": "thermal slowdown time (fields 269, 270, violation status; else share of samples)",
+    "power": "power cap time (field 74, violation status; else share of samples)",
     "hardware": "power brake time (field 271) and hardware slowdown bit",
 }
 
@@ -124,13 +124,10 @@ def _share(device: Mapping[str, Any], reason: str) -> float | None:
     """Share of the window a reason was on: counted time first, then samples."""
     if reason == "thermal":
         counted = [rate(device, "clocks_counters", f"{kind}_thermal_ns") for kind in ("sw", "hw")]
-        if counted == [None, None]:
-            counted = [rate(device, "thermal_violation", "ns")]
+        counted.append(rate(device, "thermal_violation", "ns"))  # a driver may fill only one of the two
         mask = _SW_THERMAL | _HW_THERMAL
     elif reason == "power":
-        counted = [rate(device, "clocks_counters", "power_cap_ns")]
-        if counted == [None]:
-            counted = [rate(device, "power_violation", "ns")]
+        counted = [rate(device, "clocks_counters", "power_cap_ns"), rate(device, "power_violation", "ns")]
         mask = _POWER_CAP
     else:
         # The general slowdown bit has no counter of its own; it may blink when the performance state changes, so a
