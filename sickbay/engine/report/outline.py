@@ -345,7 +345,18 @@ def _unseen(report: Report) -> tuple[tuple[Unseen, ...], tuple[Unseen, ...]]:
         )
         for which in (0, 1)
     )
-    return wanted, others
+    return (*_doubts(report), *wanted), others
+
+
+def _doubts(report: Report) -> tuple[Unseen, ...]:
+    """What was measured and cannot be true: it was not counted, and the reader is told before all else."""
+    found = report.verdict.diagnosis
+    return tuple(
+        Unseen(
+            reason="inconsistent", detail=plain(doubt.says), signals=tuple(plain(name, 80) for name in doubt.signals)
+        )
+        for doubt in (found.doubts if found else ())
+    )
 
 
 def next_look_line(found: Diagnosis | None) -> str:
