@@ -42,7 +42,7 @@ def add_output_flags(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="[FORMAT=]FILE",
-        help="also write this file; repeatable; the format follows from .html .json .md .xml .prom, else name it",
+        help="also write this file; repeatable; the format follows from .html .json .md .xml .prom .txt, else name it",
     )
     group.add_argument("--metrics-file", type=Path, metavar="FILE", help="write a node-exporter textfile, atomically")
     group.add_argument("--push-gateway", metavar="URL", help="push the metrics to a Pushgateway")
@@ -67,6 +67,12 @@ def _output(item: str) -> Output:
     form, separator, file = item.partition("=")
     if not separator:
         form, file = format_of_path(item), item
+    if file == "-":
+        raise UsageError("--output: '-' would be stdout; --format says what stdout gets")
+    if file and not form:
+        raise UsageError(
+            f"--output: the ending of {item!r} names no format; wanted .html .json .md .xml .prom .txt, or FORMAT=FILE"
+        )
     if form not in FORMATS or not file:
         raise UsageError(f"--output: {item!r}: wanted FILE or FORMAT=FILE with a format of {', '.join(FORMATS)}")
     return Output(form, Path(file))

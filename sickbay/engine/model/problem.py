@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 __all__ = ["Position", "Problem"]
 
+_LENGTH_MAX = 1_000
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Position:
@@ -33,5 +35,10 @@ class Problem:
     severity: str = "error"  # or "warning"
 
     def __str__(self) -> str:
-        hint = f"; {self.hint}" if self.hint else ""
-        return f"{self.at}: {self.severity}: {self.message}{hint} [{self.code}]"
+        hint = f"; {_short(self.hint)}" if self.hint else ""
+        return f"{self.at}: {self.severity}: {_short(self.message)}{hint} [{self.code}]"
+
+
+def _short(text: str) -> str:
+    """A name of half a megabyte is told by its beginning and its end."""
+    return text if len(text) <= _LENGTH_MAX else f"{text[: _LENGTH_MAX - 200]}…{text[-199:]}"

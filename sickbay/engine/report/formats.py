@@ -28,12 +28,15 @@ _SUFFIXES = {
     ".htm": "html",
     ".xml": "junit",
     ".prom": "prometheus",
+    ".txt": "terminal",
+    ".log": "terminal",
+    "": "terminal",
 }
 
 
 def format_of_path(path: str) -> str:
-    """The format a file's ending says: `report.html` is html; without a known ending it is terminal."""
-    return _SUFFIXES.get(PurePath(path).suffix.lower(), "terminal")
+    """The format a file's ending says: `report.html` is html, without an ending it is terminal; "" for any other."""
+    return _SUFFIXES.get(PurePath(path).suffix.lower(), "")
 
 
 def render(

@@ -49,7 +49,7 @@ def decide(
         return _verdict(VerdictState.FAILING, failed, diagnosis)
     if warned:
         return _verdict(VerdictState.DEGRADED, warned, diagnosis)
-    why = _why_inconclusive(runbook, deciding, critical, diagnosis, cut=partial or interrupted)
+    why = _why_inconclusive(runbook, steps, deciding, critical, diagnosis, cut=partial or interrupted)
     if why:
         how = "the run was interrupted; " if interrupted else "the deadline cut the run short; " if partial else ""
         return Verdict(
@@ -101,6 +101,7 @@ def _of(expectation: ExpectationReport, vocabulary: Mapping[str, SignalSpec]) ->
 
 def _why_inconclusive(
     runbook: Runbook,
+    steps: Sequence[StepReport],
     deciding: Sequence[_Deciding],
     critical: Sequence[StepReport],
     diagnosis: Diagnosis | None,
@@ -113,11 +114,12 @@ def _why_inconclusive(
         return "; ".join(f"{step.id}: {step.summary}" for step in blind[:2])
     unknown = [each for each in deciding if each.outcome is Outcome.UNKNOWN]
     unknown += [each for each in deciding if each.outcome is Outcome.SKIP]
-    promises = [each for each in deciding if each.promise]
-    kept = any(each.outcome is Outcome.PASS for each in promises or deciding)
+    expected = {step.id for step in runbook.steps if step.expect}
+    kept = any(each.outcome is Outcome.PASS for each in deciding if each.promise or not expected)
     if not kept or (cut and unknown):
         if not unknown:
-            return "nothing that decides was looked at"
+            left_out = [step.id for step in steps if step.id.split("[", 1)[0] in expected]
+            return "nothing that decides was looked at" + (f" (left out: {', '.join(left_out)})" if left_out else "")
         return "; ".join(each.detail for each in unknown[:2])
     if diagnosis is not None and diagnosis.coverage < runbook.min_coverage:
         return (

@@ -275,6 +275,10 @@ FORMATS = "terminal, json, markdown, html, junit, nagios, prometheus"
                      "make it first", id="output-folder"),
         pytest.param(["high-ttft", "--metrics-file", "no/x.prom"], "--metrics-file: no folder 'no' to write 'x.prom' "
                      "into; make it first", id="metrics-folder"),
+        pytest.param(["high-ttft", "--output", "-"], "--output: '-' would be stdout; --format says "
+                     "what stdout gets", id="output-stdout"),
+        pytest.param(["high-ttft", "--output", "r.jsn"], "--output: the ending of 'r.jsn' names no format; wanted "
+                     ".html .json .md .xml .prom .txt, or FORMAT=FILE", id="output-ending"),
         pytest.param(["high-ttft", "--output", "pdf=r.pdf"], "--output: 'pdf=r.pdf': wanted FILE or FORMAT=FILE with "
                      f"a format of {FORMATS}", id="output-format"),
         pytest.param(["high-ttft", "--set", "slo_ttft=1"], "--set slo_ttft: runbook 'high-ttft' has no input "

@@ -139,6 +139,16 @@ def test_a_service_that_is_there_but_kept_no_promise_is_inconclusive() -> None:
     assert decide(runbook, steps, None).state is VerdictState.INCONCLUSIVE
 
 
+@pytest.mark.parametrize("why", ["not-selected", "when", "past"])
+def test_a_run_whose_promises_were_all_left_out_is_never_healthy(why: str) -> None:
+    """`--only serving.alive` of a latency runbook says nothing about latency."""
+    runbook = book(Step(id="alive", check="c", critical=True), expecting())
+    steps = [report("alive", "pass", critical=True), report("w", "skip", reason=why)]
+    verdict = decide(runbook, steps, None)
+    assert verdict.state is VerdictState.INCONCLUSIVE
+    assert verdict.summary == "cannot be said: nothing that decides was looked at (left out: w)"
+
+
 def test_healthy_names_what_was_not_measured() -> None:
     runbook = book(expecting("w"), expecting("v"))
     verdict = decide(runbook, [report("w", "pass", "pass"), report("v", "unknown", "unknown")], None)
