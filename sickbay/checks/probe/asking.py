@@ -14,7 +14,11 @@ from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.model.look import EngineFound, Look
 from sickbay.engine.model.signal import UnknownReason
 
-__all__ = ["Asking", "Row", "begin", "rows_of"]
+__all__ = ["OBEYED_MIN", "Asking", "Row", "begin", "disobeyed", "rows_of"]
+
+OBEYED_MIN = 0.95
+"""With temperature 0 all tokens are the likeliest; near-ties that a server breaks otherwise leave some room."""
+TOLD_MIN = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +107,12 @@ def rows_of(raw: dict[str, Any], arm: str = "") -> list[Row]:
         for each in raw["rows"]
         if not arm or each["arm"] == arm
     ]
+
+
+def disobeyed(rows: Sequence[Row]) -> str:
+    """Why answers to requests with temperature 0 are not greedy, in words; "" when they are or it cannot be told."""
+    told = [token.first_choice for row in rows for token in row.answer.tokens if token.best is not None]
+    first = sum(each is True for each in told)
+    if len(told) < TOLD_MIN or first >= OBEYED_MIN * len(told):
+        return ""
+    return f"temperature 0 was sent and only {first} of {len(told)} tokens were the likeliest: it is not obeyed"

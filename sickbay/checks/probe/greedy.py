@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from sickbay.checks.probe.answer import Answer, Question
-from sickbay.checks.probe.asking import begin, rows_of
+from sickbay.checks.probe.asking import begin, disobeyed, rows_of
 from sickbay.checks.probe.greedy_compare import Pair, compare, mean_shift
 from sickbay.checks.probe.prepare import known_numbers, seed_for
 from sickbay.checks.probe.prompts import PromptMaker
@@ -106,6 +106,9 @@ class ProbeGreedy(Check):
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """Compare every answer with the second one to its prompt."""
+        if why := disobeyed(rows_of(raw)):
+            lost = unknown(UnknownReason.INCONSISTENT, f"{why}, so answers differ for that reason alone")
+            return Result(outcome=Outcome.WARN, summary=why, signals=dict.fromkeys(self.emits, lost))
         arms = {arm: _by_prompt(raw, arm) for arm in ("cold", "alone", "loaded")}
         bases = {number: answers[0] for number, answers in arms["alone"].items()}
         pairs = {

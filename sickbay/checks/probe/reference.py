@@ -39,7 +39,13 @@ class Reference:
     pretokenizer_known: bool | None = None
     why: Mapping[str, str] = field(default_factory=dict)
 
-    def rendered(self, messages: Sequence[Mapping[str, str]], *, answer_next: bool = True) -> str:
+    def rendered(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        answer_next: bool = True,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> str:
         """The prompt of a conversation.
 
         Raises:
@@ -47,9 +53,8 @@ class Reference:
         """
         if not self.template:
             raise ProbeError(UnknownReason.ABSENT, f"{self.path}: holds no chat template")
-        return render(
-            self.template, messages, start=self.start_text, end=next(iter(self.end_texts), ""), answer_next=answer_next
-        )
+        end = next(iter(self.end_texts), "")
+        return render(self.template, messages, start=self.start_text, end=end, answer_next=answer_next, tools=tools)
 
 
 def read_reference(files: Files, target: Target) -> Reference:

@@ -17,6 +17,7 @@ __all__ = ["Rendering"]
 
 TIMEOUT_S = 4.0
 Message = Mapping[str, str]
+Tool = Mapping[str, Any]
 
 
 class Rendering:
@@ -27,15 +28,15 @@ class Rendering:
         self._found = found
         self.name = found.spec.name if found else ""
 
-    async def text(self, messages: Sequence[Message]) -> str | None:
+    async def text(self, messages: Sequence[Message], tools: Sequence[Tool] | None = None) -> str | None:
         """The rendered prompt as text; llama.cpp and TGI only."""
         if self.name == "tgi":
-            templated = (await self._chat_tokenized(messages)).get("templated_text")
+            templated = (await self._chat_tokenized(messages, tools)).get("templated_text")
             return templated if isinstance(templated, str) else None
         endpoint = self._found.spec.endpoints.get("render") if self._found else None
         if endpoint is None:
             return None
-        body = await self._post(endpoint.path, {"messages": [dict(each) for each in messages]})
+        body = await self._post(endpoint.path, _conversation(messages, tools))
         prompt = body.get("prompt") if isinstance(body, Mapping) else None
         return prompt if isinstance(prompt, str) else None
 
@@ -51,20 +52,24 @@ class Rendering:
             asked = {"inputs": text, "add_special_tokens": special}
         return _ids(await self._post(path, asked))
 
-    async def conversation_ids(self, messages: Sequence[Message]) -> list[int] | None:
+    async def conversation_ids(
+        self, messages: Sequence[Message], tools: Sequence[Tool] | None = None
+    ) -> list[int] | None:
         """The ids that a conversation really becomes, start tokens included."""
         path = self._path("tokenize")
         if self.name == "vllm" and path and self._found is not None:
-            asked = {"model": self._found.model, "messages": [dict(each) for each in messages]}
+            asked = {"model": self._found.model, **_conversation(messages, tools)}
             return _ids(await self._post(path, asked))
         if self.name == "tgi":
-            return _ids((await self._chat_tokenized(messages)).get("tokenize_response"))
-        rendered = await self.text(messages)
+            return _ids((await self._chat_tokenized(messages, tools)).get("tokenize_response"))
+        rendered = await self.text(messages, tools)
         return None if rendered is None else await self.ids(rendered, special=True)
 
-    async def _chat_tokenized(self, messages: Sequence[Message]) -> Mapping[str, Any]:
+    async def _chat_tokenized(
+        self, messages: Sequence[Message], tools: Sequence[Tool] | None = None
+    ) -> Mapping[str, Any]:
         """TGI's answer with `templated_text` and `tokenize_response`; empty when it gives none."""
-        body = await self._post(self._path("chat_tokenize"), {"messages": [dict(each) for each in messages]})
+        body = await self._post(self._path("chat_tokenize"), _conversation(messages, tools))
         return body if isinstance(body, Mapping) else {}
 
     def _path(self, name: str) -> str:
@@ -84,6 +89,11 @@ class Rendering:
             raise
         except ProbeError:
             return None
+
+
+def _conversation(messages: Sequence[Message], tools: Sequence[Tool] | None) -> dict[str, Any]:
+    body: dict[str, Any] = {"messages": [dict(each) for each in messages]}
+    return body | ({"tools": [dict(each) for each in tools]} if tools else {})
 
 
 def _ids(body: Any) -> list[int] | None:

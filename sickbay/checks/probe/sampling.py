@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from sickbay.checks.probe.answer import Question
-from sickbay.checks.probe.asking import Row, begin, rows_of
+from sickbay.checks.probe.asking import Row, begin, disobeyed, rows_of
 from sickbay.checks.probe.prepare import known_numbers
 from sickbay.checks.probe.questions import QUESTIONS
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
@@ -171,6 +171,8 @@ def _recovery(raw: Raw) -> Reading:
     right = {arm: {row.number for row in rows_of(raw, arm) if row.answer.text.right} for arm in ("again", "pinned")}
     asked = {row.number for row in rows_of(raw, "pinned") if row.answer.ok}
     cases = wrong & asked
+    if why := disobeyed(rows_of(raw, "pinned")):
+        return unknown(UnknownReason.INCONSISTENT, why)
     if len(cases) < FAILING_MIN:
         why = f"{len(wrong)} questions came out wrong without settings; {FAILING_MIN} are wanted to compare"
         return unknown(UnknownReason.NO_TRAFFIC, why)

@@ -15,7 +15,13 @@ RENDERED_CHARS_MAX = 1_000_000
 
 
 def render(
-    template: str, messages: Sequence[Mapping[str, str]], *, start: str, end: str, answer_next: bool = True
+    template: str,
+    messages: Sequence[Mapping[str, str]],
+    *,
+    start: str,
+    end: str,
+    answer_next: bool = True,
+    tools: Sequence[Mapping[str, Any]] | None = None,
 ) -> str:
     """The rendered prompt.
 
@@ -42,7 +48,7 @@ def render(
             add_generation_prompt=answer_next,
             bos_token=start,
             eos_token=end,
-            tools=None,
+            tools=None if tools is None else [dict(each) for each in tools],
         )
     except (TemplateError, TypeError, ValueError, RecursionError) as error:
         message = " ".join(str(error).split())[:120]

@@ -9,43 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from sickbay.checks.probe.answer_text import hashed
-from sickbay.checks.probe.prepare import prepare_route
-from sickbay.checks.probe.reference import Reference, read_reference
-from sickbay.checks.probe.rendering import Rendering
-from sickbay.engine.errors import BudgetExceededError, ProbeError
-from sickbay.engine.measure.recognise import dig
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
-from sickbay.engine.model.look import EngineFound, Look
+from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
-__all__ = ["CONVERSATIONS", "STRINGS", "ProbeTokens"]
-
-CONVERSATIONS: tuple[tuple[str, tuple[Mapping[str, str], ...]], ...] = (
-    ("one-turn", ({"role": "user", "content": "Hi there"},)),
-    ("system", ({"role": "system", "content": "Be brief."}, {"role": "user", "content": "Grüß Gott, 你好"})),
-    (
-        "turns",
-        (
-            {"role": "user", "content": "one"},
-            {"role": "assistant", "content": "two"},
-            {"role": "user", "content": "three"},
-        ),
-    ),
-)
-STRINGS = (
-    "Hello world",
-    "  two spaces\n\nnew lines\tand a tab",
-    "1234567 3.14159 2025-09-17",
-    "don't we'll I'd",
-    "naïve café ÜBER straße",
-    "Привет, мир",
-    "你好 世界",
-    "def f(x):\n    return x**2  # note",
-    "🙂👍🏽",
-)
-"""Where pre-tokenisers are known to differ: digits, spaces, contractions, scripts, emoji."""
+__all__ = ["ProbeTokens"]
 
 
 class ProbeTokens(Check):
@@ -63,7 +32,17 @@ class ProbeTokens(Check):
         "output.end_sets_agree",
         "model.pretokenizer_known",
     )
-    params: ClassVar[Mapping[str, Any]] = {"type": "object", "properties": {}, "additionalProperties": False}
+    params: ClassVar[Mapping[str, Any]] = {
+        "type": "object",
+        "properties": {
+            "golden": {
+                "description": "JSON lines of conversations with the prompt (or ids) that they became when well",
+                "type": "string",
+                "default": "",
+            },
+        },
+        "additionalProperties": False,
+    }
     sources: ClassVar[Sequence[str]] = (
         "vllm-project/vllm#8807 (template), #55288, #16976 (double start token)",
         "ggml-org/llama.cpp#6914, #7062, #6920 (pre-tokeniser)",
@@ -76,18 +55,9 @@ class ProbeTokens(Check):
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Both sides of every comparison, as hashes."""
-        _, found = await prepare_route(look)
-        reference = await look.share("probe.reference", lambda: _reference(look))
-        rendering = Rendering(look, found)
-        return {
-            "engine": found.spec.name if found else "",
-            "reference": reference.path,
-            "why": dict(reference.why),
-            "pretokenizer_known": reference.pretokenizer_known,
-            "conversations": [await _conversation(rendering, reference, *each) for each in CONVERSATIONS],
-            "strings": [await _string(rendering, reference, number, text) for number, text in enumerate(STRINGS)],
-            "ends": await _ends(look, found, reference),
-        }
+        from sickbay.checks.probe.tokens_look import look_tokens  # late: what a check says of itself must load fast
+
+        return await look_tokens(look, params)
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """First difference decides; no statistics."""
@@ -102,110 +72,6 @@ class ProbeTokens(Check):
             else measured(known, f"{raw['reference']}: tokenizer.ggml.pre"),
         }
         return Result(outcome=_outcome(signals), summary=_summary(signals), signals=signals)
-
-
-async def _reference(look: Look) -> Reference:
-    return read_reference(look.files, look.target)
-
-
-async def _conversation(
-    rendering: Rendering, reference: Reference, name: str, messages: Sequence[Mapping[str, str]]
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"name": name}
-    text = await rendering.text(messages)
-    ids = await rendering.conversation_ids(messages)
-    try:
-        own = reference.rendered(messages)
-    except ProbeError as error:
-        return row | {"problem": error.detail, "reason": error.reason.value}
-    start = reference.start_text
-    row["own"], row["own_chars"] = hashed(_bare(own, start)), len(own)
-    row["own_starts"] = max(_leading(own, start), int(bool(reference.adds_start)))
-    if text is not None:
-        row["engine"], row["engine_chars"] = hashed(_bare(text, start)), len(text)
-    if ids is not None:
-        row["engine_ids"] = len(ids)
-        row["engine_starts"] = await _leading_ids(rendering, start, ids)
-        row |= await _by_ids(rendering, own, start, ids) if text is None else {}
-    return row
-
-
-async def _by_ids(rendering: Rendering, own: str, start: str, ids: list[int]) -> dict[str, Any]:
-    """An engine that tells ids but no text: it splits our text, and the ids are compared, start tokens apart."""
-    mine = await rendering.ids(_bare(own, start))
-    if mine is None:
-        return {}
-    tail = ids[len(ids) - len(mine) :] if len(mine) <= len(ids) else ids
-    return {"engine": hashed(str(tail)), "own": hashed(str(mine)), "by": "ids"}
-
-
-async def _leading_ids(rendering: Rendering, start: str, ids: list[int]) -> int | None:
-    """How many start tokens the ids begin with; None when the start token has no single id."""
-    if not start:
-        return None
-    special = await rendering.ids(start, special=True)
-    if not special or len(set(special)) != 1:  # one, or one more that the tokenizer adds itself
-        return None
-    count = 0
-    for each in ids:
-        if each != special[0]:
-            break
-        count += 1
-    return count
-
-
-async def _string(rendering: Rendering, reference: Reference, number: int, text: str) -> dict[str, Any]:
-    row: dict[str, Any] = {"number": number}
-    theirs = await rendering.ids(text)
-    if theirs is not None:
-        row["engine"], row["engine_ids"] = hashed(str(theirs)), len(theirs)
-    if reference.encode is not None:
-        mine = reference.encode(text)
-        row["own"], row["own_ids"] = hashed(str(mine)), len(mine)
-    return row
-
-
-async def _ends(look: Look, found: EngineFound | None, reference: Reference) -> dict[str, Any]:
-    """End tokens by the engine, by the files, and the one that ends a turn in the template."""
-    row: dict[str, Any] = {"own": list(reference.end_texts)}
-    try:
-        row["turn"] = _turn_end(reference)
-    except ProbeError as error:
-        row["turn_problem"] = error.detail
-    if found is not None and found.spec.name == "llamacpp":
-        try:
-            answer = await look.http.request("GET", found.spec.endpoints["config"].path, timeout_s=4.0, direct=True)
-            row["engine"] = dig(answer.json(), "eos_token") if answer.status == 200 else None
-        except BudgetExceededError:
-            raise
-        except ProbeError as error:
-            row["engine_problem"] = error.detail
-    return row
-
-
-def _turn_end(reference: Reference) -> str:
-    """What the template puts right after an assistant's words, up to the end of its first mark; "" for none."""
-    mark = "ANSWERED"
-    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": mark}]
-    after = reference.rendered(messages, answer_next=False).rpartition(mark)[2]
-    stripped = after.lstrip()
-    for end in reference.end_texts:
-        if stripped.startswith(end):
-            return end
-    closing = stripped.find(">")
-    return stripped[: closing + 1] if stripped.startswith("<") and closing > 0 else ""
-
-
-def _leading(text: str, start: str) -> int:
-    count = 0
-    while start and text.startswith(start, count * len(start)):
-        count += 1
-    return count
-
-
-def _bare(text: str, start: str) -> str:
-    """Without its start tokens: some engines add them when they split, not when they render."""
-    return text[_leading(text, start) * len(start) :]
 
 
 def _template(raw: Raw) -> Reading:

@@ -41,6 +41,8 @@ VERBS = {
     "serve": "run runbooks on their intervals and export metrics",
     "memory": "what a model needs in memory, and what fits, from its files",
     "doctor": "what this host and this user can look at, and what not",
+    "weights": "weight files: write a release's manifest, or check them",
+    "tokens": "`tokens diff A B`: what two models or engines make of the same texts",
     "demo": "a real server, a real fault, the verdict",
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,20 @@ def test_the_prompt_is_the_models_own(sound: Child) -> None:
     assert value(result, "output.token_ids_match") is True
     assert value(result, "output.end_sets_agree") is True
     assert value(result, "output.start_tokens") == value(result, "output.start_tokens_expected") == 1.0
+
+
+def test_golden_conversations(sound: Child, tmp_path: Path) -> None:
+    turn = {"messages": [{"role": "user", "content": "Hi"}]}
+    head = "<|im_start|>system\\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\\n"
+    good = f'{{"messages": [{{"role": "user", "content": "Hi"}}], "prompt": "{head}<|im_start|>user\\nHi<|im_end|>\\n'
+    (tmp_path / "good.jsonl").write_text(good + '<|im_start|>assistant\\n"}\n')
+    (tmp_path / "old.jsonl").write_text(json.dumps({**turn, "ids": [1, 2, 3]}) + "\n")
+    assert (
+        value(probe(ProbeTokens(), sound.url, golden=str(tmp_path / "good.jsonl")), "output.template_matches") is True
+    )
+    told = probe(ProbeTokens(), sound.url, golden=str(tmp_path / "old.jsonl")).signals["output.template_matches"]
+    assert told.value is False
+    assert told.source.endswith("differing: golden 1")
 
 
 def test_a_long_prompt_arrives_whole(sound: Child) -> None:
