@@ -42,7 +42,7 @@ VERBS = {
     "memory": "what a model needs in memory, and what fits, from its files",
     "doctor": "what this host and this user can look at, and what not",
     "weights": "weight files: write a release's manifest, or check them",
-    "tokens": "`tokens diff A B`: what two models or engines make of the same texts",
+    "tokens": "`tokens diff A B`: what two models or engines make of texts",
     "demo": "a real server, a real fault, the verdict",
 }
 
