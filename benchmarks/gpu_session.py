@@ -225,9 +225,22 @@ def _service(place: Path) -> Any:
 
 
 def _cpu_s(pid: int) -> float:
-    """Processor seconds of a process and its ended children (proc(5), fields 14 to 17)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    """Processor seconds of a process, its ended children and its living ones (proc(5), fields 4 and 14 to 17)."""
+    below: dict[int, list[int]] = {}
+    used: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # ended meanwhile
+            continue
+        below.setdefault(int(fields[1]), []).append(int(entry.name))
+        used[int(entry.name)] = sum(map(int, fields[11:15]))
+    family, todo = 0, [pid]
+    while todo:
+        each = todo.pop()
+        family += used.get(each, 0)
+        todo += below.get(each, [])
+    return family / os.sysconf("SC_CLK_TCK")
 
 
 def hang(_out: Path, _seconds: float) -> Any:

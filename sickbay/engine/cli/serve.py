@@ -19,6 +19,7 @@ from sickbay.engine.model.report import Report
 from sickbay.engine.model.signal import Reading
 from sickbay.engine.run.clock import SystemClock
 from sickbay.engine.run.executor import run_runbook
+from sickbay.engine.run.nursery import Nursery
 from sickbay.engine.run.plan import Plan, make_plan
 from sickbay.engine.run.threads import DaemonExecutor
 from sickbay.engine.serve.server import serve
@@ -41,7 +42,8 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     if config.folders:
         tools.extra_folders = tuple(Path(folder) for folder in config.folders)
     planned = {_key(job): _planned(job, config, tools) for job in config.serve.jobs}
-    environment = tools.environment()
+    nursery = Nursery()
+    environment = dataclasses.replace(tools.environment(), nursery=nursery)
 
     async def run_job(job: Job) -> Report:
         plan, baseline = planned[_key(job)]
@@ -53,7 +55,10 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
         asyncio.get_running_loop().set_default_executor(DaemonExecutor())
         return await serve(settings, run_job, clock=SystemClock())
 
-    return asyncio.run(serve_on_daemon_threads())
+    try:
+        return asyncio.run(serve_on_daemon_threads())
+    finally:
+        nursery.close()
 
 
 def _key(job: Job) -> tuple[str, str]:

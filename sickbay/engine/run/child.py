@@ -51,6 +51,7 @@ class Order:
     remaining_s: float
     requests_left: int
     run_id: str
+    forked: bool = False  # look in a fork, which ends with the run
 
 
 def main() -> int:
@@ -59,15 +60,63 @@ def main() -> int:
     answers = _private_stdout()
     faulthandler.enable()
     shared = Shared()
-    orders = sys.stdin.buffer
-    while True:
-        header = orders.read(LENGTH.size)
-        if len(header) < LENGTH.size:
-            return 0
-        order = pickle.loads(orders.read(LENGTH.unpack(header)[0]))  # noqa: S301  # written by our own parent
-        answer = asyncio.run(_answer(order, shared))
-        answers.write(json.dumps(answer).encode() + b"\n")
-        answers.flush()
+    while (order := _next_order()) is not None:
+        if order.forked:
+            _answer_in_fork(order, answers)
+        else:
+            _write(answers, order, shared)
+    return 0
+
+
+def _next_order() -> Order | None:
+    """The next order; None at the end of the run (a length of zero) and when the pipe is closed.
+
+    Read without a buffer: what comes after the end of a run belongs to the process that forked, not to the fork.
+    """
+    header = _exactly(LENGTH.size)
+    length = LENGTH.unpack(header)[0] if header else 0
+    data = _exactly(length) if length else b""
+    order: Order | None = pickle.loads(data) if data else None  # noqa: S301  # written by our own parent
+    return order
+
+
+def _exactly(size: int) -> bytes:
+    """So many bytes of standard input; b"" when it ends before."""
+    parts: list[bytes] = []
+    left = size
+    while left > 0:
+        part = os.read(0, min(left, 1 << 20))
+        if not part:
+            return b""
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def _write(answers: BinaryIO, order: Order, shared: Shared) -> None:
+    answer = asyncio.run(_answer(order, shared))
+    answers.write(json.dumps(answer).encode() + b"\n")
+    answers.flush()
+
+
+def _answer_in_fork(first: Order, answers: BinaryIO) -> None:
+    """Answer this order and those after it in a fork, until the run ends; end as the fork did, if it went wrong."""
+    fork = os.fork()
+    if fork == 0:
+        _die_with_parent()
+        shared = Shared()
+        order: Order | None = first
+        while order is not None:
+            _write(answers, order, shared)
+            order = _next_order()
+        os._exit(0)
+    _, status = os.waitpid(fork, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if code < 0:
+        signal.signal(-code, signal.SIG_DFL)
+        os.kill(os.getpid(), -code)
+    if code:
+        os._exit(code)
 
 
 async def _answer(order: Order, shared: Shared) -> dict[str, Any]:

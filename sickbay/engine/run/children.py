@@ -6,6 +6,7 @@ Everything here blocks and runs in a daemon thread of the run, so that a child w
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pickle
@@ -24,8 +25,9 @@ from sickbay.engine.model.report import RequestRecord
 from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.report.codec import decode
 from sickbay.engine.run.child import LENGTH, Order
+from sickbay.engine.run.nursery import Nursery
 
-__all__ = ["ChildBugError", "Children"]
+__all__ = ["Child", "ChildBugError", "Children"]
 
 ANSWER_BYTES_MAX = 8_000_000
 _ERROR_BYTES_KEPT = 16_000
@@ -51,7 +53,7 @@ class ChildCrashError(ProbeError):
         self.trace = trace
 
 
-class _Child:
+class Child:
     """One child process."""
 
     def __init__(self) -> None:
@@ -134,6 +136,14 @@ class _Child:
             return f"the child was killed by {_signal_name(-code)} while it looked"
         return f"the child ended with exit code {code} while it looked"
 
+    def end_of_run(self) -> bool:
+        """Tell its fork that the run is over; False when it does not take the word."""
+        assert self.process.stdin is not None
+        try:
+            return self.process.poll() is None and os.write(self.process.stdin.fileno(), LENGTH.pack(0)) == LENGTH.size
+        except OSError:
+            return False
+
     def kill(self) -> None:
         """End it and everything it started; never wait long."""
         with suppress(ProcessLookupError, PermissionError):
@@ -149,11 +159,15 @@ class _Child:
 
 
 class Children:
-    """The child processes of one run. A child that answered well, for a passive check, is used again."""
+    """The child processes of one run. A child that answered well, for a passive check, is used again.
 
-    def __init__(self) -> None:
-        self._idle: list[_Child] = []
-        self._busy: set[_Child] = set()
+    With a nursery, a child for passive checks comes from there, looks in a fork of its own, and goes back.
+    """
+
+    def __init__(self, nursery: Nursery | None = None) -> None:
+        self._nursery = nursery
+        self._idle: list[Child] = []
+        self._busy: set[Child] = set()
         self._lock = threading.Lock()
         self._closed = False
 
@@ -165,12 +179,13 @@ class Children:
             ChildBugError: the check raised something else.
         """
         ends_at_s = time.monotonic() + order.remaining_s
-        packed = _packed(order)
-        child = self._taken(fresh=order.check.effect is not Effect.PASSIVE)
+        passive = order.check.effect is Effect.PASSIVE
+        packed = _packed(dataclasses.replace(order, forked=passive and self._nursery is not None))
+        child = self._taken(fresh=not passive)
         keep = False
         try:
             answer = child.ask(packed, ends_at_s)
-            keep = order.check.effect is Effect.PASSIVE and "bug" not in answer
+            keep = passive and "bug" not in answer
         except TimeoutError as error:
             raise ProbeError(
                 UnknownReason.HUNG,
@@ -198,23 +213,28 @@ class Children:
         """End all children."""
         with self._lock:
             self._closed = True
-            children = [*self._idle, *self._busy]
+            idle, busy = list(self._idle), list(self._busy)
             self._idle.clear()
-        for child in children:
+        for child in busy:
             child.kill()
+        for child in idle:
+            if self._nursery is not None:
+                self._nursery.give_back(child)
+            else:
+                child.kill()
 
-    def _taken(self, *, fresh: bool) -> _Child:
+    def _taken(self, *, fresh: bool) -> Child:
         with self._lock:
             if self._closed:
                 raise ProbeError(UnknownReason.HUNG, "the run has ended")
             child = self._idle.pop() if self._idle and not fresh else None
         if child is None:
-            child = _Child()
+            child = Child() if fresh or self._nursery is None else self._nursery.take()
         with self._lock:
             self._busy.add(child)
         return child
 
-    def _given_back(self, child: _Child, *, keep: bool) -> None:
+    def _given_back(self, child: Child, *, keep: bool) -> None:
         with self._lock:
             self._busy.discard(child)
             if keep and not self._closed and child.process.poll() is None:

@@ -13,6 +13,7 @@ from sickbay.engine.model.signal import Reading
 from sickbay.engine.model.verdict import Diagnosis
 from sickbay.engine.run.clock import SystemClock
 from sickbay.engine.run.look import Recognise
+from sickbay.engine.run.nursery import Nursery
 from sickbay.engine.run.values import Value
 
 __all__ = ["Asker", "Diagnose", "Environment"]
@@ -50,6 +51,7 @@ class Environment:
         clock: time.
         redaction_key: keys the tokens of secrets; None takes this host's.
         trust_proxies: use HTTP(S)_PROXY and friends; off, because a probe measures the path users take.
+        nursery: children kept from run to run; None: each run starts its own.
     """
 
     recognise: Recognise | None = None
@@ -59,3 +61,4 @@ class Environment:
     clock: Clock = field(default_factory=SystemClock)
     redaction_key: bytes | None = None
     trust_proxies: bool = False
+    nursery: Nursery | None = None

@@ -66,7 +66,7 @@ class Running:
         if self._children is None:
             from sickbay.engine.run.children import Children  # late: most runs have no isolated check
 
-            self._children = Children()
+            self._children = Children(self.environment.nursery)
         return self._children
 
     def now_s(self) -> float:

@@ -33,7 +33,13 @@ class InChild(Check):
 
     def look(self, look: Any, params: Mapping[str, Any]) -> Raw:
         _WAYS[self.how]()
-        return {"pid": os.getpid(), "group": os.getpgid(0), "target": look.target.name, "left": look.remaining_s}
+        return {
+            "pid": os.getpid(),
+            "group": os.getpgid(0),
+            "parent": os.getppid(),
+            "target": look.target.name,
+            "left": look.remaining_s,
+        }
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         return Result(outcome=Outcome.PASS, summary=f"pid {raw['pid']}", signals={"x.pid": measured(raw["pid"])})
