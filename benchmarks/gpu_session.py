@@ -84,10 +84,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=60.0, help="most seconds an active test may take")
+    parser.add_argument("--only", action="append", choices=list(PARTS), help="run only this part; repeatable")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     session: dict[str, Any] = {"began_s": time.time(), "python": sys.executable, "parts": {}}
     for name, part in PARTS.items():
+        if options.only and name not in options.only:
+            continue
         start = time.monotonic()
         try:
             found: Any = part(options.out, options.seconds)

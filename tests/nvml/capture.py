@@ -144,6 +144,8 @@ def _plain(value: Any) -> Any:
     """A JSON-able form: structures by their fields."""
     if isinstance(value, ctypes.Structure):
         return {name: _plain(getattr(value, name)) for name, *_ in value._fields_}
+    if isinstance(value, dict):
+        return {str(name): _plain(each) for name, each in value.items()}
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, (list, tuple, ctypes.Array)):

@@ -1,4 +1,4 @@
-"""A capture of a real driver against the simulator: `python -m tests.nvml.compare CAPTURE PROFILE`.
+"""A capture of a real driver against the simulator: `python -m tests.nvml.compare CAPTURE PROFILE [alone]`.
 
 Codes and the form of answers must be equal; values only where they belong to the kind of device and not to the moment.
 """
@@ -29,11 +29,13 @@ OF_THE_KIND = (
 """Beginnings of the names whose answers a profile must give as the device does."""
 
 
-def simulated(profile: str) -> dict[str, Any]:
+def simulated(profile: str, *, alone: bool = False) -> dict[str, Any]:
     """The capture of one simulated device of this profile, made in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         library = build(Path(folder))
         state = NvmlState(Path(folder), profile, 1)
+        if alone:
+            state.alone()
         env = {**os.environ, "LD_LIBRARY_PATH": str(library.parent), "NVML_SIM_STATE": str(state.path)}
         done = subprocess.run(
             [sys.executable, "-m", "tests.nvml.capture"], env=env, capture_output=True, text=True, check=True
@@ -63,6 +65,8 @@ def _differ(real: Mapping[str, Any], ours: Mapping[str, Any] | None, *, fixed: b
         return
     if real.get("type") != ours.get("type"):
         yield f"value type {real.get('type')} on the device, {ours.get('type')} simulated"
+    if "value" not in real:
+        return
     if (there := _form(real.get("value"))) != (here := _form(ours.get("value"))):
         yield f"form {there} on the device, {here} simulated"
     elif fixed and real.get("value") != ours.get("value"):
@@ -81,7 +85,7 @@ def _form(value: Any) -> Any:
 def main() -> int:
     """Print the differences; 0 when there are none."""
     real = json.loads(Path(sys.argv[1]).read_text())
-    found = list(differences(real, simulated(sys.argv[2])))
+    found = list(differences(real, simulated(sys.argv[2], alone=sys.argv[3:] == ["alone"])))
     print("\n".join(found) or "no difference")  # noqa: T201
     return 1 if found else 0
 

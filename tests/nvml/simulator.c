@@ -31,6 +31,7 @@ typedef int rc;
 #define GPU_IS_LOST 15
 #define VERSION_MISMATCH 25
 #define DEVICES_MAX 64
+#define STATE_BYTES_MAX 16000000u
 #define NO_DEVICE (-1)
 
 /* --- the state file: looked up by path in its text, no tree is built ------------------------------------------- */
@@ -111,8 +112,10 @@ static void reload(void) { /* with the lock held */
     if (text && now.st_size == text_size && !memcmp(&now.st_mtim, &text_time, sizeof text_time)) return;
     int file = open(path, O_RDONLY);
     if (file < 0) return;
-    char *fresh = calloc(1, now.st_size + 1);
-    ssize_t got = read(file, fresh, now.st_size);
+    size_t size = now.st_size > 0 ? (size_t)now.st_size : 0;
+    if (size > STATE_BYTES_MAX) size = STATE_BYTES_MAX; /* some compilers cannot see that a file's size is none below 0 */
+    char *fresh = calloc(1, size + 1);
+    ssize_t got = fresh ? read(file, fresh, size) : -1;
     close(file);
     if (got < 0) { free(fresh); return; }
     free(text);
@@ -500,7 +503,8 @@ GET_PAIR(nvmlDeviceGetPowerManagementLimitConstraints, "power_mw/min", "power_mw
 GET_U64(nvmlDeviceGetTotalEnergyConsumption, "energy_mj")
 GET_U32(nvmlDeviceGetPerformanceState, "performance_state")
 static const char *clock_names[] = {"graphics", "sm", "memory", "video"};
-rc nvmlDeviceGetClockInfo(void *h, u32 kind, u32 *out) { BEGIN(h) END(kind > 3 ? INVALID_ARGUMENT : put_u32(of(d, "clocks/%s", clock_names[kind]), out)); }
+/* Asked for a clock that does not exist, a driver says "not supported" here and "invalid" of the highest (seen: 580.159). */
+rc nvmlDeviceGetClockInfo(void *h, u32 kind, u32 *out) { BEGIN(h) END(kind > 3 ? NOT_SUPPORTED : put_u32(of(d, "clocks/%s", clock_names[kind]), out)); }
 rc nvmlDeviceGetMaxClockInfo(void *h, u32 kind, u32 *out) { BEGIN(h) END(kind > 3 ? INVALID_ARGUMENT : put_u32(of(d, "clocks_max/%s", clock_names[kind]), out)); }
 rc nvmlDeviceGetApplicationsClock(void *h, u32 kind, u32 *out) { BEGIN(h) END(kind > 3 ? INVALID_ARGUMENT : put_u32(of(d, "clocks_app/%s", clock_names[kind]), out)); }
 GET_U64(nvmlDeviceGetCurrentClocksEventReasons, "clock_events")
@@ -508,7 +512,14 @@ GET_U64(nvmlDeviceGetCurrentClocksThrottleReasons, "clock_events")
 GET_U64(nvmlDeviceGetSupportedClocksEventReasons, "clock_events_supported")
 GET_U64(nvmlDeviceGetSupportedClocksThrottleReasons, "clock_events_supported")
 typedef struct { u64 reference, violation; } Violation;
-rc nvmlDeviceGetViolationStatus(void *h, u32 policy, Violation *out) { BEGIN(h) out->reference = 0; END(put_u64(of(d, "violations/%u", policy), &out->violation)); }
+rc nvmlDeviceGetViolationStatus(void *h, u32 policy, Violation *out) {
+    BEGIN(h)
+    if (policy > 5) END(INVALID_ARGUMENT);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    out->reference = (u64)now.tv_sec * 1000000 + now.tv_nsec / 1000; /* microseconds; the violation is nanoseconds */
+    END(put_u64(of(d, "violations/%u", policy), &out->violation));
+}
 GET_U32(nvmlDeviceGetFanSpeed, "fan_percent")
 GET_U32(nvmlDeviceGetNumFans, "fans")
 rc nvmlDeviceGetUtilizationRates(void *h, u32 *out) { BEGIN(h) rc r = put_u32(of(d, "utilisation/gpu"), out); END(r ? r : put_u32(of(d, "utilisation/memory"), out + 1)); }
@@ -620,6 +631,13 @@ rc nvmlDeviceGetGpuFabricInfoV(void *h, FabricV3 *out) {
 /* --- field values: each element has its own return code and value type ---------------------------------------- */
 
 typedef struct { u32 id, scope; long long time, latency; u32 type, code; union { double d; u32 u; u64 l; int i; } value; } Field;
+static u32 type_of(u32 id) { /* as a driver tags them (seen: 580.159 on an H200) */
+    static const unsigned char plain[] = {82, 94, 95, 169, 192, 197, 198, 199, 226, 227, 228, 229, 230};
+    if (id >= 193 && id <= 196) return 5; /* temperatures below a limit */
+    if (id == 147) return 0;
+    if (id >= 173 && id <= 190) return 1;
+    return memchr(plain, (int)id, sizeof plain) && id < 256 ? 1 : 3;
+}
 rc nvmlDeviceGetFieldValues(void *h, int count, Field *fields) {
     BEGIN(h)
     for (int i = 0; i < count; i++) {
@@ -629,8 +647,11 @@ rc nvmlDeviceGetFieldValues(void *h, int count, Field *fields) {
         if (!p) p = of(d, "fields/%u", f->id);
         f->code = code ? (u32)number(code) : p ? OK : NOT_SUPPORTED;
         if (f->code) continue;
-        if (f->id >= 193 && f->id <= 196) { f->type = 5; f->value.i = (int)number(p); } /* temperatures below a limit */
-        else { f->type = 3; f->value.l = (u64)number(p); }
+        f->type = type_of(f->id);
+        if (f->type == 5) f->value.i = (int)number(p);
+        else if (f->type == 0) f->value.d = number(p);
+        else if (f->type == 1) f->value.u = (u32)(long long)number(p);
+        else f->value.l = (u64)number(p);
     }
     END(OK);
 }
@@ -639,7 +660,7 @@ rc nvmlDeviceGetFieldValues(void *h, int count, Field *fields) {
 
 typedef struct { void *device; u64 type, data; u32 gi, ci; } Event;
 static u32 events_given;
-rc nvmlDeviceGetSupportedEventTypes(void *h, u64 *out) { BEGIN(h) *out = 0x1f; END(OK); }
+rc nvmlDeviceGetSupportedEventTypes(void *h, u64 *out) { BEGIN(h) rc r = put_u64(of(d, "event_types"), out); if (r) *out = 0x1f; END(OK); }
 rc nvmlDeviceRegisterEvents(void *h, u64 types, void *set) { BEGIN(h) (void)types; (void)set; END(OK); }
 rc nvmlEventSetCreate(void **out) { rc code = enter(__func__, NO_DEVICE); if (!code) *out = &events_given; return code; }
 rc nvmlEventSetFree(void *set) { (void)set; return enter(__func__, NO_DEVICE); }

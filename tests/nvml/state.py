@@ -18,8 +18,8 @@ _TOP = {
 _DEVICE = {
     "name", "uuid", "serial", "minor", "pci", "brand", "architecture", "capability", "vbios", "part_number", "inforom",
     "memory_bus_bits", "memory", "bar1", "processes", "process_utilisation", "compute_mode", "persistence", "mig",
-    "mig_devices_max", "virtualization", "temperature", "power_mw", "energy_mj", "performance_state", "clocks",
-    "clocks_max", "clocks_app", "clock_events", "clock_events_supported", "violations", "fan_percent", "fans",
+    "mig_devices_max", "virtualization", "event_types", "temperature", "power_mw", "energy_mj", "performance_state",
+    "clocks", "clocks_max", "clocks_app", "clock_events", "clock_events_supported", "violations", "fan_percent", "fans",
     "utilisation", "ecc", "remap", "retired", "unrepairable", "pcie", "nvlink", "fabric", "fields", "field_returns",
     "lost", "returns", "delays_ms", "hang", "crash",
 }  # fmt: skip
@@ -79,6 +79,11 @@ class NvmlState:
                 power_mw={"usage": power},
             )
         return self
+
+    def alone(self) -> Self:
+        """One device given to a virtual machine: no links, no split, as seen on an H200 (tests/data/nvml)."""
+        self.every(mig_devices_max=0, virtualization=1)
+        return self.without("nvlink")
 
     def calls(self) -> list[tuple[str, int]]:
         """Function and device index (-1: none) of every call so far, in order."""

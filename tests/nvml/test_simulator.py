@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 from tests.nvml.build import build, compiler, defined
+from tests.nvml.compare import differences, simulated
 from tests.nvml.state import PROFILES, NvmlState
 
+CAPTURES = Path(__file__).parents[1] / "data" / "nvml"
 HEADER = "import json, pynvml as n\nn.nvmlInit()\nh = n.nvmlDeviceGetHandleByIndex(0)\n"
 
 
@@ -137,3 +139,28 @@ def test_calls_are_logged(library: Path, tmp_path: Path) -> None:
 def test_a_misspelt_key_is_refused(tmp_path: Path) -> None:
     with pytest.raises(KeyError, match="no such key in the state: \\['temprature'\\]"):
         NvmlState(tmp_path).device(0, temprature={"core": 1})
+
+
+@pytest.mark.parametrize("at", ["idle", "busy"])
+def test_the_simulator_answers_as_a_captured_h200(library: Path, at: str) -> None:
+    """Captured on 2026-11-26 with driver 580.159.04; every code, value type and form, and what belongs to the kind."""
+    real = json.loads((CAPTURES / f"h200-2026-11-26-{at}.json").read_text())
+    # At work a process is listed and its use told; the profile is an idle device.
+    at_work = {"nvmlDeviceGetProcessUtilization(0): code 0 on the device, 6 simulated"}
+    assert set(differences(real, simulated("h200", alone=True))) <= (at_work if at == "busy" else set())
+
+
+def test_a_difference_is_told() -> None:
+    real = {
+        "calls": {"nvmlDeviceGetName": {"code": 0, "value": "A"}, "x": {"code": 3}},
+        "fields": {"1": {"code": 0, "type": 1, "value": 2}},
+    }
+    ours = {
+        "calls": {"nvmlDeviceGetName": {"code": 0, "value": "B"}},
+        "fields": {"1": {"code": 0, "type": 3, "value": 5}},
+    }
+    assert list(differences(real, ours)) == [
+        "nvmlDeviceGetName: value A on the device, B simulated",
+        "x: the simulator was not asked",
+        "field 1: value type 1 on the device, 3 simulated",
+    ]
