@@ -18,14 +18,16 @@ if TYPE_CHECKING:
 __all__ = ["GpuMemory"]
 
 _MIB = 2**20
+_NOTHING = 8 * _MIB
+"""An idle device shows 0 to a few MiB beside the driver's reserve."""
 
 
 class GpuMemory(Check):
     """Device memory by owner: the engine, other processes, the driver, and nobody.
 
     Memory nobody owns is what is in use beyond the driver's reserve and all listed processes, plus what is listed for
-    processes that do not live any more. Inside a container the driver's process numbers are the host's, and under MIG
-    a process' share may be missing: then ownership is unknown, never "nobody".
+    processes that do not live any more. Inside a container the driver's process numbers are mostly the host's, and
+    under MIG a process' share may be missing: then ownership is unknown, never "nobody".
     """
 
     name = "gpu.memory"
@@ -79,7 +81,15 @@ class GpuMemory(Check):
             for process in device["values"].get("processes", [])
         }
         alive = {str(pid): _name(look, pid) for pid in sorted(pids)}
-        return {**raw, "alive": alive, "container": container_mark(look.files), **engine_pids(look)}
+        # A number that belongs to somebody else here would be the wrong owner: the driver must be mapped into it.
+        ours = all(_uses_driver(look, pid) for pid in pids)
+        return {
+            **raw,
+            "alive": alive,
+            "numbers_are_ours": ours,
+            "container": container_mark(look.files),
+            **engine_pids(look),
+        }
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """Warn on other processes, fail on memory that nobody owns."""
@@ -119,6 +129,15 @@ def _name(look: Look, pid: int) -> str | None:
         return None
 
 
+def _uses_driver(look: Look, pid: int) -> bool:
+    """Whether a process of this number, as seen here, has the driver's library or a device mapped."""
+    try:
+        maps = look.files.read_text(f"/proc/{pid}/maps", bytes_max=4_000_000)
+    except ProbeError:
+        return False
+    return "/dev/nvidia" in maps or "libcuda" in maps
+
+
 def _blind(device: Mapping[str, Any], raw: Raw) -> str:
     """Why ownership cannot be told on this device; "" when it can."""
     processes = device["values"].get("processes")
@@ -126,9 +145,20 @@ def _blind(device: Mapping[str, Any], raw: Raw) -> str:
         return f"process list: {device['refused'].get('processes', 'no answer')}"
     if any(process["bytes"] is None for process in processes):
         return "the driver does not tell how much each process holds (MIG, or a driver without it)"
-    if raw["container"]:
+    if raw["container"] and not _numbers_are_ours(device, raw):
         return "inside a container the driver's process numbers are the host's; look from the host"
     return ""
+
+
+def _numbers_are_ours(device: Mapping[str, Any], raw: Raw) -> bool:
+    """Whether the driver's process numbers can be taken as ours, container or not.
+
+    Every listed process must be here and use the driver; with none listed, nothing may be in use either.
+    """
+    memory = device["values"].get("memory")
+    if not device["values"]["processes"]:
+        return memory is not None and memory["used"] < _NOTHING
+    return bool(raw.get("numbers_are_ours"))
 
 
 def _ownerless(device: Mapping[str, Any], raw: Raw) -> float | None:

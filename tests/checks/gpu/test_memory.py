@@ -104,6 +104,16 @@ def test_inside_a_container_ownership_is_unknown(node: Nodes, judge: Judge, host
     assert not result.signals["gpu.other_process_bytes"].known
 
 
+def test_a_container_that_shares_the_hosts_numbers_is_no_obstacle(node: Nodes, judge: Judge, host: Target) -> None:
+    (Path(host.root) / ".dockerenv").write_text("")
+    node("h100", 1)  # idle: nothing is in use, so nothing belongs to nobody
+    assert judge(GpuMemory(), host).signals["gpu.ownerless_bytes"].value == 0.0
+    node("h100", 1).device(0, **holding((ENGINE_PID, 40 * GIB)))
+    assert not judge(GpuMemory(), host).signals["gpu.ownerless_bytes"].known  # the number could be a stranger's
+    (Path(host.root) / f"proc/{ENGINE_PID}/maps").write_text("7f00 rw-s 0 00:06 1 /dev/nvidia0\n")
+    assert judge(GpuMemory(), host).signals["gpu.ownerless_bytes"].value == 0.0
+
+
 def test_processes_that_may_not_be_listed(node: Nodes, judge: Judge, host: Target) -> None:
     node("h100", 1).top(returns={"nvmlDeviceGetComputeRunningProcesses_v3": 4})
     assert judge(GpuMemory(), host).signals["gpu.processes"].detail == "process list: NoPermission"
