@@ -33,6 +33,7 @@ BUILTIN_PLUGINS = (
     "sickbay.checks.gpu.plugin",
     "sickbay.checks.evals.plugin",
     "sickbay.checks.logs.plugin",
+    "sickbay.checks.memory.plugin",
     "sickbay.checks.model.plugin",
     "sickbay.checks.process.plugin",
     "sickbay.checks.client.plugin",
