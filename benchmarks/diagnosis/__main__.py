@@ -1,7 +1,7 @@
 """How often the first-ranked cause is right: `make bench-diagnosis`.
 
 python -m benchmarks.diagnosis [--faults DIR …] [--incidents DIR] [--only ID] [--explain] [--seeds N] [--lane LANE]
-    [--no-faults | --no-incidents]
+    [--quick] [--reports DIR] [--no-faults | --no-incidents]
 
 Faults are put on real servers and diagnosed by their runbook; incidents are replayed from files. Controls are run
 with `--control-seeds` seeds (20), because a false alarm is rare when things are well.
@@ -27,6 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--explain", action="store_true", help="print each case's full reasoning")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds of each fault")
     parser.add_argument("--control-seeds", type=int, default=20, metavar="N", help="seeds of each control")
+    parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="seeds count from here")
+    parser.add_argument("--quick", action="store_true", help="each control with one seed only")
+    parser.add_argument("--reports", type=Path, metavar="DIR", help="keep each fault's report as JSON in this folder")
     parser.add_argument("--lane", action="append", default=[], help="only faults of this lane; repeatable")
     parser.add_argument("--no-faults", action="store_true")
     parser.add_argument("--no-incidents", action="store_true")
@@ -54,7 +57,9 @@ def _halves(args: argparse.Namespace) -> set[str]:
 
 
 def _fault_arguments(args: argparse.Namespace) -> list[str]:
-    found = [f"--seeds={args.seeds}", f"--control-seeds={args.control_seeds}"]
+    found = [f"--seeds={args.seeds}", f"--control-seeds={1 if args.quick else args.control_seeds}"]
+    found.append(f"--first-seed={args.first_seed}")
+    found += [f"--reports={args.reports}"] if args.reports else []
     found += [f"--faults={folder}" for folder in args.faults or ()]
     found += [f"--lane={lane}" for lane in args.lane]
     found += [f"--only={args.only}"] if args.only else []

@@ -29,7 +29,7 @@ METRICS = (
     "gpu.",
     "accelerator.",
 )
-CONFIGURATION = ("serving.config", "model.")
+CONFIGURATION = ("serving.config", "model.", "client.", "training.", "retrieval.", "agent.")
 
 
 def kind_of(check: str) -> str:

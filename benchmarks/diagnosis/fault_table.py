@@ -29,6 +29,7 @@ def table_of(runs: Sequence[FaultRun]) -> str:
         _costs(counted),
         f"Controls\n  false alarms {false_alarms(counted)}",
         _misses(counted),
+        _ungrounded(counted),
         _uncounted(runs),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -64,15 +65,27 @@ def _bands(records: Sequence[Record]) -> str:
 def _costs(runs: Sequence[FaultRun]) -> str:
     records = _records(runs)
     grounded = Share(sum(bool(record.grounded) for record in records), len(records))
-    ratios = [run.others_ratio for run in runs if run.others_ratio is not None]
     wall, asked = _median(r.wall_s for r in records), _median(r.requests for r in records)
     lines = [
         "Cost and grounding, faults and controls; medians",
         f"  grounded {grounded}",
         f"  wall time {wall} s, requests {asked}, tokens {_median(run.tokens for run in runs)}",
-        f"  other users' first token while sickbay looked: {_median(ratios)} times before, in {len(ratios)} cases",
+        _others("controls", [run for run in runs if run.control]),
+        _others("faults, whose queues grow by themselves", [run for run in runs if not run.control]),
     ]
     return "\n".join(lines)
+
+
+def _others(name: str, runs: Sequence[FaultRun]) -> str:
+    """What looking costs the other users. Only of controls it is the looking alone: a fault may worsen meanwhile."""
+    both = [(run.others_before_s, run.others_during_s) for run in runs]
+    pairs = [(before, during) for before, during in both if before and during is not None]
+    before, during = _median(before for before, _ in pairs), _median(during for _, during in pairs)
+    ratio = _median(during / before for before, during in pairs)
+    return (
+        f"  other users' first token, {name}: {before} s before, {during} s while sickbay looked, "
+        f"{ratio} times, {len(pairs)} runs"
+    )
 
 
 def _median(values: Iterable[float]) -> str:
@@ -95,6 +108,11 @@ def _misses(runs: Sequence[FaultRun]) -> str:
             wanted = " or ".join(sorted(record.accepted))
             lines.append(f"  {run.case} (seed {run.seed}): {run.state}, {said}; wanted {wanted} ({place}){blame}")
     return "Not right\n" + "\n".join(lines) if lines else ""
+
+
+def _ungrounded(runs: Sequence[FaultRun]) -> str:
+    lines = [f"  {run.case} (seed {run.seed}): {run.differences[0]}" for run in runs if run.differences]
+    return "Not grounded (the first difference of each)\n" + "\n".join(lines) if lines else ""
 
 
 def _uncounted(runs: Sequence[FaultRun]) -> str:

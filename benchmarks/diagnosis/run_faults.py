@@ -292,12 +292,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="run each case with so many seeds")
     parser.add_argument("--control-seeds", type=int, default=1, metavar="N", help="the same for controls")
     parser.add_argument("--out", type=Path, default=OUT, help="where the JSON lines go")
+    parser.add_argument(
+        "--table", type=Path, nargs="+", metavar="FILE", help="only print the table of earlier JSON lines"
+    )
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--first-seed", type=int, default=0, metavar="N", help="seeds count from here")
     parser.add_argument("--reports", type=Path, metavar="DIR", help="keep each report as JSON in this folder")
     args = parser.parse_args(argv)
     if args.child:
         return _child(args)
+    if args.table:
+        print(table_of(_recorded(args.table)))
+        return 0
     try:
         faults = _chosen(load_faults(args.faults or [FAULTS, CONTROLS]), args.only, args.lane)
     except SickbayError as error:
@@ -323,6 +329,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(_line(found), file=sys.stderr, flush=True)
     print(table_of(runs))
     return 70 if any(found.status is Status.CRASHED for found in runs) else 0
+
+
+def _recorded(files: Sequence[Path]) -> list[FaultRun]:
+    """Runs of earlier calls; of the same case and seed the last one counts."""
+    lines = [line for path in files for line in path.read_text(encoding="utf-8").splitlines()]
+    found = [from_json(json.loads(line)) for line in lines]
+    return list({(run.case, run.seed): run for run in found}.values())
 
 
 def _chosen(faults: Sequence[Fault], only: Sequence[str], lanes: Sequence[str]) -> list[Fault]:

@@ -89,6 +89,10 @@ def test_the_table_counts_what_ran_and_names_the_rest() -> None:
         "  flt-001 (seed 1): failing, engine-regression (likely); wanted gpu-throttle (at 2), FALSE ACCUSATION" in lines
     )
     assert "  ctl-001 (seed 0): failing, x (likely): FALSE ALARM" in lines
+    costs = "  other users' first token, controls: 0.2 s before, 0.3 s while sickbay looked, 1.5 times, 1 runs"
+    assert costs in table_of([fault(control=True, others_before_s=0.2, others_during_s=0.3)]).splitlines()
+    loose = table_of([fault(differences=("signal x: the report says 1, its evidence gives 2", "y"))])
+    assert "  flt-001 (seed 0): signal x: the report says 1, its evidence gives 2" in loose.splitlines()
     assert str(false_alarms(runs)) == "50 % [9 %, 91 %]"
 
 
