@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -95,9 +96,11 @@ class StubEngine:
         finally:
             self._open -= 1
 
-    def _words(self, count: int) -> list[str]:
+    def _words(self, count: int, prompt: str) -> list[str]:
+        """So many words: the first three always the same, the rest of this prompt's own, as of a real model."""
         garbled = self._open > self._now("garble_above", OPEN_ANSWERS_MAX)
-        words = WORDS[::-1] if garbled else WORDS
+        own = zlib.crc32(prompt.encode()) % len(WORDS)
+        words = (WORDS[own:] + WORDS[:own])[::-1] if garbled else WORDS[:3] + WORDS[own:] + WORDS[:own]
         return [words[index % len(words)] for index in range(count)]
 
     async def _answer(self, request: web.Request, dialect: Dialect) -> web.StreamResponse:
@@ -111,7 +114,7 @@ class StubEngine:
         await asyncio.sleep(ttft_s)
         asked = dialect.read(body, self._chat.get("model", ""))
         known = next((text for part, text in self._chat.get("answers", {}).items() if part in asked.prompt), None)
-        words = self._words(asked.tokens) if known is None else known.split()
+        words = self._words(asked.tokens, asked.prompt) if known is None else known.split()
         if known is not None:
             asked = replace(asked, tokens=len(words), finish="stop")
         if not asked.stream:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sickbay.lab.child import Child
 from sickbay.lab.fault import Fault
 from sickbay.lab.model import find_model
+from sickbay.lab.retime import retimed
 from sickbay.lab.servers import Servers
 
 __all__ = ["target_of", "write_files"]
@@ -43,7 +45,10 @@ def target_of(fault: Fault, servers: Servers, children: list[Child], *, user_url
 
 
 def write_files(fault: Fault, folder: Path) -> None:
-    """Put the fault's own files into the stage's folder: `{name: {text: …}}` or `{name: {from: path}}`."""
+    """Put the fault's own files into the stage's folder: `{name: {text: …}}` or `{name: {from: path}}`.
+
+    The dates of a `.log` move to now (see `retime`).
+    """
     for name, content in fault.files.items():
         path = folder / "files" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -54,7 +59,8 @@ def write_files(fault: Fault, folder: Path) -> None:
             else:
                 shutil.copyfile(source, path)
         else:
-            path.write_text(content["text"], encoding="utf-8")
+            text = content["text"]
+            path.write_text(retimed(text, datetime.now(UTC)) if path.suffix == ".log" else text, encoding="utf-8")
 
 
 def placed(value: Any, folder: Path) -> Any:
