@@ -28,7 +28,7 @@ def test_it_names_causes_of_the_catalogue(fault: Fault) -> None:
     assert expected.must_not_blame or fault.is_control
     assert fault.lane
     if fault.is_control:
-        assert expected.verdicts == ("healthy",)
+        assert "failing" not in expected.verdicts
 
 
 @pytest.mark.parametrize("fault", ALL, ids=lambda fault: fault.name[:7])
