@@ -6,9 +6,23 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sickbay.engine.model.check import Raw
+from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
-__all__ = ["answering", "busy", "growth", "label", "over", "rate", "refusals", "sample_share", "sampled", "worst_of"]
+__all__ = [
+    "answering",
+    "blind",
+    "busy",
+    "growth",
+    "label",
+    "over",
+    "rate",
+    "refusals",
+    "sample_share",
+    "sampled",
+    "seen_outcome",
+    "worst_of",
+]
 
 Device = Mapping[str, Any]
 IDLE_EVENT = 0x1  # nvmlClocksEventReasonGpuIdle
@@ -82,3 +96,28 @@ def refusals(devices: Iterable[Device], key: str) -> str:
     """Why a value is missing, in words: NVML's error names, once each."""
     names = sorted({str(device["refused"].get(key, "no answer")) for device in devices})
     return ", ".join(names)
+
+
+_NOT_THERE = {"NotSupported", "FunctionNotFound", "ArgumentVersionMismatch", "NotFound"}
+"""Refusals that say the device or driver has nothing of the kind; every other one hides what is there."""
+
+
+def blind(devices: Iterable[Device], keys: Iterable[str]) -> list[str]:
+    """What a check decides by and could not read, a sentence a device; [] when all was there to read."""
+    wanted = tuple(keys)
+    found = []
+    for device in devices:
+        errors = {key: str(device["refused"][key]) for key in wanted if key in device["refused"]}
+        hidden = [f"{key} ({name})" for key, name in errors.items() if name not in _NOT_THERE]
+        if hidden:
+            found.append(f"{label(device)}: the driver refuses {', '.join(hidden)}")
+    return found
+
+
+def seen_outcome(fail: list[str], warn: list[str], hidden: list[str]) -> Outcome:
+    """What was found counts; nothing found in what was only partly read is no pass."""
+    if fail:
+        return Outcome.FAIL
+    if warn:
+        return Outcome.WARN
+    return Outcome.UNKNOWN if hidden else Outcome.PASS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sickbay.checks.gpu.devices import answering, label, over, rate, refusals, worst_of
+from sickbay.checks.gpu.devices import answering, blind, label, over, rate, refusals, seen_outcome, worst_of
 from sickbay.checks.gpu.reading import cost_of, not_judged, read_devices, schema
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.outcome import Outcome
@@ -76,13 +76,14 @@ class GpuEcc(Check):
             outcome = Outcome.SKIP if why == "NotSupported" else Outcome.UNKNOWN
             return Result(outcome=outcome, summary=f"no device tells of memory errors ({why})", signals=signals)
         fail, warn = [], []
+        hidden = blind(devices, ("uncorrected_volatile", "remapped_rows", "sram", "retired_pages", "ecc_mode"))
         for device in devices:
             bad, odd = _device(device, params)
             fail += [f"{label(device)}: {words}" for words in bad]
             warn += [f"{label(device)}: {words}" for words in odd]
         return Result(
-            outcome=Outcome.FAIL if fail else Outcome.WARN if warn else Outcome.PASS,
-            summary="; ".join(fail + warn) or f"no uncorrected memory error on {len(devices)} GPUs",
+            outcome=seen_outcome(fail, warn, hidden),
+            summary="; ".join(fail + warn + hidden) or f"no uncorrected memory error on {len(devices)} GPUs",
             signals=signals,
             next_step="drain the node and reset the GPU; replace it if remapping failed or it comes back"
             if fail

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sickbay.checks.gpu.devices import answering, label, over, refusals, worst_of
+from sickbay.checks.gpu.devices import answering, blind, label, over, refusals, seen_outcome, worst_of
 from sickbay.checks.gpu.reading import cost_of, not_judged, read_devices, schema
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.check import Check, Cost, Raw, Result
@@ -97,6 +97,7 @@ class GpuMemory(Check):
             return result
         devices = answering(raw)
         fail, warn = [], []
+        hidden = blind(devices, ("memory", "processes"))
         for device in devices:
             nobody, other = _ownerless(device, raw), _others(device, raw, params)
             if nobody is not None and nobody > params["ownerless_bytes_fail"]:
@@ -112,8 +113,8 @@ class GpuMemory(Check):
                 outcome=Outcome.UNKNOWN, summary=f"no device tells its memory: {used.detail}", signals=signals
             )
         return Result(
-            outcome=Outcome.FAIL if fail else Outcome.WARN if warn else Outcome.PASS,
-            summary="; ".join(fail + warn) or _good(devices, signals),
+            outcome=seen_outcome(fail, warn, hidden),
+            summary="; ".join(fail + warn + hidden) or _good(devices, signals),
             signals=signals,
             next_step="find the parent of a dead owner (a worker group that was killed), else reset the GPU"
             if fail

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sickbay.checks.gpu.devices import answering, label, refusals
+from sickbay.checks.gpu.devices import answering, blind, label, refusals
 from sickbay.checks.gpu.reading import cost_of, not_judged, read_devices, schema
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.outcome import Outcome
@@ -51,6 +51,7 @@ class GpuModes(Check):
             return result
         devices = answering(raw)
         warn, fail = [], []
+        hidden = blind(devices, ("persistence", "compute_mode", "mig"))
         for device in devices:
             values = device["values"]
             mig = values.get("mig", [0, 0])
@@ -68,10 +69,11 @@ class GpuModes(Check):
             "gpu.compute_mode": _modes(devices),
         }
         known = any(reading.known for reading in signals.values())
-        good = Outcome.PASS if known else Outcome.UNKNOWN
+        words = f"{len(devices)} GPUs" if known else "no device tells its modes"
+        good = Outcome.PASS if known and not hidden else Outcome.UNKNOWN
         return Result(
             outcome=Outcome.FAIL if fail else Outcome.WARN if warn else good,
-            summary="; ".join(fail + warn) or (f"{len(devices)} GPUs" if known else "no device tells its modes"),
+            summary="; ".join(fail + warn + hidden) or words,
             signals=signals,
             next_step="nvidia-smi -pm 1, or run nvidia-persistenced" if warn else "",
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sickbay.checks.gpu.devices import answering, growth, label, over, rate, refusals, worst_of
+from sickbay.checks.gpu.devices import answering, blind, growth, label, over, rate, refusals, seen_outcome, worst_of
 from sickbay.checks.gpu.reading import cost_of, not_judged, read_devices, schema
 from sickbay.checks.gpu.spec import spec_of
 from sickbay.engine.model.check import Check, Cost, Raw, Result
@@ -70,6 +70,7 @@ class GpuNvlink(Check):
         if not linked:
             return _without_links(devices, self.emits)
         fail, warn = [], []
+        hidden = blind(devices, ("links", "fabric"))
         down: dict[str, float] = {}
         for device in linked:
             bad, odd, missing = _device(device, linked, params)
@@ -86,8 +87,8 @@ class GpuNvlink(Check):
         }
         good = f"all NVLinks of {len(linked)} GPUs are up"
         return Result(
-            outcome=Outcome.FAIL if fail else Outcome.WARN if warn else Outcome.PASS,
-            summary="; ".join(fail + warn) or good,
+            outcome=seen_outcome(fail, warn, hidden),
+            summary="; ".join(fail + warn + hidden) or good,
             signals=signals,
             next_step="nvidia-smi nvlink -s; systemctl status nvidia-fabricmanager" if fail else "",
         )

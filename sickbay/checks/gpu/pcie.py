@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sickbay.checks.gpu.devices import answering, busy, growth, label, over, rate, sampled, worst_of
+from sickbay.checks.gpu.devices import answering, blind, busy, growth, label, over, rate, sampled, worst_of
 from sickbay.checks.gpu.reading import cost_of, not_judged, ratio, read_devices, schema
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.outcome import Outcome
@@ -58,6 +58,7 @@ class GpuPcie(Check):
         devices, window_s = answering(raw), raw["inventory"]["window_s"]
         at_work = [device for device in devices if busy(device, params["busy_min"])]
         fail, warn = [], []
+        hidden = blind(devices, ("width", "width_max", "generation", "generation_max", "replays", "use"))
         for device in devices:
             bad, odd = _device(device, params)
             fail += [f"{label(device)}: {words}" for words in bad]
@@ -73,6 +74,8 @@ class GpuPcie(Check):
         if fail or warn:
             outcome = Outcome.FAIL if fail else Outcome.WARN
             return Result(outcome=outcome, summary="; ".join(fail + warn), signals=signals, next_step=_NEXT)
+        if hidden:
+            return Result(outcome=Outcome.UNKNOWN, summary="; ".join(hidden), signals=signals)
         if not at_work:
             return Result(outcome=Outcome.SKIP, summary=f"link speed not judged: {none}", signals=signals)
         good = f"{len(at_work)} busy GPUs at full PCIe width and generation"
