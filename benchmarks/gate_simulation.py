@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 
 from sickbay.engine.evals.item import EvalSet
@@ -23,13 +23,14 @@ from sickbay.engine.evals.stats.sequential import Canary, CanaryState
 from sickbay.engine.gate.judge import judge_eval, judge_latency, planned_items
 from sickbay.engine.gate.model import EvalRule, LatencyRule, Rule, SliceRule
 from sickbay.engine.gate.scorecard import Finding, decide, settle
+from sickbay.engine.gate.watch import EvalWatch, LatencyWatch
 
 MARGIN = 0.03
 TODAY = date(2026, 1, 1)
 EMPTY = EvalSet(name="s", items=())
 
 
-def exit_code(findings: list[Finding], rules: list[Rule]) -> int:
+def exit_code(findings: list[Finding], rules: Sequence[Rule]) -> int:
     settled, _, errors = settle(findings, rules, (), today=TODAY, inconclusive="block")
     outcome, _ = decide(settled, errors)
     return {"pass": 0, "warn": 1, "block": 2, "inconclusive": 3}[outcome.value]
@@ -101,6 +102,51 @@ def sequential(discordance: float) -> Callable[[random.Random, float], int]:
     return release
 
 
+def several(discordance: float, rules: int) -> Callable[[random.Random, float], int]:
+    """A gate of several sets, each of the size that `--plan` asks for; a bad release is worse in one of them."""
+    made = [EvalRule(id=f"e{number}", evalset=EMPTY, margin=MARGIN) for number in range(rules)]
+    n = planned_items(made[0], discordance, rules=rules)
+
+    def release(generator: random.Random, drop: float) -> int:
+        findings = []
+        for number, rule in enumerate(made):
+            old, new = draw(generator, n, discordance, drop if number == 0 else 0.0)
+            findings += judge_eval(rule, new, old)
+        return exit_code(findings, made)
+
+    release.n = n  # type: ignore[attr-defined]
+    return release
+
+
+def canary(discordance: float, noise: float) -> Callable[[random.Random, float], int]:
+    """`--canary` with a set and a latency rule over up to 200 rounds of 25 items and 3 pairs; bad: either of them."""
+    rule, timing = EvalRule(id="e", evalset=EMPTY, margin=MARGIN), LatencyRule(id="l", ratio_max=1.10)
+    used: list[int] = []
+
+    def release(generator: random.Random, drop: float) -> int:
+        score, speed = EvalWatch(rule, None, rules=2), LatencyWatch(timing, rules=2)
+        slow = 1.25 if drop and generator.random() < 0.5 else 1.0
+        drop = 0.0 if slow > 1.0 else drop
+        worse = max((discordance + drop) / 2, drop)
+        for _ in range(200):
+            for _ in range(25):
+                if score.canary.state is CanaryState.GO_ON:
+                    u = generator.random()
+                    score.canary.add(-1.0 if u < worse else 1.0 if u < 2 * worse - drop else 0.0)
+            if speed.state is CanaryState.GO_ON:
+                times = [(generator.lognormvariate(0, noise), slow * generator.lognormvariate(0, noise)) for _ in "123"]
+                speed.add(times)
+            states = {score.canary.state, speed.state}
+            if CanaryState.INFERIOR in states or CanaryState.GO_ON not in states:
+                break
+        used.append(score.canary.n)
+        return 2 if CanaryState.INFERIOR in states else 3 if CanaryState.GO_ON in states else 0
+
+    release.n = 5000  # type: ignore[attr-defined]
+    release.used = used  # type: ignore[attr-defined]
+    return release
+
+
 def latency(pairs: int, noise: float) -> Callable[[random.Random, float], int]:
     """Times to first token with log-normal noise and common drift; `drop` above 0 is the candidate at the ratio."""
     rule = LatencyRule(id="l", ratio_max=1.10, pairs=pairs)
@@ -133,6 +179,8 @@ SCENARIOS: dict[str, Callable[[], Callable[[random.Random, float], int]]] = {
     "10 %, clusters of six": lambda: fixed(0.10, clusters=1),
     "10 %, three samples": lambda: fixed(0.10, samples=3),
     "10 %, sequential": lambda: sequential(0.10),
+    "5 %, three sets": lambda: several(0.05, 3),
+    "canary: 10 %, and latency": lambda: canary(0.10, 0.10),
     "latency, 60 pairs, 15 % noise": lambda: latency(60, 0.10),
 }
 

@@ -21,7 +21,7 @@ from sickbay.engine.errors import DeliveryError, ProbeError, UsageError
 from sickbay.engine.evals.runner import refuse_commands
 from sickbay.engine.gate.judge import planned_items
 from sickbay.engine.gate.load import load_gate
-from sickbay.engine.gate.model import EvalRule, Gate, LatencyRule
+from sickbay.engine.gate.model import CheckRule, EvalRule, Gate, LatencyRule
 from sickbay.engine.gate.render import FORMATS, form_of_path, render
 from sickbay.engine.model.outcome import ExitCode
 from sickbay.engine.model.target import Secret, Target
@@ -105,9 +105,10 @@ def _output(item: str) -> Output:
 
 def _plan(gate: Gate, discordance: float) -> int:
     requests = 0
+    counted = sum(isinstance(rule, EvalRule) and rule.critical and not rule.shadow for rule in gate.rules)
     for rule in gate.rules:
         if isinstance(rule, EvalRule):
-            have, need = len(rule.evalset.items), planned_items(rule, discordance)
+            have, need = len(rule.evalset.items), planned_items(rule, discordance, rules=max(1, counted))
             asked = 2 * have * rule.evalset.asked.samples
             requests += asked
             words = "enough" if have >= need else f"TOO FEW: it will mostly be inconclusive; {need} are needed"
@@ -119,7 +120,7 @@ def _plan(gate: Gate, discordance: float) -> int:
             requests += 2 * (rule.pairs + 1)
             sys.stdout.write(f"{rule.id}: {rule.pairs} pairs, {2 * (rule.pairs + 1)} requests\n")
         else:
-            sys.stdout.write(f"{rule.id}: a runbook\n")
+            sys.stdout.write(f"{rule.id}: a {'check' if isinstance(rule, CheckRule) else 'runbook'}\n")
     sys.stdout.write(f"{requests} requests to both sides together, allowed {gate.requests} to each\n")
     return ExitCode.HEALTHY
 

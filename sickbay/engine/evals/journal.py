@@ -1,11 +1,13 @@
 """The journal of an eval run: a header line, then a line for each answer, written before the next one is asked for.
 
 A line goes to the kernel at once, so a killed process loses none that it had; the disk is synced in batches, so a
-power cut loses at most the last of them. A torn last line is cut off.
+power cut loses at most the last of them. A torn end is cut off; a damaged line with whole ones behind it is an error:
+nobody's answers are thrown away. One process at a time: the file is locked.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -33,7 +35,7 @@ class EvalJournal:
             about: told in the header, for people.
 
         Raises:
-            ConfigError: the file belongs to another run, or is no journal.
+            ConfigError: the file belongs to another run, is no journal, is damaged, or another process writes it.
             DeliveryError: it cannot be written.
         """
         self.path = path
@@ -44,6 +46,7 @@ class EvalJournal:
             raise DeliveryError(f"the journal {str(path)!r} cannot be opened: {error.strerror or error}") from error
         self._unsynced = 0
         try:
+            self._lock()
             end = self._read(key)
         except ConfigError:
             self.close()
@@ -59,9 +62,17 @@ class EvalJournal:
         """Answers it already held."""
         return sum(len(rows) for rows in self.rows.values())
 
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"{self.path}: another process writes this journal; wait for it, or name another"
+            ) from error
+
     def _read(self, key: str) -> int:
         """Read what is there; where the next line goes."""
-        end = 0
+        end = damaged = 0
         with os.fdopen(os.dup(self._descriptor), "rb") as file:
             for number, line in enumerate(file):
                 if not line.endswith(b"\n"):
@@ -70,13 +81,18 @@ class EvalJournal:
                     data = json.loads(line)
                     if number == 0:
                         self._same_run(data, key)
+                    elif damaged:
+                        raise ConfigError(
+                            f"{self.path}:{damaged}: a damaged line with whole ones behind it; take it out to go on"
+                        )
                     else:
                         self.rows.setdefault(data.pop("arm"), []).append(Row.from_json(data))
                 except (ValueError, KeyError, TypeError, AttributeError) as error:
                     if number == 0:
                         raise ConfigError(f"{self.path}: no eval journal; name another file") from error
-                    break
-                end += len(line)
+                    damaged = damaged or number + 1
+                if not damaged:
+                    end += len(line)
         return end
 
     def _same_run(self, data: Mapping[str, Any], key: str) -> None:

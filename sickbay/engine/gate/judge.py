@@ -22,13 +22,14 @@ from sickbay.engine.model.outcome import VerdictState
 __all__ = ["PLAN_POWER", "judge_eval", "judge_latency", "judge_latency_watch", "judge_runbook", "planned_items"]
 
 PLAN_POWER = 0.98
-"""Chance to pass a release that is no worse, at the planned number of items; the rest leaves room for the slices."""
+"""Chance that all eval rules pass a release that is no worse, at the planned sizes; the rest is room for slices."""
 EXAMPLES_MAX = 5
 
 
-def planned_items(rule: EvalRule, discordance: float) -> int:
-    """Items the rule needs, before anything is run."""
-    return items_needed_exactly(rule.margin, discordance, alpha=1 - rule.confidence, power=PLAN_POWER)
+def planned_items(rule: EvalRule, discordance: float, *, rules: int = 1) -> int:
+    """Items the rule needs, before anything is run, where so many rules must all pass a release that is no worse."""
+    power = 1.0 - (1.0 - PLAN_POWER) / rules
+    return items_needed_exactly(rule.margin, discordance, alpha=1 - rule.confidence, power=power)
 
 
 def judge_eval(

@@ -239,6 +239,91 @@ def test_killed_at_any_item_nothing_is_repeated_and_nothing_lost(tmp_path: Path,
     assert len({json.loads(line)["item"] for line in lines[1:]}) == 400
 
 
+@pytest.mark.parametrize("concurrency", [1, 5])
+def test_after_any_cut_of_the_journal_only_the_missing_items_are_asked(
+    tmp_path: Path, scorers: Mapping[str, Scorer], concurrency: int
+) -> None:
+    """A killed process leaves a prefix of its journal: every one is tried that ends in a line, and many within one."""
+    evalset, path = echo_set(16, samples=2), tmp_path / "run.jsonl"
+
+    async def asked(url: str) -> tuple[EvalRun, int]:
+        async with endpoint_at(url) as endpoint:
+            arms = {"it": endpoint}
+            with EvalJournal(path, run_key(evalset, arms, scorers)) as journal:
+                before = journal.resumed
+                options = Options(concurrency=concurrency, journal=journal)
+                done = await run_evals(evalset, arms, scorers, clock=SystemClock(), options=options)
+        return done["it"], before
+
+    async def all_cuts() -> None:
+        stub = Stub(said)
+        async with serving(stub) as url:
+            await asked(url)
+            whole = path.read_bytes()
+            ends = [place + 1 for place, byte in enumerate(whole) if byte == 10]
+            cuts = sorted({cut for end in ends for cut in (end, end - 1, end - 23)})
+            for cut in cuts:
+                path.write_bytes(whole[:cut])
+                kept = max(0, sum(end <= cut for end in ends) - 1)
+                stub.total = 0
+                run, before = await asked(url)
+                assert (before, stub.total, len(run.rows)) == (kept, 32 - kept, 32), cut
+                assert len({(row.item, row.sample) for row in run.rows}) == 32
+                assert all(row.passed for row in run.rows)
+
+    asyncio.run(all_cuts())
+
+
+def test_killed_again_and_again_it_still_ends_whole(tmp_path: Path) -> None:
+    """Five kills, each at another item, five requests under way; then it ends, and no scored answer was asked twice."""
+    victim: list[int] = []
+    journal, kill_at = tmp_path / "run.jsonl", [3, 30, 31, 200, 333]
+
+    def answer(body: dict[str, Any], nth: int) -> str:
+        if victim and kill_at and stub.total >= kill_at[0]:
+            kill_at.pop(0)
+            os.kill(victim.pop(), signal.SIGKILL)
+        return said(body, nth)
+
+    stub = Stub(answer)
+
+    async def scenario() -> str:
+        async with serving(stub) as url:
+            code = KILLED.format(folder=str(Path(__file__).parents[3]), url=url, journal=str(journal))
+            code = code.replace("concurrency=1", "concurrency=5")
+            while True:
+                child = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=subprocess.PIPE)
+                victim[:] = [child.pid]
+                out, _ = await child.communicate()
+                if child.returncode == 0:
+                    return out.decode()
+                assert child.returncode == -signal.SIGKILL
+                lines = journal.read_text().splitlines()[1:]
+                assert len(lines) == len(set(lines)) == len({json.loads(line)["item"] for line in lines})
+
+    assert asyncio.run(scenario()) == "400 400\n"
+    assert kill_at == []
+    repeated = sum(count - 1 for count in stub.asked.values())
+    assert repeated <= 5 * 5  # at most what was under way at each kill
+
+
+def test_a_damaged_or_shared_journal_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    with EvalJournal(path, "k") as journal:
+        for number in range(3):
+            journal.add("it", Row(item=str(number), passed=True))
+        with pytest.raises(ConfigError, match="another process writes this journal"):
+            EvalJournal(path, "k")
+    whole = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(whole[0] + whole[1] + b"\0\0 damaged\n" + whole[3])
+    with pytest.raises(ConfigError, match=":3: a damaged line with whole ones behind it; take it out to go on"):
+        EvalJournal(path, "k")
+    assert len(path.read_bytes().splitlines()) == 4
+    path.write_bytes(b"".join(whole[:2]) + b"\0\0 damaged\n")
+    with EvalJournal(path, "k") as journal:
+        assert journal.resumed == 1
+
+
 def test_a_journal_of_another_run_is_refused(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
     path = tmp_path / "run.jsonl"
     EvalJournal(path, run_key(echo_set(3), {}, scorers)).close()
