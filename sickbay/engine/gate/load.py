@@ -219,6 +219,12 @@ class _Reader:
             message = f"the waiver is for the rule {data['rule']!r}, which this gate does not have"
             hint = did_you_mean(data["rule"].partition("/")[0], ids, f"there are: {listed(ids)}")
             self._problems.append(Problem(at.at if at else node.at, Code.WAIVER, message, hint))
+        part = data["rule"].partition("/")[2]
+        rule = next((each for each in rules if each.id == data["rule"].partition("/")[0]), None)
+        if part and rule is not None and part not in _parts(rule):
+            message = f"the waiver is for {part!r} of the rule {rule.id!r}, which has no such part"
+            hint = did_you_mean(part, _parts(rule), f"there are: {listed(_parts(rule)) or 'none'}")
+            self._problems.append(Problem(at.at if at else node.at, Code.WAIVER, message, hint))
         if data["approver"].strip().casefold() == data["owner"].strip().casefold():
             approver = node.child("approver")
             message = f"{data['owner']!r} both owns and approves this waiver"
@@ -234,6 +240,16 @@ class _Reader:
             expires = date.min
         covers = tuple(data.pop("covers", ("inconclusive",)))
         return Waiver(expires=expires, covers=covers, position=node.at, **data)
+
+
+def _parts(rule: Rule) -> list[str]:
+    """What stands behind the slash in the findings of a rule."""
+    if isinstance(rule, CheckRule):
+        return [each.signal for each in rule.compare]
+    if not isinstance(rule, EvalRule):
+        return []
+    values = {f"{each.by}={item.fields.get(each.by, '(none)')}" for each in rule.slices for item in rule.evalset.items}
+    return [*sorted(values), "judge", *(["minimum"] if rule.minimum is not None else [])]
 
 
 def _given(node: Node, kind: str, rule_id: str) -> dict[str, Any]:

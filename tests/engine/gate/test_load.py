@@ -58,6 +58,8 @@ def test_a_whole_gate(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
     [
         pytest.param("approver: bob", "approver: Ann", "gate.yaml:9:49: error: 'ann' both owns and approves this waiver; somebody else must approve it [waiver]", id="self-approved"),
         pytest.param("facts/lang=de", "fact/lang=de", "gate.yaml:9:12: error: the waiver is for the rule 'fact/lang=de', which this gate does not have; did you mean 'facts'? [waiver]", id="no-such-rule"),
+        pytest.param("facts/lang=de", "facts/lang=fr", "gate.yaml:9:12: error: the waiver is for 'lang=fr' of the rule 'facts', which has no such part; did you mean 'lang=en'? [waiver]", id="no-such-slice"),
+        pytest.param("the set grows next week", "ok", "gate.yaml:9:62: error: wanted a sentence of 10 letters or more, found text 'ok' [wrong-value]", id="no-reason"),
         pytest.param("critical: [de]", "critical: [fr]", "gate.yaml:3:99: error: the critical slice lang = 'fr' is empty: no item is in it; there are: de, en [empty-slice]", id="empty-critical-slice"),
         pytest.param("{by: lang,", "{by: topic,", "facts.yaml: error: the slice field 'topic' is empty: no item has it; fields of the items: lang [empty-slice]", id="empty-slice-field"),
         pytest.param("margin: 0.02", "margin: 0", "gate.yaml:3:31: error: wanted more than 0, found number 0 [out-of-range]", id="no-margin"),

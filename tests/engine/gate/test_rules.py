@@ -125,6 +125,8 @@ def test_a_signal_that_cannot_be_compared_is_never_a_pass(gate: Path, serve: Cal
         ("checks:\n  - {check: process.memory, with: {window: 3}}\n", "gate.yaml:3:36: error: unknown key 'window'"),
         ("checks:\n  - {check: process.memory, compare: [{signal: process.rss_byte}]}\n", "gate.yaml:3:48: error: the check 'process.memory' does not report 'process.rss_byte'; did you mean 'process.rss_bytes'? [unknown-signal]"),
         ("checks:\n  - {check: process.memory, compare: [{signal: process.rss_bytes, ratio_max: 0}]}\n", "gate.yaml:3:78: error: wanted more than 0, found number 0 [out-of-range]"),
+        ("runbooks:\n  - {runbook: no-such}\n", "sickbay: gate.yaml:3:5: the rule 'no-such': no runbook 'no-such'; see `sickbay list`"),
+        ("runbooks:\n  - {runbook: high-ttft, set: {nope: 1}}\n", "sickbay: gate.yaml:3:5: the rule 'high-ttft': --set nope: runbook 'high-ttft' has no input 'nope'"),
         ("canary: {rounds: 0}\nchecks:\n  - {check: serving.config}\n", "gate.yaml:2:18: error: wanted 1 or more, found number 0"),
         ("judge: {url: judge.example}\nchecks:\n  - {check: serving.config}\n", "gate.yaml:2:14: error: wanted a URL such as http://judge:8000, found text 'judge.example'"),
         ("judge: {url: 'http://j', agreement: no.json}\nchecks:\n  - {check: serving.config}\n", "gate.yaml:2:37: error: no file "),
