@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.evals.item import Item
@@ -62,7 +63,7 @@ async def run_rounds(kit: Kit, runs: Runs) -> tuple[list[Finding], int, str]:
             if not each.over:
                 kit.told(each.rule.id, number, plan.rounds, f"round {number} of at most {plan.rounds}")
                 await _round(each, kit, number)
-        why = _why_over(watched, number, plan.rounds)
+        why = _why_over(watched, number, plan.rounds, _answered_for(kit))
         if not why:
             await kit.clock.sleep(max(0.0, plan.every_s - (kit.clock.monotonic() - began_at_s)))
     for each in watched:
@@ -82,9 +83,15 @@ def _watched(rule: Rule, kit: Kit, counted: int) -> _Watched:
     return _Watched(rule, evals=EvalWatch(rule, kept, rules=counted), todo=order)
 
 
-def _why_over(watched: list[_Watched], number: int, rounds: int) -> str:
+def _answered_for(kit: Kit) -> set[str]:
+    """Rules whose block somebody has waived: they stop no release, and so no canary."""
+    today = datetime.fromtimestamp(kit.clock.wall(), UTC).date()
+    return {each.rule for each in kit.gate.waivers if "block" in each.covers and each.expires >= today}
+
+
+def _why_over(watched: list[_Watched], number: int, rounds: int, waived: set[str]) -> str:
     for each in watched:
-        stops = each.rule.critical and not each.rule.shadow
+        stops = each.rule.critical and not each.rule.shadow and each.rule.id not in waived
         if stops and any(finding.found is Outcome.BLOCK for finding in each.findings):
             return f"{each.rule.id} shows the release to be worse"
     open_rules = [each for each in watched if not each.over and (each.evals or each.latency) and not each.rule.shadow]

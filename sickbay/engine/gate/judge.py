@@ -10,6 +10,7 @@ from sickbay.engine.evals.compare import Comparison, compare, compare_slices, pa
 from sickbay.engine.evals.compare import Finding as Shown
 from sickbay.engine.evals.row import EvalRun, Row
 from sickbay.engine.evals.stats.power import items_needed_exactly
+from sickbay.engine.evals.stats.proportions import Interval, wilson
 from sickbay.engine.evals.stats.ranks import hodges_lehmann
 from sickbay.engine.evals.stats.sequential import Canary, CanaryState
 from sickbay.engine.evals.summary import summary_of
@@ -39,6 +40,8 @@ def judge_eval(
     findings = []
     if rule.minimum is not None:
         findings.append(_minimum(rule, rule.minimum, candidate))
+    if rule.flaky_max is not None:
+        findings.append(_flaky(rule, rule.flaky_max, candidate))
     if baseline is None:
         if rule.minimum is None:
             findings.append(_cannot(rule, "no baseline holds this set, and the rule has no minimum"))
@@ -130,6 +133,24 @@ def _minimum(rule: EvalRule, minimum: float, candidate: EvalRun) -> Finding:
     }[found]
     numbers = {"score": score.passed, "low": low, "high": high, "minimum": minimum, "items": float(score.items)}
     return Finding(rule=f"{rule.id}/minimum", kind="eval", found=found, summary=f"{words}: {tail}", numbers=numbers)
+
+
+def _flaky(rule: EvalRule, most: float, candidate: EvalRun) -> Finding:
+    """Items whose samples disagree: nobody can say what such an item shows."""
+    summary = summary_of(candidate)
+    count, items = len(summary.flaky), summary.score.items
+    bound = wilson(count, items) if items else Interval(0.0, 1.0)
+    share = count / items if items else 0.0
+    found = Outcome.PASS if share <= most else Outcome.BLOCK if bound.low > most else Outcome.INCONCLUSIVE
+    tail = {
+        Outcome.PASS: f"allowed {most:.1%}", Outcome.BLOCK: f"more than {most:.1%}",
+        Outcome.INCONCLUSIVE: f"too few items to say whether it is more than {most:.1%}",
+    }[found]  # fmt: skip
+    words = f"the samples of {count} of {items} items disagree ({share:.1%}): {tail}"
+    return Finding(
+        rule=f"{rule.id}/flaky", kind="eval", found=found, summary=words, examples=summary.flaky[:EXAMPLES_MAX],
+        numbers={"flaky": share, "items": float(items), "flaky_max": most},
+    )  # fmt: skip
 
 
 def _overall(rule: EvalRule, one: Comparison, examples: tuple[str, ...]) -> Finding:

@@ -43,7 +43,17 @@ __all__ = ["load_gate", "read_gate"]
 
 _SHARED = ("critical", "shadow")
 _PLAIN = {
-    "evals": ("margin", "metric", "minimum", "confidence", "items_min", "errors_max", "overlap_min", "sequential"),
+    "evals": (
+        "margin",
+        "metric",
+        "minimum",
+        "confidence",
+        "items_min",
+        "errors_max",
+        "overlap_min",
+        "sequential",
+        "flaky_max",
+    ),
     "latency": ("metric", "ratio_max", "pairs", "prompt_tokens", "output_tokens", "confidence", "errors_max"),
     "runbooks": ("runbook", "effect"),
     "checks": ("check", "effect"),
@@ -138,6 +148,10 @@ class _Reader:
         evalset = replace(evalset, asked=replace(evalset.asked, **changed))
         evalset = replace(evalset, sha256=evalset.content_digest())
         self._check_slices(node, evalset.items)
+        flaky = node.child("flaky_max")
+        if flaky is not None and evalset.asked.samples < 2:
+            message = "flaky_max looks at samples that disagree, and each item is asked once"
+            self._problems.append(Problem(flaky.at, Code.WRONG_VALUE, message, "add samples: 3"))
         slices = tuple(self._slice(Fields(each)) for each in fields.items("slices"))
         return EvalRule(evalset=evalset, slices=slices, **_given(node, "evals", fields.text("id") or evalset.name))
 
@@ -249,7 +263,7 @@ def _parts(rule: Rule) -> list[str]:
     if not isinstance(rule, EvalRule):
         return []
     values = {f"{each.by}={item.fields.get(each.by, '(none)')}" for each in rule.slices for item in rule.evalset.items}
-    return [*sorted(values), "judge", *(["minimum"] if rule.minimum is not None else [])]
+    return [*sorted(values), "judge", "flaky", *(["minimum"] if rule.minimum is not None else [])]
 
 
 def _given(node: Node, kind: str, rule_id: str) -> dict[str, Any]:

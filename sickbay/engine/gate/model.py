@@ -70,6 +70,7 @@ class EvalRule(Rule):
         items_min: fewer paired items are inconclusive.
         errors_max: share of answers without a score, in either run.
         overlap_min: share of items that must pair.
+        flaky_max: share of the candidate's items whose samples may disagree (needs two samples).
         sequential: stop asking when a sequential test has its answer.
     """
 
@@ -83,6 +84,7 @@ class EvalRule(Rule):
     overlap_min: float = 0.95
     slices: tuple[SliceRule, ...] = ()
     sequential: bool = False
+    flaky_max: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

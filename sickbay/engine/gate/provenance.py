@@ -11,6 +11,7 @@ __all__ = ["ASKED", "told_by_checks"]
 
 ASKED = ("serving.config", "serving.rendering")
 """Looked for by name: the engine brings no check of its own, and a host without them has a shorter provenance."""
+TOLD_ALREADY = frozenset({"serving.engine", "serving.engine_version", "serving.model"})
 CHARS_MAX = 64
 
 
@@ -25,7 +26,7 @@ async def told_by_checks(kit: Kit, target: Target) -> dict[str, str]:
         if step.outcome is Outcome.SKIP:
             continue
         for signal, reading in step.signals.items():
-            if reading.known:
+            if reading.known and signal not in TOLD_ALREADY:
                 found[signal] = _shown(reading.value)
     return found
 

@@ -48,6 +48,20 @@ def test_what_the_numbers_mean(n: int, wrong: int, outcome: Outcome, words: str)
     assert found.summary == words
 
 
+@pytest.mark.parametrize(
+    ("flaky", "outcome", "words"),
+    [
+        (0, Outcome.PASS, "the samples of 0 of 40 items disagree (0.0%): allowed 5.0%"),
+        (4, Outcome.INCONCLUSIVE, "the samples of 4 of 40 items disagree (10.0%): too few items to say whether it is more than 5.0%"),
+        (12, Outcome.BLOCK, "the samples of 12 of 40 items disagree (30.0%): more than 5.0%"),
+    ],
+)  # fmt: skip
+def test_flaky_items(flaky: int, outcome: Outcome, words: str) -> None:
+    rows = [Row(item=str(i), sample=s, passed=s == 0 or i >= flaky, value=1.0) for i in range(40) for s in range(2)]
+    found = judge_eval(replace(RULE, flaky_max=0.05), EvalRun(name="facts", rows=tuple(rows), planned=80), None)[0]
+    assert (found.rule, found.found, found.summary) == ("facts/flaky", outcome, words)
+
+
 def test_lost_items_are_shown() -> None:
     assert one(RULE, run(400, 40, first=7), run(400, 0)).examples[0] == "7: found 'x', wanted 'y'"
 

@@ -71,6 +71,15 @@ def test_a_canary_stops_a_bad_release_early(gate: Path, serve: Callable[..., str
     assert len(card["runs"]["candidate"][0]["rows"]) <= 100
 
 
+def test_a_canary_goes_on_where_somebody_answers_for_the_block(gate: Path, serve: Callable[..., str]) -> None:
+    waiver = "{rule: echo, owner: ann, approver: bob, reason: the set is being repaired, expires: '2999-12-31', covers: [block]}"
+    latency = "latency:\n  - {metric: e2e, ratio_max: 50, output_tokens: 2, prompt_tokens: 2}\n"
+    gate.write_text(f"{CANARY}{latency}waivers:\n  - {waiver}\n")
+    code, card = decided(gate, "--canary", "--candidate", serve(often_wrong), "--baseline", serve(right))
+    assert (code, found(card)) == (1, {"echo": "block", "e2e": "pass"})
+    assert card["ended"] == "every rule has its answer"
+
+
 def test_a_canary_that_learns_too_little_is_inconclusive(gate: Path, serve: Callable[..., str]) -> None:
     gate.write_text(CANARY.replace("rounds: 12", "rounds: 2").replace("items: 25", "items: 3"))
     code, card = decided(gate, "--canary", "--candidate", serve(right), "--baseline", serve(right))
@@ -106,7 +115,7 @@ def test_checks_look_at_both_sides(gate: Path, serve: Callable[..., str]) -> Non
     assert kinds["config/serving.model"] == "pass"
     assert kinds["alive"] == "warn"  # the stub has no health page
     assert code == 1
-    assert card["candidate"]["serving.model"] == card["baseline"]["serving.model"] == "m"
+    assert card["candidate"]["model"] == card["baseline"]["model"] == "m"
 
 
 def test_a_signal_that_cannot_be_compared_is_never_a_pass(gate: Path, serve: Callable[..., str]) -> None:

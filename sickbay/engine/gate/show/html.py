@@ -22,7 +22,9 @@ _MEANS = {
 }
 _LEGEND = (
     "Each picture: the dot is what was measured, the blue bar what it may really be (one-sided bounds), the grey line "
-    "no change, the dashed red line the limit. A rule passes when the bar stays out of the shaded side."
+    "no change, the dashed red line the limit. A rule passes when the bar stays out of the shaded side. Small dots are "
+    "the measured values, the upright bar their median. A canary's curves are the evidence for worse (red) and for not "
+    "worse (blue) as answers came in: the first to reach the dashed line decides."
 )
 
 

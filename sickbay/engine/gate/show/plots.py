@@ -30,7 +30,7 @@ def interval_plot(finding: Finding) -> str:
 
 def _has(numbers: object, *keys: str) -> bool:
     return isinstance(numbers, dict) and all(
-        isinstance(numbers.get(key), float) and math.isfinite(numbers[key]) for key in keys
+        isinstance(numbers.get(key), (int, float)) and math.isfinite(numbers[key]) for key in keys
     )
 
 
@@ -90,8 +90,8 @@ def strip_plot(finding: Finding) -> str:
     return (
         f'<svg viewBox="0 0 {WIDTH:.0f} 64" width="{WIDTH:.0f}" height="64" role="img" aria-label="{label}">'
         f"<title>{label}</title>{row('baseline', old, 12.0)}{row('candidate', new, 34.0)}"
-        f'<text x="74" y="60">{_number(min(values))} {unit}</text>'
-        f'<text x="{WIDTH - 10:.0f}" y="60" text-anchor="end">{_number(max(values))} {unit}</text></svg>'
+        f'<text x="74" y="60">{_number(min(values), unit)}</text>'
+        f'<text x="{WIDTH - 10:.0f}" y="60" text-anchor="end">{_number(max(values), unit)}</text></svg>'
     )
 
 
@@ -100,8 +100,8 @@ def _count(finding: Finding, shown: int) -> str:
     return f"{items:.0f} {'pairs' if finding.kind == 'latency' else 'items'}"
 
 
-def _number(value: float) -> str:
-    return f"{value:.3g}"
+def _number(value: float, unit: str) -> str:
+    return f"{value * 1e3:.3g} ms" if unit == "s" and value < 1.0 else f"{value:.3g} {unit}"
 
 
 def evidence_plot(finding: Finding) -> str:
