@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shutil
 import sys
 import time
 from dataclasses import replace
@@ -93,7 +94,8 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     if args.format == "json":
         sys.stdout.write("".join(run.lines()))
     else:
-        sys.stdout.write(to_text(run, summary, compared, prices=prices))
+        width = max(60, shutil.get_terminal_size((80, 24)).columns)
+        sys.stdout.write(to_text(run, summary, compared, prices=prices, width=width))
     return int(ExitCode.INCONCLUSIVE) if unsound and code == 0 else code
 
 
@@ -224,13 +226,18 @@ def _judged(args: argparse.Namespace, run: EvalRun, earlier: EvalRun | None) -> 
         paired = f"{one.n} of {len({row.item for row in run.rows})} items pair"
         words = (
             f"{paired}: {one.baseline:.1%} -> {one.candidate:.1%}, {one.difference * 100:+.1f} points (at worst "
-            f"{one.low * 100:+.1f}), {one.finding.value} at a margin of {one.margin * 100:g} points"
+            f"{one.low * 100:+.1f}): {_FOUND[one.finding]} at a margin of {one.margin * 100:g} points"
         )
         if one.finding is Finding.TOO_FEW:
             words += f"; {one.note or f'about {one.needed} items would be needed'}"
         code = {Finding.NOT_INFERIOR: int(one.p_worse < 0.025), Finding.INFERIOR: 2, Finding.TOO_FEW: 3}[one.finding]
         worst = _worse(worst, 3 if pairing.overlap < 0.95 else code)
     return worst, words
+
+
+_FOUND = {
+    Finding.NOT_INFERIOR: "not worse", Finding.INFERIOR: "worse", Finding.TOO_FEW: "too few items to say",
+}  # fmt: skip
 
 
 def _worse(one: int, other: int) -> int:

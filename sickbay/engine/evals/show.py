@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from sickbay.engine.evals.row import EvalRun
 from sickbay.engine.evals.summary import Score, Summary
 from sickbay.engine.report.plain_text import plain
@@ -11,8 +13,10 @@ __all__ = ["to_text"]
 WRONG_SHOWN = 5
 
 
-def to_text(run: EvalRun, summary: Summary, compared: str = "", *, prices: tuple[float, float] | None = None) -> str:
-    """Plain text, 80 columns where names allow."""
+def to_text(
+    run: EvalRun, summary: Summary, compared: str = "", *, prices: tuple[float, float] | None = None, width: int = 80
+) -> str:  # fmt: skip
+    """Plain text of at most `width` columns (longer words stand alone)."""
     lines = [f"{plain(run.name)} {plain(run.version)}".strip() + f": {_score(summary.score)}"]
     if compared:
         lines.append(f"  {compared}")
@@ -35,7 +39,12 @@ def to_text(run: EvalRun, summary: Summary, compared: str = "", *, prices: tuple
     about = ", ".join(f"{key} {plain(value)}" for key, value in run.about.items())
     lines.append(f"  {about}")
     lines.append(f"  set sha256 {run.set_sha256}")
-    return "\n".join(lines) + "\n"
+    return "".join(f"{part}\n" for line in lines for part in _wrapped(line, width))
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _score(score: Score) -> str:

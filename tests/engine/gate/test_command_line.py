@@ -148,7 +148,7 @@ def test_eval_and_again_against_its_own_result(
     assert "echo 7: 100.0% of 100 items pass (95 % interval 96.3% to 100.0%)" in capsys.readouterr().out
     assert sickbay("eval", tmp_path / "echo.yaml", "--url", good, "--against", kept, "--margin", "0.1") == 0
     assert sickbay("eval", tmp_path / "echo.yaml", "--url", bad, "--against", kept, "--margin", "0.1") == 2
-    assert "inferior at a margin of 10 points" in capsys.readouterr().out
+    assert "worse at a margin of 10 points" in " ".join(capsys.readouterr().out.split())
 
 
 def test_journal_goes_on_and_asks_nothing_twice(gate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
