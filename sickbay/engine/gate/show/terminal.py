@@ -14,6 +14,7 @@ __all__ = ["to_terminal"]
 
 _COLOURS: Final = {Outcome.PASS: "32", Outcome.WARN: "33", Outcome.BLOCK: "31;1", Outcome.INCONCLUSIVE: "35"}
 _INDENT: Final = " " * 9
+_SETTING: Final = "serving."
 EXAMPLE_CHARS_MAX: Final = 140
 
 
@@ -52,7 +53,8 @@ def _compared(card: Scorecard, width: int) -> list[str]:
     changed = differing(card)
     for name, new, old in changed:
         lines += _wrapped(f"  differs    {name}: {old} -> {new}", " " * 13, width)
-    told = {name for name, _, _ in changed}
+    # Settings that checks told stand in the page and the JSON; here only where they differ.
+    told = {name for name, _, _ in changed} | {name for name, _, _ in sides(card) if name.startswith(_SETTING)}
     for side, place in (("candidate", 1), ("baseline", 2)):
         parts = [f"{row[0]} {row[place]}" for row in sides(card) if row[place] and row[0] not in told]
         lines += _wrapped(f"  {side:<10} {', '.join(parts) or 'none'}", " " * 13, width)
