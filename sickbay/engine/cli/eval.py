@@ -16,7 +16,7 @@ from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import ProblemsError, UsageError
 from sickbay.engine.evals.compare import Finding, compare, pair_runs
 from sickbay.engine.evals.load import load_eval_set
-from sickbay.engine.evals.overlap import overlap_problems, overlaps
+from sickbay.engine.evals.overlap import training_problems
 from sickbay.engine.evals.read.results import read_results
 from sickbay.engine.evals.read.scorer_uses import named_uses
 from sickbay.engine.evals.row import EvalRun, Row
@@ -25,7 +25,6 @@ from sickbay.engine.evals.scoring import self_test
 from sickbay.engine.evals.show import to_text
 from sickbay.engine.evals.stats.power import margin_resolved
 from sickbay.engine.evals.summary import summary_of
-from sickbay.engine.load.text_file import read_text
 from sickbay.engine.model.outcome import ExitCode
 from sickbay.engine.model.problem import Problem
 
@@ -109,13 +108,9 @@ def _evalset(args: argparse.Namespace, tools: Tools) -> EvalSet:
         sys.stderr.write(f"{warning}\n")
     evalset = loaded.evalset
     if args.train:
-        text = read_text(args.train, problems)
-        lines = (text or "").splitlines()
-        found = overlap_problems(
-            overlaps(evalset, ((f"{args.train}:{number}", line) for number, line in enumerate(lines, start=1)))
-        )
-        if problems or found:
-            raise ProblemsError([*problems, *sorted(found)])
+        problems += training_problems(evalset, args.train)
+        if problems:
+            raise ProblemsError(problems)
     changed: dict[str, object] = {}
     if args.samples is not None:
         if args.samples < 1:

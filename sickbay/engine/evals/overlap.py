@@ -11,12 +11,14 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from sickbay.engine.evals.item import EvalSet, Item
 from sickbay.engine.load.codes import Code
+from sickbay.engine.load.text_file import read_text
 from sickbay.engine.model.problem import Problem
 
-__all__ = ["Overlap", "overlap_problems", "overlaps"]
+__all__ = ["Overlap", "overlap_problems", "overlaps", "training_problems"]
 
 RUN_WORDS = 8
 CONTAINED_MIN = 0.8
@@ -54,6 +56,14 @@ def overlaps(evalset: EvalSet, training: Iterable[tuple[str, str]]) -> list[Over
             if containment >= CONTAINED_MIN and (item_id not in best or containment > best[item_id].containment):
                 best[item_id] = Overlap(by_id[item_id], where, containment)
     return list(best.values())
+
+
+def training_problems(evalset: EvalSet, path: Path) -> list[Problem]:
+    """Items of the set that stand in a training file, line by line; and why the file cannot be read."""
+    problems: list[Problem] = []
+    text = read_text(path, problems) or ""
+    lines = ((f"{path}:{number}", line) for number, line in enumerate(text.splitlines(), start=1))
+    return [*problems, *sorted(overlap_problems(overlaps(evalset, lines)))]
 
 
 def overlap_problems(found: list[Overlap]) -> list[Problem]:

@@ -14,6 +14,7 @@ import jsonschema_rs
 from sickbay.engine.errors import ProblemsError
 from sickbay.engine.evals.judge_check import uses_judge
 from sickbay.engine.evals.load import read_eval_set
+from sickbay.engine.evals.overlap import training_problems
 from sickbay.engine.evals.read.scorer_uses import read_uses
 from sickbay.engine.evals.scorer import Scorer
 from sickbay.engine.gate.model import (
@@ -148,6 +149,8 @@ class _Reader:
         evalset = replace(evalset, asked=replace(evalset.asked, **changed))
         evalset = replace(evalset, sha256=evalset.content_digest())
         self._check_slices(node, evalset.items)
+        if "train" in fields:
+            self._problems += training_problems(evalset, self._folder / fields.text("train"))
         flaky = node.child("flaky_max")
         if flaky is not None and evalset.asked.samples < 2:
             message = "flaky_max looks at samples that disagree, and each item is asked once"

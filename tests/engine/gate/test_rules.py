@@ -136,6 +136,8 @@ def test_a_signal_that_cannot_be_compared_is_never_a_pass(gate: Path, serve: Cal
         ("checks:\n  - {check: process.memory, compare: [{signal: process.rss_bytes, ratio_max: 0}]}\n", "gate.yaml:3:78: error: wanted more than 0, found number 0 [out-of-range]"),
         ("runbooks:\n  - {runbook: no-such}\n", "sickbay: gate.yaml:3:5: the rule 'no-such': no runbook 'no-such'; see `sickbay list`"),
         ("runbooks:\n  - {runbook: high-ttft, set: {nope: 1}}\n", "sickbay: gate.yaml:3:5: the rule 'high-ttft': --set nope: runbook 'high-ttft' has no input 'nope'"),
+        ("evals:\n  - {set: judged.yaml, margin: 0.1, train: no.jsonl}\n", "no.jsonl: error: cannot be read: No such file or directory [not-readable]"),
+        ("evals:\n  - {set: judged.yaml, margin: 0.1, train: train.txt}\n", "judged.yaml:3:9: error: the item 'a' is in the training data: 100% of it stands at train.txt:2; take it out of one of them"),
         ("canary: {rounds: 0}\nchecks:\n  - {check: serving.config}\n", "gate.yaml:2:18: error: wanted 1 or more, found number 0"),
         ("judge: {url: judge.example}\nchecks:\n  - {check: serving.config}\n", "gate.yaml:2:14: error: wanted a URL such as http://judge:8000, found text 'judge.example'"),
         ("judge: {url: 'http://j', agreement: no.json}\nchecks:\n  - {check: serving.config}\n", "gate.yaml:2:37: error: no file "),
@@ -143,6 +145,7 @@ def test_a_signal_that_cannot_be_compared_is_never_a_pass(gate: Path, serve: Cal
     ],
 )  # fmt: skip
 def test_what_is_wrong(text: str, wanted: str, gate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (gate.parent / "train.txt").write_text("something else\nx and more of it\n")
     (gate.parent / "judged.yaml").write_text(
         "evalset: judged\nscore: [{judge: It is right.}]\nitems: [{id: a, ask: x}]\n"
     )
