@@ -80,6 +80,8 @@ def _others(name: str, runs: Sequence[FaultRun]) -> str:
     """What looking costs the other users. Only of controls it is the looking alone: a fault may worsen meanwhile."""
     both = [(run.others_before_s, run.others_during_s) for run in runs]
     pairs = [(before, during) for before, during in both if before and during is not None]
+    if not pairs:
+        return f"  other users' first token, {name}: no runs"
     before, during = _median(before for before, _ in pairs), _median(during for _, during in pairs)
     ratio = _median(during / before for before, during in pairs)
     return (
