@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from sickbay.checks.probe.request import HEADERS
 from sickbay.engine.errors import BudgetExceededError, ProbeError
@@ -92,7 +93,11 @@ async def _error_message(answer: HttpStream) -> str:
         if isinstance(error, dict):
             error = error.get("message") or error.get("detail") or ""
         text = str(error)
-    return f"HTTP {answer.status}: {' '.join(text.split())[:160]}"
+    words = " ".join(text.split())[:160]
+    if 300 <= answer.status < 400:
+        place = urlsplit(str(answer.headers.get("location", "")))
+        words = f"it sends us on to {place.scheme}://{place.hostname}{place.path[:80]}" if place.hostname else words
+    return f"HTTP {answer.status}: {words or 'and no word with it'}"
 
 
 class ClientLag:

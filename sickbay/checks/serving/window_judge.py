@@ -147,6 +147,10 @@ def _summary(found: Signals) -> str:
         value = number(found[f"serving.{name}"])
         return "?" if value is None else format(value, form)
 
+    first = ("requests_running", "requests_waiting", "kv_usage_ratio")
+    if not any(found[f"serving.{name}"].known for name in first):
+        why = found["serving.requests_running"].detail or "it is not on the metrics page"
+        return f"how many requests run and wait cannot be told: {why}; read over {say('window_s', '.1f')} s"
     text = (
         f"{say('requests_running', '.1f')} running of {say('requests_running_limit', '.0f')}, "
         f"{say('requests_waiting', '.1f')} waiting, KV {say('kv_usage_ratio', '.0%')}"

@@ -351,3 +351,17 @@ def test_a_certificate_we_do_not_accept_is_no_verdict_on_the_service(tmp_path: P
     assert "is not accepted (self-signed certificate)" in result.summary
     assert value(result, "connect_error") == "certificate"
     assert reason(result, "answers_http") is UnknownReason.MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (Answer(status=302, headers={"Location": "http://sso.example/login?next=%2Fv1&token=s3cret"}),
+         "no token: HTTP 302: it sends us on to http://sso.example/login"),
+        (Answer(status=503), "no token: HTTP 503: and no word with it"),
+    ],
+)  # fmt: skip
+def test_an_answer_without_words_is_told_all_the_same(answer: Answer, said: str) -> None:
+    _, _, result = at(HEALTHY | {"/v1/chat/completions": answer}, local=False)
+    assert result.summary.startswith(said)
+    assert "s3cret" not in result.summary
