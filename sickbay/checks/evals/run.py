@@ -38,6 +38,8 @@ KEPT = ("item", "sample", "value", "passed", "error", "reason", "cluster", "fiel
 _WANTS = {
     "eval.known_model_ok": "point it at a model of known score and give known_score: to evals.run",
     "eval.old_skills_drop": "give a set of general skills and role: general to evals.run",
+    "eval.setup_matches": "give baseline: a kept run (`sickbay eval --output`) to evals.run",
+    "output.recovery_regraded": "give baseline: a kept run (`sickbay eval --output`) to evals.run",
     "eval.mix_explains_ratio": "give today's mix of inputs as mix: {field, today} to evals.run",
     "eval.grader_disagreement_ratio": "give second_score: [SCORER] to evals.run",
 }
@@ -56,7 +58,7 @@ class EvalsRun(Check):
     emits = (
         "eval.score_ratio", "eval.items_scored", "eval.error_ratio", "eval.score_drop", "eval.within_noise",
         "eval.scorer_selftest_ok", "eval.known_model_ok", "eval.old_skills_drop", "eval.mix_explains_ratio",
-        "eval.grader_disagreement_ratio",
+        "eval.grader_disagreement_ratio", "eval.setup_matches", "output.recovery_regraded",
     )  # fmt: skip
     effect = Effect.LIGHT
     needs = ("url",)
@@ -104,7 +106,7 @@ class EvalsRun(Check):
                 for item in evalset.items for use in item.scorers
             ),
             "second": await _second(evalset, run.rows, params["second_score"], scorers),
-            "baseline": _kept(params["baseline"], evalset),
+            "baseline": _kept(params["baseline"], evalset, run.rows),
         }  # fmt: skip
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
@@ -118,6 +120,7 @@ class EvalsRun(Check):
             "eval.score_ratio": measured(score.passed) if score.items else _no("no answer could be scored"),
             "eval.scorer_selftest_ok": _self_tested(raw),
             **_against(raw, rows, params),
+            **_set_itself(raw, rows),
             **_known(score.interval.low, score.interval.high, score.items, params),
         }
         second = raw["second"]
@@ -173,7 +176,7 @@ async def _second(
     return found
 
 
-def _kept(path: str, evalset: EvalSet) -> dict[str, Any] | None:
+def _kept(path: str, evalset: EvalSet, now: Sequence[Row]) -> dict[str, Any] | None:
     if not path:
         return None
     try:
@@ -185,7 +188,19 @@ def _kept(path: str, evalset: EvalSet) -> dict[str, Any] | None:
         return {"problem": f"{path} holds no run of {evalset.name!r}"}
     wanted = {item.id: item.sha256 for item in evalset.items}
     rows = [row for row in run.rows if row.item in wanted and row.sha256 in {"", wanted[row.item]}]
-    return {"rows": [_plain(row) for row in rows], "from": path}
+    answers = {row.item: row for row in now}
+    changed = [
+        {
+            "item": row.item,
+            "passed_then": row.passed,
+            "passed_now": answers[row.item].passed if row.item in answers else None,
+            "same_answer": bool(row.answer_sha) and row.item in answers
+            and row.answer_sha == answers[row.item].answer_sha,
+        }
+        for row in run.rows
+        if row.item in wanted and row.sha256 not in {"", wanted[row.item]}
+    ]  # fmt: skip
+    return {"rows": [_plain(row) for row in rows], "from": path, "changed": changed}
 
 
 def _no(detail: str) -> Reading:
@@ -217,6 +232,27 @@ def _against(raw: Raw, rows: Sequence[Row], params: Mapping[str, Any]) -> dict[s
     if params["role"] == "general":
         found["eval.old_skills_drop"] = measured(-one.difference, source)
     return found | _mix(before, rows, params["mix"])
+
+
+def _set_itself(raw: Raw, rows: Sequence[Row]) -> dict[str, Reading]:
+    """Whether the items are the kept run's, and failing items whose very same answer passed then.
+
+    The same answer cannot have become worse: what changed is what is expected of it, or how it is graded.
+    """
+    kept = raw["baseline"]
+    if kept is None or "problem" in kept:
+        return {}
+    changed = kept["changed"]
+    told = f"{len(changed)} items ask, expect or score something else than in {kept['from']}"
+    found = {"eval.setup_matches": measured(not changed, told)} if changed or kept["rows"] else {}
+    failing = [row for row in rows if row.passed is False]
+    if failing:
+        cured = sum(
+            each["passed_then"] is True and each["passed_now"] is False and each["same_answer"] for each in changed
+        )
+        source = f"{cured} of {len(failing)} failing items have the very answer that passed in the kept run"
+        found["output.recovery_regraded"] = measured(cured / len(failing), source)
+    return found
 
 
 def _mix(before: Sequence[Row], after: Sequence[Row], mix: Mapping[str, Any]) -> dict[str, Reading]:

@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from sickbay.checks.evals.run import EvalsRun
+from sickbay.checks.evals.scorers.builtin import builtin_scorers
 from sickbay.engine.errors import ProbeError
+from sickbay.engine.evals.load import load_eval_set
+from sickbay.engine.evals.scorer import Given
+from sickbay.engine.evals.scoring import answer_digest
 from sickbay.engine.model.check import Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.target import Target
@@ -108,6 +112,36 @@ def test_a_corrupted_golden_set_is_told_apart_from_a_bad_model(tmp_path: Path) -
     assert value(result, "eval.scorer_selftest_ok") is False
     assert result.outcome is Outcome.FAIL
     assert "the set cannot judge" in result.summary
+
+
+def test_golden_answers_that_were_changed_under_the_same_answers(tmp_path: Path) -> None:
+    """The model says what it said; a third of the expected answers became others."""
+    path = write(tmp_path, n=9)
+    known = {each.name: each for each in builtin_scorers()}
+    rows = [
+        {
+            "item": item.id,
+            "passed": True,
+            "value": 1.0,
+            "sha256": item.sha256,
+            "answer_sha": answer_digest(Given(text=item.id, finish="stop")),
+        }
+        for item in load_eval_set(path, known).evalset.items
+    ]
+    before = tmp_path / "kept.json"
+    before.write_text(json.dumps({"schema": "sickbay.eval.v1", "name": "facts", "rows": rows, "planned": 9}))
+    _, well = ran(right, set=str(path), baseline=str(before))
+    assert value(well, "eval.setup_matches") is True
+    assert not well.signals["output.recovery_regraded"].known
+    text = (tmp_path / "rows.jsonl").read_text()
+    for number in (0, 3, 6):
+        text = text.replace(f'"expected": "{number}"', '"expected": "no"')
+    (tmp_path / "rows.jsonl").write_text(text)
+    _, result = ran(right, set=str(path), baseline=str(before))
+    assert value(result, "eval.setup_matches") is False
+    assert value(result, "output.recovery_regraded") == 1.0
+    _, other = ran(lambda *_: "?", set=str(path), baseline=str(before))
+    assert value(other, "output.recovery_regraded") == 0.0  # other answers: the model changed as well
 
 
 def test_a_second_grader(tmp_path: Path) -> None:
