@@ -119,6 +119,9 @@ def _ends_agree(raw: Raw) -> Reading:
         return unknown(UnknownReason.ABSENT, f"{raw['reference']}: names no end token")
     if turn and turn not in own and turn != engine:
         return measured(False, f"the template ends a turn with {turn!r}, the files stop at {_listed(own)}")
+    marks = {row["end_mark"] for row in raw["conversations"] if row.get("end_mark")} - own
+    if marks:
+        return measured(False, f"the engine ends a turn with {_listed(marks)}, the files stop at {_listed(own)}")
     if engine and engine not in own:
         return measured(False, f"the engine stops at {engine!r}, the files at {_listed(own)}")
     if not engine:

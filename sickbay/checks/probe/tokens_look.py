@@ -15,7 +15,7 @@ from sickbay.engine.measure.recognise import dig
 from sickbay.engine.model.look import EngineFound, Look
 from sickbay.engine.model.signal import UnknownReason
 
-__all__ = ["CONVERSATIONS", "STRINGS", "TOOLS", "look_tokens"]
+__all__ = ["CONVERSATIONS", "STRINGS", "TOOLS", "look_tokens", "other_end_mark"]
 
 CONVERSATIONS: tuple[tuple[str, tuple[Mapping[str, str], ...]], ...] = (
     ("one-turn", ({"role": "user", "content": "Hi there"},)),
@@ -121,12 +121,29 @@ async def _conversation(
     row["own"], row["own_chars"] = hashed(_bare(own, start)), len(own)
     row["own_starts"] = max(_leading(own, start), int(bool(reference.adds_start)))
     if text is not None:
+        mark = other_end_mark(_bare(own, start), _bare(text, start), reference.end_texts)
+        if mark:  # all else is equal: that is a matter of end tokens and not of the template
+            row["end_mark"], text = mark[0], text.replace(mark[0], mark[1])
         row["engine"], row["engine_chars"] = hashed(_bare(text, start)), len(text)
     if ids is not None:
         row["engine_ids"] = len(ids)
         row["engine_starts"] = await _leading_ids(rendering, start, ids)
         row |= await _by_ids(rendering, own, start, ids) if text is None else {}
     return row
+
+
+def other_end_mark(own: str, engine: str, ends: Sequence[str]) -> tuple[str, str] | None:
+    """(the engine's mark, the files' mark) where the two texts differ in nothing but the mark that ends a turn."""
+    at = next((place for place, (mine, theirs) in enumerate(zip(own, engine, strict=False)) if mine != theirs), None)
+    if at is None:
+        return None
+    begin = own.rfind("<", 0, at + 1)
+    end = next((each for each in ends if begin >= 0 and own.startswith(each, begin)), "")
+    stop = engine.find(">", begin)
+    if not end or stop < 0 or not engine.startswith("<", begin):
+        return None
+    mark = engine[begin : stop + 1]
+    return (mark, end) if engine.replace(mark, end) == own else None
 
 
 async def _by_ids(rendering: Rendering, own: str, start: str, ids: list[int]) -> dict[str, Any]:

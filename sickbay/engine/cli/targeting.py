@@ -48,6 +48,8 @@ def add_target_flags(parser: argparse.ArgumentParser) -> None:
         "--log", action="append", default=[], metavar="FILE", help="a log file of the engine; repeatable"
     )
     group.add_argument("--model-path", metavar="PATH", help="the weights on this host")
+    group.add_argument("--reference", metavar="PATH", help="the model's published files: tokenizer, template, weights")
+    group.add_argument("--manifest", metavar="FILE", help="hashes of the weights, from `sickbay weights manifest`")
     group.add_argument("--baseline", metavar="FILE", help="a report or signals file that shows this service healthy")
     group.add_argument("--prometheus", metavar="URL", help="a Prometheus that holds this target's series")
     group.add_argument(
@@ -133,9 +135,12 @@ def _overrides(args: argparse.Namespace, target: Target) -> dict[str, Any]:
     """Fields of the target that single flags set."""
     found: dict[str, Any] = {
         name: getattr(args, name)
-        for name in ("engine", "model", "pid", "local", "model_path", "baseline")
+        for name in ("engine", "model", "pid", "local", "baseline")
         if getattr(args, name) is not None
     }
+    for flag, name in (("model_path", "model_path"), ("reference", "reference_path"), ("manifest", "manifest_path")):
+        if given := getattr(args, flag, None):
+            found[name] = str(Path(given).expanduser().absolute())
     for name in ("url", "direct_url", "metrics_url", "dcgm_url"):
         if getattr(args, name):
             found[name] = _checked_url(getattr(args, name), name)

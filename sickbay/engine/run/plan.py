@@ -284,7 +284,7 @@ def _needs_words(need: str, target: Target) -> str:
         "replicas": "the replicas' addresses: --replica URL",
         "baseline": "a baseline: --baseline FILE",
         "dcgm": "a DCGM exporter: --dcgm-url URL, or dcgm_url in sickbay.yaml",
-        "reference": "the model's own files: reference_path in sickbay.yaml",
+        "reference": "the model's own files: --reference PATH, or --model-path",
     }.get(need, need)
     return f"needs {advice}; the target {target.name!r} does not say"
 
