@@ -43,10 +43,18 @@ def _recall(rows: Rows, k: int) -> Reading:
     judged = _judged(rows)
     if not judged:
         return unknown(UnknownReason.NOT_CONFIGURED, "no record names relevant ids beside what was retrieved")
-    shares = [len(set(row["relevant"]) & set(row["ids"][:k])) / len(set(row["relevant"])) for row in judged]
+    shares = [len(set(row["relevant"]) & _used(row, k)) / len(set(row["relevant"])) for row in judged]
     return measured(
         sum(shares) / len(shares), f"recall at {k} of {len(judged)} questions: {sum(shares) / len(shares):.0%}"
     )
+
+
+def _used(row: Mapping[str, Any], k: int) -> set[str]:
+    """The first k ids, less those whose passages are known to have stayed out of the prompt: found is not enough."""
+    seen = row["in_prompt"]
+    if seen is None or len(seen) != len(row["ids"]):
+        return set(row["ids"][:k])
+    return {each for each, inside in zip(row["ids"][:k], seen, strict=False) if inside}
 
 
 def _ndcg(rows: Rows, k: int) -> Reading:

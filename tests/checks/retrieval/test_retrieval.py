@@ -93,6 +93,12 @@ def test_passages_that_never_reach_the_prompt(tmp_path: Path) -> None:
     assert quality(tmp_path, rows).signals["rag.in_prompt_ratio"].value == pytest.approx(0.5)
 
 
+def test_what_stays_out_of_the_prompt_is_not_recalled(tmp_path: Path) -> None:
+    texts = [{"id": "1", "text": "in it"}, {"id": "2", "text": "left out"}]
+    rows = [{"query": "a", "relevant": ["1", "2"], "retrieved": texts, "prompt": "here: in it. a"}]
+    assert quality(tmp_path, rows).signals["rag.recall_ratio"].value == 0.5
+
+
 def test_scores_that_are_all_zero(tmp_path: Path) -> None:
     rows = [{"retrieved": [{"id": "1", "score": 0.0}, {"id": "2", "score": 0}]}]
     assert quality(tmp_path, rows).signals["rag.scores_all_zero"].value is True
