@@ -22,6 +22,7 @@ COUNTS = (
     "log.context_shift_lines", "log.sampling_override_lines", "log.worker_stall_lines", "log.untuned_kernel_lines",
     "log.device_assert_lines", "log.retriever_errors", "log.connection_limit_lines", "log.template_error_lines",
     "log.eager_fallback_lines", "log.context_refused_lines", "log.error_lines",
+    "log.abort_lines", "log.fabric_errors", "log.pcie_errors", "log.vector_width_errors",
 )  # fmt: skip
 NUMBERS = {
     "asked": "memory.oom_requested_bytes",

@@ -58,5 +58,6 @@ def read_vocabulary(text: str, path: str, problems: list[Problem]) -> Mapping[st
             meaning=fields.text("meaning"),
             otel=fields.text("otel"),
             source=fields.text("source"),
+            told=fields.text("told"),
         )
     return found

@@ -42,7 +42,8 @@ class SignalSpec:
     """One entry of the vocabulary (`schemas/signals.yaml`).
 
     `unit` is a base unit: s, bytes, ratio, tokens, requests, tokens/s, celsius, watts, none.
-    `otel` is the OpenTelemetry GenAI metric it corresponds to, where there is one.
+    `otel` is the OpenTelemetry GenAI metric it corresponds to, where there is one. `told` says who tells it where no
+    check measures it: "experiment", "person" or "record".
     """
 
     name: str
@@ -52,6 +53,7 @@ class SignalSpec:
     meaning: str
     otel: str = ""
     source: str = ""
+    told: str = ""
 
     @property
     def words(self) -> str:
