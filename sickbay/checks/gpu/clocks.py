@@ -17,7 +17,7 @@ from sickbay.checks.gpu.devices import (
     seen_outcome,
     worst_of,
 )
-from sickbay.checks.gpu.reading import cost_of, not_judged, ratio, read_devices, schema
+from sickbay.checks.gpu.reading import LOADS, cost_of, not_judged, ratio, read_devices, schema
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason
@@ -54,6 +54,7 @@ class GpuClocks(Check):
         "gpu.power_ratio",
     )
     isolated = True
+    loads = LOADS
     params: ClassVar[Mapping[str, Any]] = schema(
         busy_min=ratio(0.5, "use that counts as busy"),
         thermal_warn=ratio(0.02, "share of the window"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sickbay.checks.gpu.devices import answering, blind, label, over, rate, refusals, seen_outcome, worst_of
-from sickbay.checks.gpu.reading import cost_of, not_judged, read_devices, schema
+from sickbay.checks.gpu.reading import LOADS, cost_of, not_judged, read_devices, schema
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
@@ -40,6 +40,7 @@ class GpuEcc(Check):
         "gpu.inforom_ok",
     )
     isolated = True
+    loads = LOADS
     params: ClassVar[Mapping[str, Any]] = schema(
         corrected_rate_warn={"type": "number", "minimum": 0, "default": 10, "description": "corrected errors a second"},
         remapped_rows_warn={"type": "integer", "minimum": 1, "default": 512, "description": "uncorrectable remaps"},

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sickbay.checks.gpu.devices import answering, blind, label, over, refusals, seen_outcome, worst_of
-from sickbay.checks.gpu.reading import cost_of, not_judged, read_devices, schema
+from sickbay.checks.gpu.reading import LOADS, cost_of, not_judged, read_devices, schema
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.outcome import Outcome
@@ -42,6 +42,7 @@ class GpuMemory(Check):
         "gpu.bar1_used_ratio",
     )
     isolated = True
+    loads = LOADS
     params: ClassVar[Mapping[str, Any]] = schema(
         other_bytes_warn={
             "type": "number",

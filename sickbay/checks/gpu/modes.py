@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sickbay.checks.gpu.devices import answering, blind, label, refusals
-from sickbay.checks.gpu.reading import cost_of, not_judged, read_devices, schema
+from sickbay.checks.gpu.reading import LOADS, cost_of, not_judged, read_devices, schema
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
@@ -31,6 +31,7 @@ class GpuModes(Check):
     title = "Persistence, MIG and compute mode of the GPUs"
     emits = ("gpu.persistence_on", "gpu.mig_enabled", "gpu.mig_pending", "gpu.compute_mode")
     isolated = True
+    loads = LOADS
     params: ClassVar[Mapping[str, Any]] = schema()
     sources = (
         "persistence mode: NVIDIA driver persistence documentation; a configuration warning in NVIDIA/DCGM",

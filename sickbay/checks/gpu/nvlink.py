@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sickbay.checks.gpu.devices import answering, blind, growth, label, over, rate, refusals, seen_outcome, worst_of
-from sickbay.checks.gpu.reading import cost_of, not_judged, read_devices, schema
+from sickbay.checks.gpu.reading import LOADS, cost_of, not_judged, read_devices, schema
 from sickbay.checks.gpu.spec import spec_of
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.outcome import Outcome
@@ -37,6 +37,7 @@ class GpuNvlink(Check):
     title = "Are all NVLinks up and the fabric ready"
     emits = ("gpu.nvlink_down", "gpu.nvlink_active", "gpu.nvlink_error_rate", "gpu.fabric_ready", "gpu.fabric_health")
     isolated = True
+    loads = LOADS
     params: ClassVar[Mapping[str, Any]] = schema(
         links_expected={"type": "integer", "minimum": 0, "maximum": 36, "default": 0, "description": "0: by the table"},
         error_rate_fail={

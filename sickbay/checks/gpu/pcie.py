@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sickbay.checks.gpu.devices import answering, blind, busy, growth, label, over, rate, sampled, worst_of
-from sickbay.checks.gpu.reading import cost_of, not_judged, ratio, read_devices, schema
+from sickbay.checks.gpu.reading import LOADS, cost_of, not_judged, ratio, read_devices, schema
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import UnknownReason
@@ -33,6 +33,7 @@ class GpuPcie(Check):
     title = "Do the GPUs' PCIe links run at full width and speed"
     emits = ("gpu.pcie_width_ratio", "gpu.pcie_generation_ratio", "gpu.pcie_replay_rate")
     isolated = True
+    loads = LOADS
     params: ClassVar[Mapping[str, Any]] = schema(
         busy_min=ratio(0.5, "use that counts as busy"),
         replay_factor_fail={"type": "number", "minimum": 1, "default": 10, "description": "times the allowed rate"},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sickbay.checks.gpu.devices import answering, busy, label, sampled
-from sickbay.checks.gpu.reading import cost_of, not_judged, ratio, read_devices, schema
+from sickbay.checks.gpu.reading import LOADS, cost_of, not_judged, ratio, read_devices, schema
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import UnknownReason, measured, unknown
@@ -57,6 +57,7 @@ class GpuPeers(Check):
     title = "Does one GPU differ from its equals"
     emits = ("gpu.peer_outliers", "gpu.peer_outlier", "gpu.peer_clock_spread")
     isolated = True
+    loads = LOADS
     params: ClassVar[Mapping[str, Any]] = schema(
         k={"type": "number", "minimum": 1, "default": 5, "description": "spreads away from the median"},
         peers_min={"type": "integer", "minimum": 3, "default": 4, "description": "fewest equal devices to compare"},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sickbay.checks.accelerator.nvml import ERROR_WORDS, NoNvml
 from sickbay.checks.gpu.devices import label
-from sickbay.checks.gpu.reading import cost_of, not_judged, read_devices, schema
+from sickbay.checks.gpu.reading import LOADS, cost_of, not_judged, read_devices, schema
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
@@ -50,6 +50,7 @@ class GpuPresent(Check):
         "gpu.torch_build_too_new",
     )
     isolated = True
+    loads = LOADS
     params: ClassVar[Mapping[str, Any]] = schema(
         expected_count={
             "type": "integer",

@@ -14,8 +14,10 @@ from sickbay.engine.model.signal import UnknownReason, unknown
 if TYPE_CHECKING:
     from sickbay.engine.model.look import Look
 
-__all__ = ["cost_of", "not_judged", "ratio", "read_devices", "schema"]
+__all__ = ["LOADS", "cost_of", "not_judged", "ratio", "read_devices", "schema"]
 
+LOADS = ("pynvml", "sickbay.checks.gpu.inventory", "sickbay.checks.gpu.calls", "sickbay.checks.accelerator.traces")
+"""What `read_devices` imports late. pynvml opens the driver's library only when it is told to."""
 _LACKING = {"NoPermission": UnknownReason.PERMISSION, "MissingPackage": UnknownReason.MISSING_LIBRARY}
 
 

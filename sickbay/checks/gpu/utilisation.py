@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sickbay.checks.gpu.devices import answering, label, over, refusals, sampled, worst_of
-from sickbay.checks.gpu.reading import cost_of, not_judged, ratio, read_devices, schema
+from sickbay.checks.gpu.reading import LOADS, cost_of, not_judged, ratio, read_devices, schema
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, unknown
@@ -32,6 +32,7 @@ class GpuUtilisation(Check):
         "gpu.stalled",
     )
     isolated = True
+    loads = LOADS
     params: ClassVar[Mapping[str, Any]] = schema(
         stalled_use=ratio(0.95, "use at least"),
         stalled_power=ratio(0.3, "power over limit below"),

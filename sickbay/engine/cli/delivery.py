@@ -84,10 +84,25 @@ def deliver(report: Report, args: argparse.Namespace, outputs: list[Output], uni
     The verdict's exit code is the same for every format. If a place could not be reached, stdout still
     gets the answer, every other place is still served, and the code is 73.
     """
-    # Late: prometheus_client costs 60 ms and most runs do not need it.
+    failures: list[str] = []
+    written: list[str] = []
+    if outputs or args.metrics_file or args.push_gateway:
+        written = _written(report, args, outputs, units, failures)
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    sys.stdout.write(render(report, args.format, units=units, colour=colour, written=written))
+    sys.stdout.flush()
+    for failure in failures:
+        sys.stderr.write(f"sickbay: not delivered: {failure}\n")
+    return ExitCode.NOT_DELIVERED if failures else exit_code(report)
+
+
+def _written(
+    report: Report, args: argparse.Namespace, outputs: list[Output], units: Units | None, failures: list[str]
+) -> list[str]:
+    """Bring the report to every place but stdout; the paths that were written."""
+    # Late: prometheus_client costs 60 ms, and a person at a terminal needs none of it.
     from sickbay.engine.report.delivery import push, write_file, write_textfile
 
-    failures: list[str] = []
     written: list[str] = []
     for output in outputs:
         text = render(report, output.format, units=units)
@@ -97,12 +112,7 @@ def deliver(report: Report, args: argparse.Namespace, outputs: list[Output], uni
         written.append(str(args.metrics_file))
     if args.push_gateway:
         _tried(lambda: push(args.push_gateway, report), failures)
-    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    sys.stdout.write(render(report, args.format, units=units, colour=colour, written=written))
-    sys.stdout.flush()
-    for failure in failures:
-        sys.stderr.write(f"sickbay: not delivered: {failure}\n")
-    return ExitCode.NOT_DELIVERED if failures else exit_code(report)
+    return written
 
 
 def _tried(deliver_it: Callable[[], None], failures: list[str]) -> bool:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sickbay.engine.report.progress import Progress
 from sickbay.engine.run.events import OnEvent
 
 __all__ = ["shown"]
@@ -19,5 +18,7 @@ def shown(*, quiet: bool) -> Iterator[OnEvent | None]:
     if quiet:
         yield None
         return
+    from sickbay.engine.report.progress import Progress  # late: scheduled runs show nothing, and rich costs 30 ms
+
     with Progress(sys.stderr, os.environ) as progress:
         yield progress

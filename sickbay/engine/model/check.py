@@ -86,6 +86,9 @@ class Check(ABC):
     a run that asks about the past: readings of two times must not meet in one diagnosis."""
     isolated: ClassVar[bool] = False
     """True: `look` runs in a child process, because a driver underneath may hang or crash."""
+    loads: ClassVar[Sequence[str]] = ()
+    """Modules that an isolated `look` imports late. A service imports them once, in the child that its runs fork from:
+    importing them must touch no device and start no thread."""
     sources: ClassVar[Sequence[str]] = ()
     """Where thresholds and facts come from (threads, vendor pages)."""
 

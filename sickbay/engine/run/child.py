@@ -19,7 +19,9 @@ import struct
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, BinaryIO
 
 from sickbay.engine.errors import ProbeError
@@ -101,6 +103,9 @@ def _write(answers: BinaryIO, order: Order, shared: Shared) -> None:
 
 def _answer_in_fork(first: Order, answers: BinaryIO) -> None:
     """Answer this order and those after it in a fork, until the run ends; end as the fork did, if it went wrong."""
+    for name in first.check.loads:
+        with suppress(ImportError):  # the look says what is missing
+            import_module(name)
     fork = os.fork()
     if fork == 0:
         _die_with_parent()

@@ -57,6 +57,12 @@ def test_what_goes_wrong_in_one_run_leaves_the_next_alone(
     raws(bench, kept, ways.InChild("well"))
 
 
+def test_a_module_that_is_missing_is_left_to_the_look(bench: Any, ways: Any, kept: Environment) -> None:
+    check = ways.InChild("well")
+    check.loads = ("no_such_module_anywhere", "wave")
+    raws(bench, kept, check)
+
+
 def test_a_closed_nursery_keeps_nothing(bench: Any, ways: Any, kept: Environment) -> None:
     assert kept.nursery is not None
     raws(bench, kept, ways.InChild("well"))
