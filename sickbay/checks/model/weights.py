@@ -27,7 +27,8 @@ class ModelWeights(Check):
     needs = ("model_files",)
     emits: ClassVar[tuple[str, ...]] = (
         "model.files_complete", "model.hash_matches", "model.zero_tensors", "model.nonfinite_tensors",
-        "model.value_range_ok", "model.bits_per_weight", "model.quantisation_changed", "model.shapes_match",
+        "model.value_range_ok", "model.value_excess", "model.bits_per_weight", "model.quantisation_changed",
+        "model.shapes_match",
         "model.tensors_differ_ratio", "model.weights_error_ratio", "model.position_scaling_matches",
         "model.settings_match", "model.pickle_unsafe",
     )  # fmt: skip

@@ -37,6 +37,7 @@ def weight_signals(raw: Raw) -> dict[str, Reading]:
             "hold values that are not finite",
         ),
         "model.value_range_ok": _range(raw),
+        "model.value_excess": _excess(raw),
         "model.bits_per_weight": measured(raw["bits"], "tensor bytes over numbers"),
         "model.quantisation_changed": _quantisation(raw),
         "model.shapes_match": _shapes(raw),
@@ -91,13 +92,16 @@ def zeroed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return found
 
 
-def out_of_range(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Matrices whose largest value or size is far from their reference's, or from the same part of other layers."""
+def out_of_range(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Matrices whose largest value or size is far from their reference's, or from the same part of other layers.
+
+    In words, with the times by which each is beyond what is usual.
+    """
     families: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["dims"] >= 2 and row["numbers"] >= MATRIX_MIN:
             families.setdefault(_NUMBERS.sub("N", row["name"]), []).append(row)
-    found = []
+    found: dict[str, float] = {}
     for family in families.values():
         usual = statistics.median(row["largest"] for row in family)
         size = statistics.median(row["rms"] for row in family)
@@ -108,7 +112,9 @@ def out_of_range(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             if beyond or (
                 alone and usual and (row["largest"] > LARGEST_TIMES * usual or row["rms"] > RMS_TIMES * size)
             ):
-                found.append(f"{row['name']} (up to {row['largest']:.3g}, usual {own or usual:.3g})")
+                found[f"{row['name']} (up to {row['largest']:.3g}, usual {own or usual:.3g})"] = row["largest"] / (
+                    own or usual
+                )
     return found
 
 
@@ -135,12 +141,21 @@ def _range(raw: Raw) -> Reading:
     gap = _scan_gap(raw)
     if gap is not None:
         return gap
-    odd = out_of_range(raw["rows"])
+    odd = list(out_of_range(raw["rows"]))
     if odd:
         return measured(False, f"{len(odd)} tensors are out of range, e.g. {odd[0]}")
     with_own = sum("own_largest" in row or row.get("differs") is False for row in raw["rows"])
     against = "the reference's" if with_own else "the same part's in other layers"
     return measured(True, f"the largest values of {len(raw['rows'])} tensors are like {against}")
+
+
+def _excess(raw: Raw) -> Reading:
+    gap = _scan_gap(raw)
+    if gap is not None:
+        return gap
+    odd = out_of_range(raw["rows"])
+    worst = max(odd, key=lambda name: odd[name], default="")
+    return measured(odd.get(worst, 1.0), worst or "no tensor is out of range")
 
 
 def _quantisation(raw: Raw) -> Reading:

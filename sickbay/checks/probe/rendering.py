@@ -40,12 +40,17 @@ class Rendering:
         prompt = body.get("prompt") if isinstance(body, Mapping) else None
         return prompt if isinstance(prompt, str) else None
 
-    async def ids(self, text: str, *, special: bool = False) -> list[int] | None:
-        """The ids of a text; `special`: start tokens are added and control text is read, as for a rendered prompt."""
+    async def ids(self, text: str, *, special: bool = False, bare: bool = False) -> list[int] | None:
+        """The ids of a text; `special`: start tokens are added and control text is read, as for a rendered prompt.
+
+        `bare` reads control text and adds nothing: what is missing then, the tokenizer adds itself. llama.cpp only.
+        """
+        if bare and self.name != "llamacpp":
+            return None
         path = self._path("tokenize")
         if not path or self._found is None:
             return None
-        asked: dict[str, Any] = {"content": text, "add_special": special, "parse_special": special}
+        asked: dict[str, Any] = {"content": text, "add_special": special and not bare, "parse_special": special or bare}
         if self.name in {"vllm", "sglang"}:
             asked = {"model": self._found.model, "prompt": text, "add_special_tokens": special}
         elif self.name == "tgi":

@@ -123,11 +123,12 @@ async def _conversation(
     if text is not None:
         mark = other_end_mark(_bare(own, start), _bare(text, start), reference.end_texts)
         if mark:  # all else is equal: that is a matter of end tokens and not of the template
-            row["end_mark"], text = mark[0], text.replace(mark[0], mark[1])
-        row["engine"], row["engine_chars"] = hashed(_bare(text, start)), len(text)
+            row["end_mark"] = mark[0]
+        alike = _bare(text.replace(*mark) if mark else text, start)
+        row["engine"], row["engine_chars"] = hashed(alike), len(text)
     if ids is not None:
         row["engine_ids"] = len(ids)
-        row["engine_starts"] = await _leading_ids(rendering, start, ids)
+        row["engine_starts"] = await _starts_of(rendering, start, text, ids)
         row |= await _by_ids(rendering, own, start, ids) if text is None else {}
     return row
 
@@ -153,6 +154,14 @@ async def _by_ids(rendering: Rendering, own: str, start: str, ids: list[int]) ->
         return {}
     tail = ids[len(ids) - len(mine) :] if len(mine) <= len(ids) else ids
     return {"engine": hashed(str(tail)), "own": hashed(str(mine)), "by": "ids"}
+
+
+async def _starts_of(rendering: Rendering, start: str, text: str | None, ids: list[int]) -> int | None:
+    """Start tokens at the head: those of the text and those that the tokenizer adds itself, whichever token it is."""
+    bare = None if text is None else await rendering.ids(text, bare=True)
+    if text is not None and bare is not None:
+        return _leading(text, start) + max(0, len(ids) - len(bare))
+    return await _leading_ids(rendering, start, ids)
 
 
 async def _leading_ids(rendering: Rendering, start: str, ids: list[int]) -> int | None:

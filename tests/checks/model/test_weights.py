@@ -105,6 +105,13 @@ def test_damage_without_a_reference(
     assert result.outcome is Outcome.FAIL
 
 
+def test_how_far_beyond_a_value_is(tmp_path: Path) -> None:
+    tensors = sound_tensors()
+    assert value(weights(write_model(tmp_path / "good", tensors)), "value_excess") == 1.0
+    tensors["model.layers.3.mlp.up_proj.weight"][5, 5] = 400.0
+    assert 900 < value(weights(write_model(tmp_path / "bad", tensors)), "value_excess") < 1500
+
+
 def test_zero_rows_of_an_embedding_are_by_design_unless_the_reference_has_none(tmp_path: Path) -> None:
     good = write_model(tmp_path / "good", sound_tensors())
     tensors = sound_tensors()

@@ -89,6 +89,17 @@ def test_the_prompt_is_the_models_own(sound: Child) -> None:
     assert value(result, "output.start_tokens") == value(result, "output.start_tokens_expected") == 1.0
 
 
+def test_a_start_token_that_the_tokenizer_adds_itself(tmp_path: Path) -> None:
+    edits = [{"set": {"tokenizer.ggml.add_bos_token": True, "tokenizer.ggml.bos_token_id": 0}}]
+    child = serve(tmp_path, model=str(edited_copy(find_model(), tmp_path / "m.gguf", edits)))
+    try:
+        result = probe(ProbeTokens(), child.url)
+    finally:
+        child.stop()
+    assert value(result, "output.start_tokens") == 2.0
+    assert value(result, "output.start_tokens_expected") == 1.0
+
+
 def test_golden_conversations(sound: Child, tmp_path: Path) -> None:
     turn = {"messages": [{"role": "user", "content": "Hi"}]}
     head = "<|im_start|>system\\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\\n"
