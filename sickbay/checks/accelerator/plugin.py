@@ -6,6 +6,7 @@ from sickbay.checks.accelerator.bandwidth import AcceleratorBandwidth
 from sickbay.checks.accelerator.collective import AcceleratorCollective
 from sickbay.checks.accelerator.matmul import AcceleratorMatmul
 from sickbay.checks.accelerator.numerics import AcceleratorNumerics
+from sickbay.checks.accelerator.tpu import AcceleratorTpu
 from sickbay.checks.accelerator.visible import AcceleratorVisible
 from sickbay.engine.hookspecs import hookimpl
 from sickbay.engine.model.check import Check
@@ -22,4 +23,5 @@ def sickbay_checks() -> list[Check]:
         AcceleratorMatmul(),
         AcceleratorNumerics(),
         AcceleratorCollective(),
+        AcceleratorTpu(),
     ]

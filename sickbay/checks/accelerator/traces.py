@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["expected", "read_traces"]
 
-_GPU_CLASSES = ("0x0300", "0x0302")  # PCI class: VGA controller, 3D controller
+_GPU_CLASSES = ("0x0300", "0x0302", "0x0380", "0x1200")  # PCI: VGA, 3D and display controller, processing accelerator
 _VENDORS = {"0x10de": "NVIDIA", "0x1002": "AMD"}
 _NODE = re.compile(r"nvidia\d+")
 DEVICES_MAX = 2_000

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from sickbay.checks.accelerator.nvml import NoNvml, error_name, open_nvml
+from sickbay.checks.gpu.amd import AMD_CALLS, AMD_SAMPLED, AmdSession, open_amd
 from sickbay.checks.gpu.calls import CALLS, GROUPS, SAMPLED, Call
 from sickbay.checks.gpu.guarded import Job, Watch
 
@@ -15,6 +16,8 @@ __all__ = ["read_inventory"]
 
 SAMPLES = 5
 SESSION = "session"
+_NO_NVIDIA = ("LibraryNotFound", "MissingPackage")
+"""What NVML says on a host that has no NVIDIA software; AMD's library is asked then."""
 HANGS = "Hangs"
 """Stands among NVML's error names where a function was not called because it hung before."""
 
@@ -35,24 +38,34 @@ def read_inventory(*, window_s: float, hang_s: float, sleep: Callable[[float], N
     if not session:
         return found | {"hung": dict.fromkeys(GROUPS, watch.hung[SESSION])}
     nvml = session[0]
+    calls, sampled = CALLS, SAMPLED
+    listed: Callable[[Any, dict[str, Any], dict[int, Any]], None] = _list
     if isinstance(nvml, NoNvml):
-        return found | {"error": nvml.error, "code": nvml.code, "hung": {}}
-    found["ok"] = True
+        found |= {"error": nvml.error, "code": nvml.code}
+        if nvml.error in _NO_NVIDIA:
+            watch.run([Job(SESSION, "amdsmi_init", lambda: session.append(open_amd()))])
+        if SESSION in watch.hung:
+            return found | {"hung": dict.fromkeys(GROUPS, watch.hung[SESSION])}
+        nvml = session[-1]
+        if not isinstance(nvml, AmdSession):
+            return found | {"amd": nvml if isinstance(nvml, str) else "", "hung": {}}
+        calls, sampled, listed = AMD_CALLS, AMD_SAMPLED, _list_amd
+    found |= {"ok": True, "error": "", "code": None}
     handles: dict[int, Any] = {}
-    watch.run([Job(SESSION, "listing the devices", lambda: _list(nvml, found, handles))])
+    watch.run([Job(SESSION, "listing the devices", lambda: listed(nvml, found, handles))])
     if SESSION in watch.hung:
         return found | {"hung": dict.fromkeys(GROUPS, watch.hung[SESSION])}
     devices = [(device, handles[device["index"]]) for device in found["devices"] if device["index"] in handles]
-    watch.run(_jobs(nvml, devices, (call for call in CALLS if not call.twice), "values"))
+    watch.run(_jobs(nvml, devices, (call for call in calls if not call.twice), "values"))
     began_s = time.monotonic()
-    watch.run(_jobs(nvml, devices, (call for call in CALLS if call.twice), "values"))
+    watch.run(_jobs(nvml, devices, (call for call in calls if call.twice), "values"))
     for number in range(SAMPLES):
         if number:
             sleep(window_s / (SAMPLES - 1))
         for device, _ in devices:
             device["samples"].append({})
-        watch.run(_jobs(nvml, devices, SAMPLED, "samples"))
-    watch.run(_jobs(nvml, devices, (call for call in CALLS if call.twice), "later"))
+        watch.run(_jobs(nvml, devices, sampled, "samples"))
+    watch.run(_jobs(nvml, devices, (call for call in calls if call.twice), "later"))
     return found | {"window_s": time.monotonic() - began_s, "hung": watch.hung}
 
 
@@ -68,15 +81,7 @@ def _list(nvml: Any, found: dict[str, Any], handles: dict[int, Any]) -> None:
         except nvml.NVMLError as error:
             found[f"{key}_error"] = error_name(error)
     for index in range(int(found.get("count", 0))):
-        device: dict[str, Any] = {
-            "index": index,
-            "uuid": f"index {index}",
-            "values": {},
-            "later": {},
-            "samples": [],
-            "refused": {},
-            "spans_s": {},
-        }
+        device = _empty(index)
         found["devices"].append(device)
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
@@ -84,6 +89,29 @@ def _list(nvml: Any, found: dict[str, Any], handles: dict[int, Any]) -> None:
             handles[index] = handle
         except nvml.NVMLError as error:
             device["error"] = error_name(error)
+
+
+def _list_amd(session: AmdSession, found: dict[str, Any], handles: dict[int, Any]) -> None:
+    found["count"], found["maker"] = len(session.handles), "AMD"
+    try:
+        found["driver"] = session.driver()
+    except session.NVMLError as error:
+        found["driver_error"] = session.error_name(error)
+    for index, handle in enumerate(session.handles):
+        device = _empty(index)
+        found["devices"].append(device)
+        try:
+            device["uuid"] = session.identity(handle)
+            handles[index] = handle
+        except session.NVMLError as error:
+            device["error"] = session.error_name(error)
+
+
+def _empty(index: int) -> dict[str, Any]:
+    return {
+        "index": index, "uuid": f"index {index}", "values": {}, "later": {}, "samples": [], "refused": {},
+        "spans_s": {},
+    }  # fmt: skip
 
 
 def _jobs(nvml: Any, devices: list[tuple[dict[str, Any], Any]], calls: Iterable[Call], place: str) -> list[Job]:
@@ -106,7 +134,7 @@ def _made(nvml: Any, device: dict[str, Any], handle: Any, call: Call, place: str
         try:
             value = call.read(nvml, handle)
         except nvml.NVMLError as error:
-            device["refused"][call.key] = error_name(error)
+            device["refused"][call.key] = getattr(nvml, "error_name", error_name)(error)
             return
         into = device["samples"][-1] if place == "samples" else device[place]
         into[call.key] = value

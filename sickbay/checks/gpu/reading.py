@@ -114,4 +114,7 @@ def not_judged(raw: Raw, emits: Sequence[str]) -> Result | None:
     nothing = dict.fromkeys(emits, unknown(UnknownReason.ABSENT, why))
     if raw["expected"]:
         return Result(outcome=Outcome.UNKNOWN, summary=f"{raw['expected']}, and {why}", signals=nothing)
-    return Result(outcome=Outcome.SKIP, summary="no NVIDIA GPU here and none expected", signals=nothing)
+    words = "no NVIDIA GPU here and none expected"
+    if others := (raw["traces"]["pci"] or {}).get("AMD"):
+        words += f"; PCI lists {len(others)} of AMD: {inventory.get('amd') or 'none answers'}"
+    return Result(outcome=Outcome.SKIP, summary=words, signals=nothing)
