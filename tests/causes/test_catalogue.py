@@ -26,7 +26,7 @@ SYMPTOMS = {
     "release-regression",
 }
 ENGINES = {"any", "vllm", "sglang", "tgi", "trtllm-serve", "triton-trtllm", "llamacpp", "ollama"}
-NODE_RUNBOOKS = {"gpu-node-suspect", "node-preflight"}
+NODE_RUNBOOKS = {"gpu-node-suspect", "node-preflight", "accelerator-burn-in"}
 VERIFY = re.compile(r"sickbay run (" + "|".join(sorted(SYMPTOMS | NODE_RUNBOOKS)) + r")")
 THREAD = re.compile(r"[\w.-]+/[\w.-]+#[1-9]\d*")
 

@@ -29,10 +29,10 @@ OF_THE_KIND = (
 """Beginnings of the names whose answers a profile must give as the device does."""
 
 
-def simulated(profile: str, *, alone: bool = False) -> dict[str, Any]:
-    """The capture of one simulated device of this profile, made in a process of its own."""
+def simulated(profile: str, *, alone: bool = False, library: Path | None = None) -> dict[str, Any]:
+    """The capture of one simulated device of this profile, made in a process of its own; builds the library if none."""
     with tempfile.TemporaryDirectory() as folder:
-        library = build(Path(folder))
+        library = library or build(Path(folder))
         state = NvmlState(Path(folder), profile, 1)
         if alone:
             state.alone()
