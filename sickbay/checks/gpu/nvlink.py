@@ -69,7 +69,7 @@ class GpuNvlink(Check):
         devices, window_s = answering(raw), raw["inventory"]["window_s"]
         linked = [device for device in devices if "links" in device["values"]]
         if not linked:
-            return _without_links(devices, self.emits)
+            return _without_links(devices, self.emits, params)
         fail, warn = [], []
         hidden = blind(devices, ("links", "fabric"))
         down: dict[str, float] = {}
@@ -95,13 +95,34 @@ class GpuNvlink(Check):
         )
 
 
-def _without_links(devices: list[Any], emits: tuple[str, ...]) -> Result:
+def _without_links(devices: list[Any], emits: tuple[str, ...], params: Mapping[str, Any]) -> Result:
+    """No device tells of links: none of this kind, none given to this machine, or they should be there."""
     why = refusals(devices, "links")
     nothing: dict[str, Reading] = dict.fromkeys(emits, unknown(UnknownReason.UNSUPPORTED, f"NVLink state: {why}"))
     if why != "NotSupported":
         return Result(outcome=Outcome.UNKNOWN, summary=f"the driver does not tell of NVLink: {why}", signals=nothing)
+    built = max((_built_in(device) for device in devices), default=0)
+    if params["links_expected"]:
+        wanted = int(params["links_expected"])
+        missing = measured(float(wanted * len(devices)), "links expected, and the driver offers none")
+        words = f"{wanted} NVLinks a GPU are expected, and the driver offers none"
+        return Result(outcome=Outcome.FAIL, summary=words, signals=nothing | {"gpu.nvlink_down": missing})
+    if built and len(devices) > 1:
+        words = f"{len(devices)} GPUs of a kind with {built} NVLinks each, and the driver offers none"
+        return Result(outcome=Outcome.WARN, summary=words, signals=nothing)
     none = {"gpu.nvlink_down": measured(0.0, "these devices have no NVLink"), **_fabric(devices)}
-    return Result(outcome=Outcome.SKIP, summary="these GPUs have no NVLink", signals=nothing | none)
+    words = (
+        f"its {built} NVLinks are not given to this machine, which has one GPU"
+        if built
+        else "these GPUs have no NVLink"
+    )
+    return Result(outcome=Outcome.SKIP, summary=words, signals=nothing | none)
+
+
+def _built_in(device: Mapping[str, Any]) -> int:
+    """Links that a device of this kind has in every machine, by the table; 0 where bridges are optional or unknown."""
+    row = spec_of(device["values"].get("pci", {}).get("device_id"))
+    return 0 if row is None or row.get("nvlinks_optional") else int(row["nvlinks"])
 
 
 def _active(device: Mapping[str, Any]) -> float:

@@ -214,3 +214,22 @@ def test_a_device_that_is_not_in_the_table(node: Nodes, judge: Judge) -> None:
     result = judge(GpuNvlink())
     assert result.outcome is Outcome.FAIL
     assert result.signals["gpu.nvlink_down"].value == 1.0
+
+
+def test_links_that_are_not_offered(node: Nodes, judge: Judge) -> None:
+    """As captured on an H200 alone in a virtual machine, and what the same would mean beside others."""
+    node("h200", 1).alone()
+    alone = judge(GpuNvlink())
+    assert (alone.outcome, alone.summary) == (
+        Outcome.SKIP, "its 18 NVLinks are not given to this machine, which has one GPU",
+    )  # fmt: skip
+    expected = judge(GpuNvlink(), links_expected=18)
+    assert (expected.outcome, expected.summary) == (
+        Outcome.FAIL, "18 NVLinks a GPU are expected, and the driver offers none",
+    )  # fmt: skip
+    node("h200", 2).alone()
+    pair = judge(GpuNvlink())
+    assert (pair.outcome, pair.summary) == (
+        Outcome.WARN, "2 GPUs of a kind with 18 NVLinks each, and the driver offers none",
+    )  # fmt: skip
+    assert not pair.signals["gpu.nvlink_down"].known
