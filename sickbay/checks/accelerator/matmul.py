@@ -87,10 +87,16 @@ class AcceleratorMatmul(Check):
             if peers is None
             else measured(peers, "median device's rate over the slowest one's, for the same product"),
         }
-        good = "; ".join(f"{rate.device}: {rate.label} {rate.value / 1e12:.3g} TFLOP/s" for rate in rates[:8])
+        good = "; ".join(f"{rate.device}: {rate.label} {_tera(rate.value)} TFLOP/s" for rate in rates[:8])
         note = "; no limit is known for this device" if not shares and not words else ""
         summary = ("; ".join(words) or f"{good}{note}") + refused_words(raw)
         return Result(outcome=outcome, summary=summary, signals=signals)
+
+
+def _tera(value: float) -> str:
+    """Three digits, and never a power of ten: 51.2, 744, 1,350."""
+    tera = value / 1e12
+    return f"{tera:,.0f}" if tera >= 100 else f"{tera:.3g}"
 
 
 def _rates(raw: Raw) -> list[Rate]:

@@ -102,7 +102,7 @@ class AcceleratorNumerics(Check):
         apart, judged = _disagree(products, devices_of(raw))
         words += [f"{device}: its {form} product differs from its equals'" for device, form in apart]
         short = [
-            f"{line['device_id']}: {line['pattern_bytes'] / 2**30:.1f} of {line['goal'] / 2**30:.1f} GiB could be had"
+            f"{line['device_id']}: {_size(line['pattern_bytes'])} of {_size(line['goal'])} could be had"
             for line in memory
             if line["refused"]
         ]
@@ -182,4 +182,8 @@ def _good(products: list[Mapping[str, Any]], memory: list[Mapping[str, Any]]) ->
     repeats = sum(line["repeats"] for line in products)
     formats = ", ".join(dict.fromkeys(line["format"] for line in products))
     size = min((line["pattern_bytes"] for line in memory), default=0)
-    return f"{repeats} repeats in {formats} are equal and within the bound; {size / 2**30:.1f} GiB read back as written"
+    return f"{repeats} repeats in {formats} are equal and within the bound; {_size(size)} read back as written"
+
+
+def _size(size: float) -> str:
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

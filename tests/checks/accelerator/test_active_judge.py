@@ -86,6 +86,13 @@ def test_a_site_judges_by_its_own_limits() -> None:
     assert matmul(found, limits={"bf16": {"warn": 9e11, "fail": 5e11}}).outcome is Outcome.PASS
 
 
+def test_rates_are_told_without_powers_of_ten() -> None:
+    lines = (device(), product(0, "bf16", 744e12), product(0, "fp8", 1350e12), product(0, "fp32", 51.17e12))
+    assert matmul(raw(*lines)).summary == (
+        "cuda:0: bf16 product 744 TFLOP/s; cuda:0: fp8 product 1,350 TFLOP/s; cuda:0: fp32 product 51.2 TFLOP/s"
+    )
+
+
 def test_what_was_refused_is_named() -> None:
     lines = (device(), product(0, "bf16", 790e12), {"device_id": "cuda:0", "format": "fp8", "refused": "no kernel"})
     assert matmul(raw(*lines)).summary.endswith("; not measured: fp8 (no kernel)")
@@ -219,7 +226,7 @@ def test_memory_that_cannot_be_had_is_a_warning() -> None:
     line = kept(refused="CUDA out of memory", pattern_bytes=2**29)
     result = AcceleratorNumerics().judge(raw(device(), right(), line), {})
     assert result.outcome is Outcome.WARN
-    assert result.summary == "cuda:0: 0.5 of 1.0 GiB could be had"
+    assert result.summary == "cuda:0: 512 MiB of 1.0 GiB could be had"
 
 
 def rank(number: int, world: int = 2, wrong: int = 0) -> dict[str, Any]:
