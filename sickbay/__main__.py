@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -16,13 +17,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         # A process of our own. Starting makes a hundred thousand objects that stay, and looking for garbage among them
         # at Python's usual pace takes 8 of the 125 ms that `lint` needs.
         gc.set_threshold(50_000)
+        heard = sys.stdout is not None
+        if sys.stdout is None:  # closed by the caller (`>&-`): the command runs, and its exit code says nobody heard it
+            sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - it stays open
+        if sys.stderr is None:
+            sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
     from sickbay.engine.cli.main import main as run_command_line  # late: `import sickbay.__main__` costs nothing
 
     code = run_command_line(argv, _tools)
     if argv is None:
         from sickbay.engine.cli.leaving import leave
 
-        leave(code)
+        leave(code, heard=heard)
     return code
 
 

@@ -13,6 +13,7 @@ import jsonschema_rs
 import yaml
 
 from sickbay.engine.errors import ProblemsError, UsageError
+from sickbay.engine.load.text_file import TooLargeError, read_bytes
 from sickbay.engine.model.problem import Position, Problem
 from sickbay.lab.fault import Expected, Fault
 
@@ -57,12 +58,14 @@ def load_fault(path: Path) -> Fault:
     """
     where = str(path)
     try:
-        text = path.read_bytes()[: FILE_BYTES_MAX + 1].decode("utf-8")
-        if len(text) > FILE_BYTES_MAX:
-            raise ProblemsError([Problem(Position(where), "too-large", f"more than {FILE_BYTES_MAX} bytes")])
+        text = read_bytes(path, FILE_BYTES_MAX).decode("utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except TooLargeError as error:
+        raise ProblemsError([Problem(Position(where), "too-large", f"more than {FILE_BYTES_MAX} bytes")]) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ProblemsError([Problem(Position(where), "unreadable", f"cannot be read: {error}")]) from error
+        raise ProblemsError(
+            [Problem(Position(where), "unreadable", f"cannot be read: {getattr(error, 'strerror', None) or error}")]
+        ) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         at = Position(where, mark.line + 1, mark.column + 1) if mark else Position(where)

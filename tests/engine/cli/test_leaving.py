@@ -58,3 +58,17 @@ def test_the_command_line_ends_its_own_process() -> None:
     )
     assert done.returncode == 0
     assert "admission-limit" in done.stdout
+
+
+def test_a_closed_standard_output_is_not_an_answer_given() -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$0" -m sickbay list >&-', sys.executable],
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (
+        ExitCode.NOT_DELIVERED,
+        "sickbay: standard output is closed; the answer went nowhere\n",
+    )
