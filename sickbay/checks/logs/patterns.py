@@ -45,6 +45,7 @@ class LogsPatterns(Check):
     title = "What the engine's own log says: memory, compilation, truncation, stalls"
     effect = Effect.PASSIVE
     needs = ("logs",)
+    past = True
     emits: ClassVar[Sequence[str]] = (
         *COUNTS,
         "log.driver_too_old",
@@ -69,7 +70,7 @@ class LogsPatterns(Check):
                 "default": 20_000,
             },
             "since_s": {
-                "description": "seconds back from now that count",
+                "description": "seconds back from now, or from the time asked for, that count",
                 "type": "number",
                 "exclusiveMinimum": 0,
                 "maximum": 2_592_000,
@@ -87,27 +88,37 @@ class LogsPatterns(Check):
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Match the newest lines of every log; only counts leave this function."""
         # Late: what a check says of itself must load fast.
-        from sickbay.checks.logs.counting import count_lines
+        from sickbay.checks.logs.counting import count_lines, stamp_of
         from sickbay.checks.logs.knowledge import patterns
         from sickbay.plugins.sources.logs import named, read_lines
 
         since_s = float(params["since_s"])
+        at_s = look.target.prometheus.at_s if look.target.prometheus is not None else None
         lines: list[str] = []
         sources, problems, cut = [], [], False
         reason = UnknownReason.NOT_CONFIGURED
         for source in look.target.logs:
             try:
-                tail = await read_lines(look, source, since_s=since_s, lines_max=int(params["lines_max"]))
+                # The lines of a file have their times in them; journald and Loki are asked for the time.
+                tail = await read_lines(
+                    look, source, since_s=since_s, lines_max=int(params["lines_max"]),
+                    ends_s=None if source.kind == "file" else at_s,
+                )  # fmt: skip
             except ProbeError as error:
                 problems.append(error.detail)
                 reason = error.reason
+                continue
+            if at_s is not None and not any(stamp_of(line, near_s=at_s) is not None for line in tail.lines):
+                problems.append(f"{named(source)}: no line has a date, so none can be said to be of the time asked for")
+                reason = UnknownReason.UNSUPPORTED
                 continue
             lines += tail.lines
             sources.append(named(source))
             cut = cut or tail.cut
         if not sources:
             raise ProbeError(reason, "; ".join(problems) or "the target names no log (logs: [{file: PATH}])")
-        counts = count_lines(lines, patterns(), since_s=look.clock.wall() - since_s)
+        ends_s = look.clock.wall() if at_s is None else at_s
+        counts = count_lines(lines, patterns(), since_s=ends_s - since_s, until_s=at_s)
         return {
             **counts.to_json(),
             "cut": cut,

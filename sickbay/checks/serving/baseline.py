@@ -79,7 +79,7 @@ class ServingBaseline(Check):
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """The baseline's numbers, with the other windows beside them."""
-        judged = [(float(each["ago_s"]), judge_past(each["raw"], params)) for each in raw["windows"]]
+        judged = [(float(each["ago_s"]), judge_past(each["raw"])) for each in raw["windows"]]
         chosen = judged[0][1]
         signals = {f"baseline.{name}": _reading(name, judged) for name in _NUMBERS}
         known = sum(reading.known for reading in signals.values())

@@ -7,17 +7,14 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from sickbay.checks.serving.window import ServingWindow
+from sickbay.checks.serving.window_past import judge_stored, past_reads
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
-from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
-from sickbay.plugins.engines.plugin import sickbay_engines
-from sickbay.plugins.sources.prometheus_window import past_window, server_clock, utc
+from sickbay.engine.model.signal import UnknownReason, measured, unknown
 
 __all__ = ["ServingHistory", "judge_past"]
-
-_WINDOW = ServingWindow()
 
 
 class ServingHistory(Check):
@@ -63,7 +60,7 @@ class ServingHistory(Check):
         if at_s is None and live is not None and live.value is True and not params["always"]:
             return {"skipped": "the engine's own metrics page was read; it is fresher than what Prometheus keeps"}
         try:
-            return await _past(look, at_s, float(params["window_s"]))
+            return await past_reads(look, at_s, float(params["window_s"]), fit=False)
         except BudgetExceededError:
             raise
         except ProbeError as error:
@@ -74,25 +71,10 @@ class ServingHistory(Check):
         if "skipped" in raw:
             nothing = unknown(UnknownReason.NOT_ASKED, str(raw["skipped"]))
             return Result(outcome=Outcome.SKIP, summary=str(raw["skipped"]), signals=dict.fromkeys(self.emits, nothing))
-        return judge_past(raw, params)
+        return judge_past(raw)
 
 
-async def _past(look: Look, at_s: float | None, window_s: float) -> Raw:
-    source = look.target.prometheus
-    if source is None:
-        raise ProbeError(UnknownReason.NOT_CONFIGURED, "the target has no prometheus; give --prometheus URL")
-    now_s, note = await server_clock(look, source)
-    if at_s is not None and at_s > now_s:
-        raise ProbeError(
-            UnknownReason.NOT_CONFIGURED, f"the time asked for, {utc(at_s)}, lies {at_s - now_s:.0f} s ahead of now"
-        )
-    raw = await past_window(
-        look, sickbay_engines(), ends_s=now_s if at_s is None else at_s, window_s=window_s, is_now=at_s is None
-    )
-    return raw | {"notes": [note, *raw["notes"]] if note else raw["notes"]}
-
-
-def judge_past(raw: Raw, params: Mapping[str, Any]) -> Result:
+def judge_past(raw: Raw) -> Result:
     """A past window's signals, with their time; from recorded raw alone."""
     if "problem" in raw:
         problem = raw["problem"]
@@ -103,21 +85,6 @@ def judge_past(raw: Raw, params: Mapping[str, Any]) -> Result:
             signals=dict.fromkeys(ServingHistory.emits, lost),
             next_step="Correct url, selector or time of the target's prometheus.",
         )
-    found = _WINDOW.judge(raw, params)
-    when = f"{utc(raw['from_s'])} to {utc(raw['to_s'])}"
-    notes = "; ".join(raw["notes"])
-    signals = {name: _dated(reading, raw["to_s"], when) for name, reading in found.signals.items()}
-    signals["serving.engine"] = measured(str(raw["engine"]), "the names of its metrics in Prometheus")
-    if notes:
-        told = signals["serving.metrics_readable"]
-        signals["serving.metrics_readable"] = dataclasses.replace(told, source=f"{told.source}; {notes}")
-    summary = f"{raw['replica'] or 'one replica'}, {when}: {found.summary}" + (f"; {notes}" if notes else "")
-    return Result(
-        outcome=Outcome.WARN if raw["gaps"] and found.outcome is Outcome.PASS else found.outcome,
-        summary=summary, signals=signals, next_step=found.next_step,
-    )  # fmt: skip
-
-
-def _dated(reading: Reading, at_s: float, when: str) -> Reading:
-    source = f"{reading.source}, Prometheus {when}" if reading.known else ""
-    return dataclasses.replace(reading, at_s=at_s, source=source)
+    found = judge_stored(raw, ServingWindow.emits)
+    engine = measured(str(raw["engine"]), "the names of its metrics in Prometheus")
+    return dataclasses.replace(found, signals={**found.signals, "serving.engine": engine})

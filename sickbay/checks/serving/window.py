@@ -22,12 +22,16 @@ class ServingWindow(Check):
 
     The page is read at the start and at the end; its gauges about each second between. A metrics page that is off,
     guarded, or belongs to a router is told as such, and every number of it is unknown, never 0.
+
+    With a Prometheus in the target the same numbers come from its samples when the run asks about another time
+    (`--at`), or when the page itself cannot be read.
     """
 
     name = "serving.window"
     title = "load, queue, cache and latency as the engine itself counts them"
     effect = Effect.PASSIVE
     needs = ("url",)
+    past = True
     params: ClassVar[Mapping[str, Any]] = {
         "type": "object",
         "properties": {
@@ -36,7 +40,7 @@ class ServingWindow(Check):
                 "minimum": 2,
                 "maximum": 600,
                 "default": 10,
-                "description": "seconds between the first and the last read",
+                "description": "seconds between the first and the last read; of a Prometheus at least eight scrapes",
             }
         },
         "additionalProperties": False,
@@ -75,13 +79,18 @@ class ServingWindow(Check):
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Read the page over the window; steps of one run with the same window share it."""
-        from sickbay.checks.serving.window_look import read_window  # late: what a check says of itself must load fast
+        from sickbay.checks.serving.window_past import read_now_or_then  # late: a check's own words must load fast
 
         window_s = float(params["window_s"])
-        return await look.share(f"serving.window:{window_s:g}", lambda: read_window(look, window_s))
+        return await look.share(f"serving.window:{window_s:g}", lambda: read_now_or_then(look, window_s))
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """Signals from the kept lines alone."""
-        from sickbay.checks.serving.window_judge import judge_window  # late: what a check says of itself must load fast
+        # Late: what a check says of itself must load fast.
+        if "from_s" in raw:
+            from sickbay.checks.serving.window_past import judge_stored
+
+            return judge_stored(raw, self.emits)
+        from sickbay.checks.serving.window_judge import judge_window
 
         return judge_window(raw, self.emits)

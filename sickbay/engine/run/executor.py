@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -340,6 +340,8 @@ class _Execution:
         truth = when.truth(values)
         if truth:
             return ""
+        if truth is None and self._looks_back(planned):
+            return ""  # what the condition reads was a look at now; the step itself looks at the time asked for
         if truth is None:
             missing = ", ".join(missing_names(when.names, values)) or "a value it reads"
             return f"its condition cannot be said without {missing}: {when.source}"
@@ -347,6 +349,10 @@ class _Execution:
             f"{name} = {shown_value(values[name], '')}" for name in dict.fromkeys(when.names) if name in values
         )
         return f"its condition is false: {when.source}{f' ({read})' if read else ''}"
+
+    def _looks_back(self, planned: PlannedStep) -> bool:
+        source = self._running.plan.target.prometheus
+        return source is not None and source.at_s is not None and planned.check is not None and planned.check.past
 
     def _time_is_up(self) -> bool:
         return self._running.environment.clock.monotonic() >= self._running.ends_at_s
@@ -378,7 +384,7 @@ class _Execution:
             title=plan.runbook.title,
             target=plan.target.name,
             url=running.redactor.text(shown(plan.target.url)) if plan.target.url else "",
-            engine=engine.spec.name if engine is not None else _text(signals, "serving.engine"),
+            engine=engine.spec.name if engine is not None else _text(signals, "serving.engine") or _recorded(steps),
             engine_version=engine.version if engine is not None else _text(signals, "serving.engine_version"),
             model=(engine.model if engine is not None else "") or plan.target.model,
             started_at=started_at,
@@ -449,6 +455,12 @@ def _ended(report: StepReport) -> str:
         Outcome.UNKNOWN: "could not look",
         Outcome.SKIP: "was skipped",
     }.get(report.outcome, f"ended in {report.outcome}")
+
+
+def _recorded(steps: Iterable[StepReport]) -> str:
+    """The engine whose recorded samples a step read, where none was asked."""
+    named = (step.raw.get("engine") for step in steps if step.raw)
+    return next((name for name in named if isinstance(name, str)), "")
 
 
 def _text(signals: Mapping[str, Reading], name: str) -> str:

@@ -234,6 +234,8 @@ def _obstacle(check: Check, cost: Cost, runbook: Runbook, target: Target, ceilin
         when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
         return Obstacle("past", f"it looks at now, and this run asks about {when}", UnknownReason.UNSUPPORTED)
     for need in check.needs:
+        if need == "url" and at_s is not None:
+            continue  # the time is past: what is asked is who recorded it
         if need.startswith("library:"):
             missing = library_missing(need)
             if missing:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import statistics
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -17,12 +19,14 @@ from sickbay.plugins.sources.prometheus import Answer, ask, matcher
 from sickbay.plugins.sources.prometheus_reads import Scrapes, pages_of, scrapes_of
 from sickbay.plugins.sources.prometheus_replica import Replica, one_replica
 
-__all__ = ["past_window", "server_clock", "utc"]
+__all__ = ["fitting_window_s", "past_window", "server_clock", "utc"]
 
 KEY_QUANTITIES = (
     "requests_running", "requests_waiting", "generation_tokens", "prompt_tokens", "prompt_tokens_computed", "finished",
 )  # fmt: skip
 CLOCK_DIFFERS_S = 5.0
+WINDOW_S, WINDOW_MAX_S, INTERVAL_SEEN_S = 300.0, 1200.0, 600.0
+SCRAPES_MIN = 8
 BACKWARDS_MAX = 1
 STALE_FACTOR = 3.0
 STALE_MIN_S = 5.0
@@ -48,6 +52,19 @@ async def server_clock(look: Look, source: PrometheusSource) -> tuple[float, str
         f"clocks disagree: Prometheus is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this host; "
         "times are taken by its clock"
     )
+
+
+async def fitting_window_s(look: Look, source: PrometheusSource, *, ends_s: float, at_least_s: float) -> float:
+    """Seconds that hold at least eight scrapes, as the scrapes of the last ten minutes before came; 300 where unseen.
+
+    Raises:
+        ProbeError: Prometheus does not answer.
+    """
+    up = await ask(look, source, matcher(["up"], source.selector, range_s=INTERVAL_SEEN_S), ends_s)
+    steps = [later - early for one in up.series for (early, _), (later, _) in itertools.pairwise(one.samples)]
+    if not steps:
+        return max(at_least_s, WINDOW_S)
+    return max(at_least_s, min(WINDOW_MAX_S, SCRAPES_MIN * statistics.median(steps)))
 
 
 async def past_window(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sickbay.checks.logs.counting import count_lines
+from sickbay.checks.logs.counting import count_lines, stamp_of
 from sickbay.checks.logs.knowledge import patterns
 from sickbay.checks.logs.patterns import COUNTS, LogsPatterns
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import UnknownReason
-from sickbay.engine.model.target import LogSource, Target
+from sickbay.engine.model.target import LogSource, PrometheusSource, Target
 
 # Read on llama.cpp servers of 2026-10: one that asked for a context of 100,000,000 tokens, and one that serves.
 LLAMACPP_OOM = """\
@@ -176,3 +177,38 @@ def test_where_memory_ran_out(line: str, place: str, kills: int) -> None:
 def test_every_pattern_names_a_signal_of_the_check() -> None:
     assert set(patterns().signals) <= {*COUNTS, "log.driver_too_old"}
     assert set(patterns().ratios) <= set(LogsPatterns.emits)
+
+
+def at(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("asked", "counted"),
+    [
+        pytest.param("2025-07-15 13:00:00", False, id="before-it-happened"),
+        pytest.param("2025-07-15 14:00:00", True, id="when-it-happened"),
+    ],
+)
+def test_the_log_of_the_time_asked_for(run_check: Any, tmp_path: Path, asked: str, counted: bool) -> None:
+    """vLLM writes no year: it is the one nearest to that time."""
+    place = tmp_path / "vllm.log"
+    place.write_text(VLLM_OOM)
+    source = PrometheusSource(url="http://127.0.0.1:9", at_s=at(asked))
+    target = Target(name="t", logs=(LogSource(kind="file", where=str(place)),), prometheus=source)
+    _, result = run_check(LogsPatterns(), target)
+    assert result.signals["memory.oom"].value is counted
+
+
+def test_a_log_without_dates_tells_of_no_time(run_check: Any, tmp_path: Path) -> None:
+    place = tmp_path / "server.log"
+    place.write_text(LLAMACPP_OOM)
+    source = PrometheusSource(url="http://127.0.0.1:9", at_s=at("2025-07-15 14:00:00"))
+    target = Target(name="t", logs=(LogSource(kind="file", where=str(place)),), prometheus=source)
+    with pytest.raises(ProbeError, match="no line has a date, so none can be said to be of the time asked for"):
+        run_check(LogsPatterns(), target)
+
+
+def test_a_day_that_only_some_years_have() -> None:
+    assert stamp_of("INFO 02-29 10:00:00 x", near_s=at("2025-02-28 12:00:00")) == at("2024-02-29 10:00:00")
+    assert stamp_of("INFO 13-45 10:00:00 x", near_s=at("2025-02-28 12:00:00")) is None

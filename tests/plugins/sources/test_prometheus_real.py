@@ -338,3 +338,40 @@ def test_a_run_about_the_past_end_to_end(store: Store, tmp_path: Path, capsys: p
     assert report["engine"] == "vllm"
     (tmp_path / "report.json").write_text(json.dumps(report))
     assert main(["replay", str(tmp_path / "report.json")]) == 0
+
+
+RUNBOOKS = (
+    "triage", "high-ttft", "slow-itl", "oom", "queue-buildup", "low-throughput", "cache-pressure", "wrong-output",
+    "release-regression",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("book", RUNBOOKS)
+def test_every_shipped_runbook_looks_at_the_time_of_the_incident(
+    store: Store, capsys: pytest.CaptureFixture[str], book: str
+) -> None:
+    from sickbay.__main__ import main
+
+    code = main([
+        "run", book, "--prometheus", store.url, "--selector", 'job="daily"', "--at", f"{store.at_s + 1:.0f}",
+        "--format", "json", "--no-progress", "--no-journal",
+    ])  # fmt: skip
+    report = json.loads(capsys.readouterr().out)
+    steps = {step["id"]: step for step in report["steps"]}
+    assert steps["serving.window"]["outcome"] in {"warn", "fail"}  # seven requests wait in it
+    assert report["signals"]["serving.requests_waiting"]["value"] == 7.0
+    assert report["baseline"]["serving.generation_tokens_rate"]["value"] == 60.0
+    assert report["engine"] == "vllm"
+    assert not any(step["trace"] for step in report["steps"])
+    assert not any(step["requests"] for step in report["steps"] if step["check"].startswith("probe."))
+    if book == "queue-buildup":
+        assert (code, report["verdict"]["state"]) == (2, "failing"), report["verdict"]["summary"]
+        assert "serving.requests_waiting_min" in report["verdict"]["summary"]
+
+
+def test_the_window_itself_looks_at_the_time_asked_for(store: Store, run_check: RunCheck) -> None:
+    at_s = store.at_s
+    _, result = run_check(ServingWindow(), target(store, 'job="daily"', at_s=at_s))
+    assert result.signals["serving.requests_waiting"].value == 7.0
+    assert result.signals["serving.requests_waiting"].at_s == pytest.approx(at_s, abs=STEP_S)
+    assert "Prometheus" in result.signals["serving.requests_waiting"].source
