@@ -162,6 +162,7 @@ def traffic_signals(window: Window) -> Signals:
         "serving.kv_transfer_failures": window.delta("kv_transfer_failures"),
         "serving.abort_ratio": _share(window, "finished_abort"),
         "serving.error_ratio": _share(window, "finished_error"),
+        "serving.refused_ratio": window.ratio("http_refused", "http_requests"),
         "serving.length_finish_ratio": _share(window, "finished_length"),
         "serving.arrival_rate": _arrivals(window, finished),
     }

@@ -61,6 +61,12 @@ RULES = (
     ),
     Rule(
         "wrong-output",
+        ("serving.refused_ratio",),
+        lambda values, _: float(values["serving.refused_ratio"]) > 0.3,
+        "{0:.0%} of the requests are refused by the server",
+    ),
+    Rule(
+        "wrong-output",
         ("output.repeated_token_ratio",),
         lambda values, _: float(values["output.repeated_token_ratio"]) > 0.3,
         "{0:.0%} of easy answers are one token repeated",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,8 @@ LATENCIES = ("probe.ttft_short_s_p50", "probe.ttft_long_s_p50", "probe.e2e_s_p50
 SETTINGS = ("serving.config", "serving.alive")
 SAME_NOT = frozenset({"serving.health_s", "serving.first_token_s", "serving.process_uptime_s", "serving.connect_error"})
 PAIRS_MAX = 50
+ONLY_SHOWN = 8
+COLUMNS = 80
 
 
 @dataclass
@@ -203,16 +206,17 @@ def _lines(found: Mapping[str, Any], units: Units) -> Iterator[str]:
         yield f"{side['name']}  {side['url']}: {engine}, model {side['model'] or '?'}"
         yield f"   {side['signals_known']} signals can be measured there"
         for problem in side["problems"]:
-            yield f"   ! {problem[:150]}"
+            yield from _wrapped(f"   ! {problem[:300]}", indent="     ")
     for name, only in found["only"].items():
         if only:
             yield ""
-            yield f"ONLY ON {name}  {len(only)} signals: {', '.join(only[:8])}{' …' if len(only) > 8 else ''}"
+            told = f"{', '.join(only[:ONLY_SHOWN])}{' …' if len(only) > ONLY_SHOWN else ''}"
+            yield from _wrapped(f"ONLY ON {name}  {len(only)} signals: {told}", indent="  ")
     yield ""
     yield "SETTINGS AND LIMITS THAT DIFFER"
     for row in sorted(found["settings"], key=lambda row: (not row["told_by_both"], row["signal"])):
         told = [units.show(row["signal"], row[name]) if row[name] is not None else "not told" for name in ("A", "B")]
-        yield f"  {row['signal']:<38} {told[0][:28]:<28} {told[1][:40]}"
+        yield f"  {row['signal']:<36} {told[0][:18]:<18} {told[1][:20]}".rstrip()
     yield from _token_lines(found["tokens"])
     yield ""
     yield "TIME, probed in turns"
@@ -221,9 +225,16 @@ def _lines(found: Mapping[str, Any], units: Units) -> Iterator[str]:
         yield f"  the two {doubt}: these times are not of the same work"
     for row in found["latency"]:
         middle = [units.show(row["signal"], sorted(row[name])[len(row[name]) // 2]) for name in ("A", "B")]
-        yield f"  {row['signal']:<24} {middle[0]:>9} {middle[1]:>9}  {row['said']}"
+        yield f"  {row['signal']:<24} {middle[0]:>9} {middle[1]:>9}"
+        yield from _wrapped(f"      {row['said']}", indent="      ")
     if not found["latency"]:
         yield "  no pair gave a time on both"
+
+
+def _wrapped(text: str, *, indent: str) -> list[str]:
+    """Lines of at most 80 columns; those after the first are indented."""
+    first = text[: len(text) - len(text.lstrip())]
+    return textwrap.wrap(text.strip(), COLUMNS, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def _token_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -236,7 +247,8 @@ def _token_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for row in rows:
         what = repr(row["text"])[:44] if "text" in row else f"conversation: {row['conversation']}"
         if row["same"] is False:
-            yield f"  {what:<46} {row['count_A']} and {row['count_B']} ids, from number {row['first_difference']} on"
+            told = f"{row['count_A']} and {row['count_B']} ids, from number {row['first_difference']} on"
+            yield from _wrapped(f"  {what}  {told}", indent="    ")
             if row.get("rendered_A") and row.get("rendered_B"):
-                yield f"    A {row['rendered_A']!r}"[:150]
-                yield f"    B {row['rendered_B']!r}"[:150]
+                yield from _wrapped(f"    A {row['rendered_A']!r}"[:240], indent="      ")
+                yield from _wrapped(f"    B {row['rendered_B']!r}"[:240], indent="      ")

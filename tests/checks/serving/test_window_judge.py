@@ -333,3 +333,11 @@ def test_sglang_without_a_cache_hit_so_far_has_none() -> None:
     assert value(result, "prefix_cache_hit_ratio") == 0.0
     assert value(result, "preemptions") == 0.0
     assert value(result, "abort_ratio") == 0.0
+
+
+def test_what_the_api_server_refuses_is_counted_though_the_engine_never_saw_it() -> None:
+    before, after = (page("vllm", f"queue_metrics_{when}.txt") for when in ("before", "after"))
+    assert value(judge(evidence("vllm", [before, after])), "refused_ratio") == 0.0
+    refused = 'http_requests_total{handler="/v1/chat/completions",method="POST",status="4xx"} 36.0\n'
+    assert value(judge(evidence("vllm", [before, after + refused])), "refused_ratio") == pytest.approx(36 / 48)
+    assert reason(judge(documented("tgi")), "refused_ratio") is UnknownReason.UNSUPPORTED
