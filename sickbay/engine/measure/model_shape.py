@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -177,7 +178,7 @@ class _Fields:
             value = self._data.get(key)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 1:
                 continue
-            if value != int(value) or value > 1 << 40:
+            if not math.isfinite(value) or value > 1 << 40 or value != int(value):  # JSON may say NaN and Infinity
                 raise ModelFileError(f"{self.name}: {key} is {value!r}, wanted a whole number")
             return int(value)
         return None

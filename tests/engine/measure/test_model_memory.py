@@ -201,3 +201,9 @@ def test_gguf_shapes() -> None:
 def test_gguf_without_an_architecture() -> None:
     with pytest.raises(ModelFileError, match="in its metadata; is it a whole model"):
         shape_of_gguf({}, "m")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 2.5, 1 << 41])
+def test_a_number_that_is_none(value: float) -> None:
+    with pytest.raises(ModelFileError, match=r"config.json: num_hidden_layers is .*, wanted a whole number"):
+        shape_of_config({**LLAMA3_8B, "num_hidden_layers": value}, "config.json")
