@@ -210,8 +210,8 @@ def _lines(found: Mapping[str, Any], units: Units) -> Iterator[str]:
     for name, only in found["only"].items():
         if only:
             yield ""
-            told = f"{', '.join(only[:ONLY_SHOWN])}{' …' if len(only) > ONLY_SHOWN else ''}"
-            yield from _wrapped(f"ONLY ON {name}  {len(only)} signals: {told}", indent="  ")
+            names = f"{', '.join(only[:ONLY_SHOWN])}{' …' if len(only) > ONLY_SHOWN else ''}"
+            yield from _wrapped(f"ONLY ON {name}  {len(only)} signals: {names}", indent="  ")
     yield ""
     yield "SETTINGS AND LIMITS THAT DIFFER"
     for row in sorted(found["settings"], key=lambda row: (not row["told_by_both"], row["signal"])):
