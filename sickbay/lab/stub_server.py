@@ -97,10 +97,11 @@ class StubEngine:
             self._open -= 1
 
     def _words(self, count: int, prompt: str) -> list[str]:
-        """So many words: the first three always the same, the rest of this prompt's own, as of a real model."""
+        """So many words: of this prompt's own, as of a real model; in their order when it asks for the first one."""
         garbled = self._open > self._now("garble_above", OPEN_ANSWERS_MAX)
         own = zlib.crc32(prompt.encode()) % len(WORDS)
-        words = (WORDS[own:] + WORDS[:own])[::-1] if garbled else WORDS[:3] + WORDS[own:] + WORDS[:own]
+        turned = WORDS[own:] + WORDS[:own]
+        words = turned[::-1] if garbled else WORDS if WORDS[0] in prompt else turned
         return [words[index % len(words)] for index in range(count)]
 
     async def _answer(self, request: web.Request, dialect: Dialect) -> web.StreamResponse:
