@@ -83,8 +83,11 @@ CASES = (
 
 def _ask(command: Sequence[str], env: dict[str, str]) -> tuple[str, float]:
     began_s = time.monotonic()
+    folder = Path(env["NVML_SIM_STATE"]).parent  # gcm writes its logs where it is started
     try:
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command, env=env, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, cwd=folder
+        )
         code = done.returncode
     except subprocess.TimeoutExpired:
         return f"hangs (over {TIMEOUT_S:.0f} s)", TIMEOUT_S
@@ -103,7 +106,7 @@ def _sickbay(case: Case, folder: Path) -> list[str]:
 
 
 def _rows(gcm: str, folder: Path) -> Iterator[dict[str, Any]]:
-    env = environment_for(folder)
+    env = environment_for(folder) | {"PYTHONPATH": str(Path(__file__).parents[1])}
     for case in CASES:
         state = NvmlState(folder, "h100", 8).busy()
         case.put(state)
@@ -132,7 +135,7 @@ OUR_TEN = (
 
 def _ten(gcm: str, folder: Path) -> dict[str, float | None]:
     """Seconds for ten checks on a good node: one command each with gcm, one run with sickbay."""
-    env = environment_for(folder)
+    env = environment_for(folder) | {"PYTHONPATH": str(Path(__file__).parents[1])}
     NvmlState(folder, "h100", 8).busy()
     theirs = sum(_ask([gcm, "--config", "/dev/null", *one], env)[1] for one in TEN) if gcm else None
     ours = _ask(_sickbay(Case("", lambda _: None, None, OUR_TEN), folder), env)[1]

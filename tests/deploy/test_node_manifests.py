@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,44 @@ def test_every_mounted_volume_exists() -> None:
         volumes = {volume["name"] for volume in pod.get("volumes", [])}
         containers = [*pod.get("initContainers", []), *pod.get("containers", [])]
         assert {mount["name"] for each in containers for mount in each.get("volumeMounts", [])} <= volumes
+
+
+def commands() -> list[list[str]]:
+    """Every sickbay command line of the manifests and the prolog, as words."""
+    found = []
+    for document in documents():
+        spec = document.get("spec", {})
+        pod = spec.get("template", {}).get("spec", spec)
+        for container in [*pod.get("initContainers", []), *pod.get("containers", [])]:
+            text = "\n".join(map(str, container.get("args", [])))
+            if "sickbay" in container["image"] and "sickbay run" not in text:
+                found.append([str(word) for word in container["args"]])
+            found += [line.split()[1:] for line in text.splitlines() if line.strip().startswith("sickbay ")]
+    text = (DEPLOY / "slurm" / "prolog.sh").read_text().replace("\\\n", " ")
+    line = next(line for line in text.splitlines() if '"$SICKBAY" run' in line)
+    words = line.split('"$SICKBAY" ')[1].split(" 2>>")[0].replace('"', "").replace("$CONFIG", "CONFIG")
+    found.append(words.replace("$DEADLINE", "60").replace("json=$REPORTS/node-preflight.json", "json=REPORT").split())
+    return found
+
+
+@pytest.mark.parametrize("words", commands(), ids=lambda words: words[0])
+def test_the_manifests_commands_run(words: list[str], tmp_path: Path) -> None:
+    """`run` is run on this host, `serve` is read: a flag that does not exist ends with code 64."""
+    config = tmp_path / "node.yaml"
+    config.write_text((DEPLOY / "node.sickbay.yaml").read_text())
+    places = {"CONFIG": str(config), "/etc/sickbay/sickbay.yaml": str(config), "REPORT": f"json={tmp_path}/r.json"}
+    argv = [places.get(word, word) for word in words]
+    argv = [f"json={tmp_path}/r.json" if word == "json=REPORT" else word for word in argv]
+    if argv[0] == "serve":
+        done = subprocess.run(
+            [sys.executable, "-m", "sickbay", *argv], capture_output=True, text=True, check=False, timeout=60
+        )
+        assert "no serve: section" in done.stderr  # this configuration has no jobs, and every flag was understood
+        return
+    done = subprocess.run(
+        [sys.executable, "-m", "sickbay", *argv, "--only", "host.disk"], capture_output=True, text=True, check=False,
+        timeout=120,
+    )  # fmt: skip
+    assert done.returncode in {0, 1, 2, 3}, done.stderr
+    assert done.stdout.startswith("SICKBAY "), done.stdout
+    assert len(done.stdout.splitlines()) == 1

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
-from sickbay.checks.accelerator.nvml import NoNvml, error_name, open_nvml
+from sickbay.checks.accelerator.nvml import NoNvml, error_name, load_pynvml, open_nvml
 from sickbay.checks.gpu.amd import AMD_CALLS, AMD_SAMPLED, AmdSession, open_amd
 from sickbay.checks.gpu.calls import CALLS, GROUPS, SAMPLED, Call
 from sickbay.checks.gpu.guarded import Job, Watch
@@ -33,6 +33,7 @@ def read_inventory(*, window_s: float, hang_s: float, sleep: Callable[[float], N
     """
     watch = Watch(hang_s)
     found: dict[str, Any] = {"ok": False, "error": "", "code": None, "devices": []}
+    load_pynvml()  # a slow import on a busy machine is no driver that hangs
     session: list[Any] = []
     watch.run([Job(SESSION, "nvmlInit", lambda: session.append(open_nvml()))])
     if not session:
