@@ -91,11 +91,12 @@ def test_a_proxy_that_buffers(through: Any, size: bool | int) -> None:
 
 
 def test_a_proxy_that_only_delays(through: Any, server: Child) -> None:
-    _, result = probe(ProbePath(), through(delay_s=0.4), direct_url=server.url)
+    # The delay is far above what one busy thread moves a first token by; the bounds are a part of it.
+    _, result = probe(ProbePath(), through(delay_s=0.8), direct_url=server.url)
     assert value(result, "path.buffered") is False
     assert value(result, "path.overhead_s") >= 0.35
     assert value(result, "path.gateway_extra_s") >= 0.2
-    assert value(result, "path.health_s") >= 0.4 > value(result, "path.direct_health_s")
+    assert value(result, "path.health_s") >= 0.8 > value(result, "path.direct_health_s")
 
 
 def test_a_request_that_queues_is_not_put_on_the_path(server: Child) -> None:
