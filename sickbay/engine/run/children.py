@@ -32,6 +32,9 @@ __all__ = ["Child", "ChildBugError", "Children"]
 ANSWER_BYTES_MAX = 8_000_000
 _ERROR_BYTES_KEPT = 16_000
 _GONE_WITHIN_S = 1.0
+_PASSIVE_AT_ONCE = 2
+"""Children for passive looks at the same time. Each start of Python takes a quarter of a second of a processor that
+the sick engine needs, so ten looks of one group share two; the second goes on while the first hangs."""
 
 _abandoned: list[subprocess.Popen[bytes]] = []
 """Children that were killed and did not die; reaped when they do."""
@@ -166,6 +169,7 @@ class Children:
 
     def __init__(self, nursery: Nursery | None = None) -> None:
         self._nursery = nursery
+        self._places = threading.BoundedSemaphore(_PASSIVE_AT_ONCE)
         self._idle: list[Child] = []
         self._busy: set[Child] = set()
         self._lock = threading.Lock()
@@ -179,8 +183,32 @@ class Children:
             ChildBugError: the check raised something else.
         """
         ends_at_s = time.monotonic() + order.remaining_s
-        passive = order.check.effect is Effect.PASSIVE
-        packed = _packed(dataclasses.replace(order, forked=passive and self._nursery is not None))
+        if order.check.effect is not Effect.PASSIVE:
+            answer = self._answer(order, ends_at_s, passive=False)
+        elif self._places.acquire(timeout=max(0.0, order.remaining_s)):
+            try:
+                answer = self._answer(order, ends_at_s, passive=True)
+            finally:
+                self._places.release()
+        else:
+            raise ProbeError(
+                UnknownReason.TIMEOUT,
+                f"not looked within {order.remaining_s:.1f} s: other looks of this run hung and held its "
+                f"{_PASSIVE_AT_ONCE} child processes",
+            )
+        requests = [decode(RequestRecord, item, "child") for item in answer.get("requests", [])]
+        if "probe_error" in answer:
+            reason, detail = answer["probe_error"]
+            raise ProbeError(UnknownReason(reason), str(detail))
+        if "bug" in answer:
+            raise ChildBugError(str(answer["bug"]), str(answer.get("trace", "")))
+        return answer["raw"], requests, int(answer.get("requests_made", 0))
+
+    def _answer(self, order: Order, ends_at_s: float, *, passive: bool) -> dict[str, Any]:
+        """What the child answers; one that does not in time is killed."""
+        left_s = ends_at_s - time.monotonic()
+        forked = passive and self._nursery is not None
+        packed = _packed(dataclasses.replace(order, forked=forked, remaining_s=left_s))
         child = self._taken(fresh=not passive)
         keep = False
         try:
@@ -193,13 +221,7 @@ class Children:
             ) from error
         finally:
             self._given_back(child, keep=keep)
-        requests = [decode(RequestRecord, item, "child") for item in answer.get("requests", [])]
-        if "probe_error" in answer:
-            reason, detail = answer["probe_error"]
-            raise ProbeError(UnknownReason(reason), str(detail))
-        if "bug" in answer:
-            raise ChildBugError(str(answer["bug"]), str(answer.get("trace", "")))
-        return answer["raw"], requests, int(answer.get("requests_made", 0))
+        return answer
 
     def kill_busy(self) -> None:
         """End the children that are looking now: the run is interrupted."""

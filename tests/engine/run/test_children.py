@@ -83,6 +83,27 @@ def test_passive_checks_share_a_child_and_others_do_not(bench: Any, ways: Any) -
     assert b != a
 
 
+def test_passive_looks_of_a_group_share_two_children(bench: Any, ways: Any) -> None:
+    """Ten Pythons that start at once would take the processors from the engine that is looked at."""
+    for number in range(6):
+        check = ways.InChild("well")
+        check.name = f"child.n{number}"
+        bench.checks[check.name] = check
+    report = bench.run(tuple(Step(id=f"s{number}", check=f"child.n{number}") for number in range(6)))
+    assert {step.outcome for step in report.steps} == {Outcome.PASS}
+    assert len({step.raw["pid"] for step in report.steps}) <= 2
+
+
+def test_looks_behind_hung_ones_are_unknown_in_time(bench: Any, ways: Any) -> None:
+    for name in ("child.a", "child.b", "child.c"):
+        check = ways.InChild("stop")
+        check.name = name
+        bench.checks[name] = check
+    report = bench.run(tuple(Step(id=name[-1], check=name, deadline_s=1.0) for name in bench.checks))
+    assert [step.outcome for step in report.steps] == [Outcome.UNKNOWN] * 3
+    assert {step.reason for step in report.steps} <= {"hung", "timeout"}
+
+
 def test_a_segfault_is_that_steps_unknown(bench: Any, ways: Any) -> None:
     step = run_one(bench, ways.InChild("segfault"))
     assert (step.outcome, step.reason) == (Outcome.UNKNOWN, "crashed")
