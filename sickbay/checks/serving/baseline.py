@@ -13,7 +13,6 @@ from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, unknown
-from sickbay.plugins.engines.plugin import sickbay_engines
 from sickbay.plugins.sources.prometheus_window import past_window, server_clock, utc
 
 __all__ = ["ServingBaseline"]
@@ -104,6 +103,8 @@ class ServingBaseline(Check):
 
 async def _window(look: Look, ends_s: float, window_s: float) -> dict[str, Any]:
     try:
+        from sickbay.plugins.engines.plugin import sickbay_engines  # late: linting a runbook loads no plugin
+
         return await past_window(look, sickbay_engines(), ends_s=ends_s, window_s=window_s, is_now=False)
     except BudgetExceededError:
         raise

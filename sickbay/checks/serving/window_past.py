@@ -13,7 +13,6 @@ from sickbay.engine.model.check import Raw, Result
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured
-from sickbay.plugins.engines.plugin import sickbay_engines
 from sickbay.plugins.sources.prometheus_window import fitting_window_s, past_window, server_clock, utc
 
 __all__ = ["judge_stored", "past_reads", "read_now_or_then"]
@@ -60,6 +59,8 @@ async def past_reads(look: Look, at_s: float | None, window_s: float, *, fit: bo
     ends_s = now_s if at_s is None else at_s
     if fit:
         window_s = await fitting_window_s(look, source, ends_s=ends_s, at_least_s=window_s)
+    from sickbay.plugins.engines.plugin import sickbay_engines  # late: linting a runbook loads no plugin
+
     raw = await past_window(look, sickbay_engines(), ends_s=ends_s, window_s=window_s, is_now=at_s is None)
     return raw | {"notes": [note, *raw["notes"]] if note else raw["notes"]}
 
