@@ -6,14 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from sickbay.checks.serving.history import judge_past
 from sickbay.checks.serving.window import ServingWindow
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, unknown
-from sickbay.plugins.sources.prometheus_window import past_window, server_clock, utc
 
 __all__ = ["ServingBaseline"]
 
@@ -68,6 +66,8 @@ class ServingBaseline(Check):
         source = look.target.prometheus
         if source is None:
             raise ProbeError(UnknownReason.NOT_CONFIGURED, "the target has no prometheus; give --prometheus URL")
+        from sickbay.plugins.sources.prometheus_window import server_clock  # late: what a check says must load fast
+
         now_s, note = await server_clock(look, source)
         from_s = source.at_s or now_s
         wanted = dict.fromkeys(float(each) for each in (params["ago_s"], *params["also_s"]))
@@ -78,6 +78,9 @@ class ServingBaseline(Check):
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """The baseline's numbers, with the other windows beside them."""
+        from sickbay.checks.serving.history import judge_past  # late, as above
+        from sickbay.plugins.sources.prometheus_window import utc
+
         judged = [(float(each["ago_s"]), judge_past(each["raw"])) for each in raw["windows"]]
         chosen = judged[0][1]
         signals = {f"baseline.{name}": _reading(name, judged) for name in _NUMBERS}
@@ -102,9 +105,10 @@ class ServingBaseline(Check):
 
 
 async def _window(look: Look, ends_s: float, window_s: float) -> dict[str, Any]:
-    try:
-        from sickbay.plugins.engines.plugin import sickbay_engines  # late: linting a runbook loads no plugin
+    from sickbay.plugins.engines.plugin import sickbay_engines  # late: linting a runbook loads no plugin
+    from sickbay.plugins.sources.prometheus_window import past_window
 
+    try:
         return await past_window(look, sickbay_engines(), ends_s=ends_s, window_s=window_s, is_now=False)
     except BudgetExceededError:
         raise
