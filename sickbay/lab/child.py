@@ -25,7 +25,7 @@ from typing import Any
 
 from sickbay.lab.errors import StageError
 
-__all__ = ["Child", "Config", "announce", "die_with_parent", "pin", "read_config", "start"]
+__all__ = ["Child", "Config", "announce", "die_with_parent", "give_way", "pin", "read_config", "start"]
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 LOG_TAIL_BYTES = 2000
@@ -76,6 +76,17 @@ def pin(cpus: Iterable[int]) -> None:
     if wanted and hasattr(os, "sched_setaffinity"):
         allowed = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(0, {allowed[index % len(allowed)] for index in wanted})
+
+
+def give_way(nice: int) -> None:
+    """Let other processes come first (nice 0 to 19), also where the kernel shares processors between sessions.
+
+    There a process's own nice value counts only within its session (sched(7), "The autogroup feature").
+    """
+    if nice:
+        os.nice(nice)
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(nice), encoding="ascii")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 vLLM lives in an environment of its own (2.5 GB), whose interpreter `SICKBAY_VLLM_PYTHON` names (default
 `.venv-vllm/bin/python`). The model is the lab's GGUF file, converted once into `.cache/lab/`. Options: port, alias,
-ctx, parallel, flags (further arguments), env, warm_compile_cache (false gives this server an empty one), cpus.
+ctx, parallel, flags (further arguments), env, warm_compile_cache (false gives this server an empty one), cpus, nice
+(its scheduler spins on one processor while its worker computes on another; nice lets what looks at it come first).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sickbay.lab.child import PR_SET_PDEATHSIG, announce, pin, read_config
+from sickbay.lab.child import PR_SET_PDEATHSIG, announce, give_way, pin, read_config
 from sickbay.lab.errors import LaneMissingError
 from sickbay.lab.model import MODEL_ALIAS, find_model
 
@@ -84,6 +85,7 @@ def main(argv: list[str] | None = None) -> int:
     """Serve until killed."""
     config = read_config(argv)
     pin(config.options.get("cpus", ()))
+    give_way(config.options.get("nice", 0))
     try:
         python = find_vllm_python()
         model = converted_model(python)

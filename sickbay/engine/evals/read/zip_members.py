@@ -44,7 +44,7 @@ def read_member(archive: zipfile.ZipFile, name: str, bytes_max: int) -> bytes:
     file.seek(head[9] + head[10], 1)
     packed = file.read(info.compress_size)
     try:
-        data = zstandard.ZstdDecompressor().decompressobj().decompress(packed)
+        data: bytes = zstandard.ZstdDecompressor().decompressobj().decompress(packed)
     except zstandard.ZstdError as error:
         raise zipfile.BadZipFile(f"{name}: {error}") from error
     if len(data) != info.file_size or zlib.crc32(data) != info.CRC:
