@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,49 @@ PURE = ("sickbay.engine.measure", "sickbay.engine.evals")
 )
 def test_nobody_imports_upwards(folder: str, allowed: tuple[str, ...]) -> None:
     assert violations(folder, allowed) == []
+
+
+def circles(arrows: Mapping[str, AbstractSet[str]]) -> list[list[str]]:
+    """Groups of names that reach each other, each sorted: Tarjan's strongly connected components of two and more."""
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(name: str) -> None:
+        number[name] = lowest[name] = len(number)
+        stack.append(name)
+        for other in sorted(arrows.get(name, ())):
+            if other not in number:
+                visit(other)
+                lowest[name] = min(lowest[name], lowest[other])
+            elif other in stack:
+                lowest[name] = min(lowest[name], number[other])
+        if lowest[name] == number[name]:
+            ring = stack[stack.index(name) :]
+            del stack[stack.index(name) :]
+            if len(ring) > 1 or name in arrows.get(name, ()):
+                found.append(sorted(ring))
+
+    for name in sorted(arrows):
+        if name not in number:
+            visit(name)
+    return sorted(found)
+
+
+def test_no_two_files_need_each_other() -> None:
+    """Late imports and those for types count: a circle that is dodged is a circle."""
+    arrows: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        arrows[name] = {module for module, _ in imports(path)}
+    assert len(arrows) > 500
+    assert circles(arrows) == []
+
+
+def test_circles_are_seen() -> None:
+    arrows = {"a": {"b", "z"}, "b": {"c"}, "c": {"b"}, "d": {"d"}, "e": {"f"}, "f": {"g"}, "g": {"e", "a"}, "z": {"os"}}
+    assert circles(arrows) == [["b", "c"], ["d"], ["e", "f", "g"]]
 
 
 def test_the_reader_of_imports_sees_every_form(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sickbay.checks.host.judging import NOT_LOCAL, not_here, outcome_of
-from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.check import Check, Cost, Raw, Result
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
@@ -160,12 +159,3 @@ def _host(raw: Raw) -> dict[str, Reading]:
         else unknown(UnknownReason.UNSUPPORTED, "this host tracks no connections, or does not tell")
     )
     return found
-
-
-def number(look: Look, path: str) -> int | None:
-    """A file that holds one number; None when it cannot be read."""
-    try:
-        text = look.files.read_text(path, bytes_max=100).strip()
-    except ProbeError:
-        return None
-    return int(text) if text.isdigit() else None

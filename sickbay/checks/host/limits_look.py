@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 from sickbay.checks.host.engine_process import engine_pids
-from sickbay.checks.host.limits import number
 from sickbay.checks.host.proc_files import memory_info
 from sickbay.checks.host.space import read_space
 from sickbay.engine.errors import ProbeError
@@ -32,7 +31,7 @@ def look_limits(look: Look) -> Raw:
         "tasks": _tasks(look, pid),
         "hugepages_free": memory.get("HugePages_Free"),
         "hugepage_bytes": memory.get("Hugepagesize"),
-        "conntrack": [number(look, f"/proc/sys/net/netfilter/nf_conntrack_{which}") for which in ("count", "max")],
+        "conntrack": [_number(look, f"/proc/sys/net/netfilter/nf_conntrack_{which}") for which in ("count", "max")],
         "rdma": _rdma(look),
     }
 
@@ -73,7 +72,7 @@ def _tasks(look: Look, pid: int | None) -> list[list[Any]]:
     except (ProbeError, ValueError, IndexError):
         total = 0
     for name in ("pid_max", "threads-max"):
-        most = number(look, f"/proc/sys/kernel/{name}")
+        most = _number(look, f"/proc/sys/kernel/{name}")
         if total and most:
             found.append([total, most, f"all tasks over kernel.{name}"])
     if pid is not None:
@@ -91,7 +90,7 @@ def _group_tasks(look: Look, pid: int) -> list[list[Any]]:
         if len(row) != 3 or (row[1] and "pids" not in row[1].split(",")):
             continue
         folder = f"/sys/fs/cgroup{'/pids' if row[1] else ''}{row[2]}".rstrip("/")
-        current, most = number(look, f"{folder}/pids.current"), number(look, f"{folder}/pids.max")
+        current, most = _number(look, f"{folder}/pids.current"), _number(look, f"{folder}/pids.max")
         if current is not None and most:
             return [[current, most, f"tasks of cgroup {row[2]} over pids.max"]]
     return []
@@ -102,3 +101,12 @@ def _rdma(look: Look) -> bool:
         return bool(look.files.names("/sys/class/infiniband"))
     except ProbeError:
         return False
+
+
+def _number(look: Look, path: str) -> int | None:
+    """A file that holds one number; None when it cannot be read."""
+    try:
+        text = look.files.read_text(path, bytes_max=100).strip()
+    except ProbeError:
+        return None
+    return int(text) if text.isdigit() else None

@@ -110,7 +110,7 @@ class ProbePath(Check):
         """Send the requests, one at a time, and time an empty route between them."""
         from sickbay.checks.probe.path_look import look_path  # late: what a check says of itself must load fast
 
-        return await look_path(look, params)
+        return await look_path(look, params, knocks=KNOCKS)
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """Compare arrivals with the engine's clock and with the direct way."""

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from sickbay.checks.probe.gateway import gateway_signs
-from sickbay.checks.probe.path import KNOCKS
 from sickbay.checks.probe.prepare import (
     TIME_LEFT_MIN_S,
     health_path,
@@ -41,8 +40,11 @@ CONTEXT = (
 )
 
 
-async def look_path(look: Look, params: Mapping[str, Any]) -> Raw:
-    """Measure both ways. Raises ProbeError when nothing answers, or the first request is refused for want of a key."""
+async def look_path(look: Look, params: Mapping[str, Any], *, knocks: int) -> Raw:
+    """Measure both ways, then send `knocks` requests of one token through the gateway.
+
+    Raises ProbeError when nothing answers, or the first request is refused for want of a key.
+    """
     route, found = await prepare_route(look)
     ways = ["gateway", "direct"] if look.target.direct_url else ["gateway"]
     seed = seed_for(look, int(params["seed"]))
@@ -60,7 +62,7 @@ async def look_path(look: Look, params: Mapping[str, Any]) -> Raw:
                 health.append(beside)
     health += [await _empty_route(look, empty, way, fresh=False) for way in ways]
     if len(ways) > 1:
-        for _ in range(KNOCKS):
+        for _ in range(knocks):
             await probe.knock()
     return {
         "engine": found.spec.name if found else "",

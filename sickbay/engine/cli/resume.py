@@ -15,8 +15,9 @@ from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import UsageError
 from sickbay.engine.model.check import Effect
 from sickbay.engine.report.units import Units
-from sickbay.engine.run.journal import default_folder, load_journal, resume
+from sickbay.engine.run.journal import default_folder, load_journal
 from sickbay.engine.run.plan import make_plan
+from sickbay.engine.run.resume import resume
 
 __all__ = ["arguments", "call"]
 

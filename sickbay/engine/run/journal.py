@@ -18,20 +18,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from sickbay.engine.errors import ConfigError, UsageError
+from sickbay.engine.errors import ConfigError
 from sickbay.engine.evidence.state import state_folder
 from sickbay.engine.load.text_file import read_bytes
 from sickbay.engine.model.report import Report, StepReport
-from sickbay.engine.model.signal import Reading
 from sickbay.engine.report.codec import decode, encode
 from sickbay.engine.run.run_id import new_run_id
 
 if TYPE_CHECKING:
-    from sickbay.engine.run.environment import Environment
-    from sickbay.engine.run.events import OnEvent
     from sickbay.engine.run.plan import Plan
 
-__all__ = ["Journal", "JournalContent", "default_folder", "load_journal", "new_journal", "resume"]
+__all__ = ["Journal", "JournalContent", "default_folder", "load_journal", "new_journal"]
 
 VERSION = 1
 KEPT = 200
@@ -186,52 +183,6 @@ def load_journal(path: Path | str) -> JournalContent:
     return JournalContent(path=place, finished=again, ended=ended, torn=torn, **header)
 
 
-def resume(
-    path: Path | str | JournalContent,
-    plan: Plan,
-    *,
-    environment: Environment,
-    on_event: OnEvent | None = None,
-    baseline: Mapping[str, Reading] = _NOTHING,
-) -> Report:
-    """Finish a run: steps that ended are taken over (judged again from their raw), the others run.
-
-    `plan` is made again from the same runbook, target and inputs (`load_journal` names them).
-
-    Raises:
-        ConfigError: the journal cannot be read.
-        UsageError: the plan is of another runbook, or of another version of it.
-    """
-    from sickbay.engine.run.executor import run  # late: reading a journal needs no event loop
-
-    content = path if isinstance(path, JournalContent) else load_journal(path)
-    refuse_other(content, plan)
-    if content.torn:
-        _cut_torn_line(content.path)
-    with Journal(content.path, content.run_id, begun=True) as journal:
-        return run(
-            plan,
-            environment=environment,
-            on_event=on_event,
-            journal=journal,
-            baseline=baseline,
-            finished=content.finished,
-        )
-
-
-def refuse_other(content: JournalContent, plan: Plan) -> None:
-    """Raise UsageError unless the plan continues this journal."""
-    if plan.runbook.name != content.runbook:
-        raise UsageError(f"{content.path}: is the journal of runbook {content.runbook!r}, not of {plan.runbook.name!r}")
-    if plan.runbook_sha256 != content.runbook_sha256:
-        raise UsageError(
-            f"{content.path}: runbook {content.runbook!r} has changed since "
-            f"(sha256 {content.runbook_sha256[:12]} then, {plan.runbook_sha256[:12]} now); run it anew"
-        )
-    if plan.target.name != content.target:
-        raise UsageError(f"{content.path}: is about target {content.target!r}, not {plan.target.name!r}")
-
-
 def _find(path: Path | str) -> Path:
     place = Path(path)
     if not place.exists() and place.name == str(path):
@@ -278,13 +229,6 @@ def _header(data: Mapping[str, Any], where: str) -> dict[str, Any]:
         }
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"{where}: the journal's first line is not whole: {error!r}") from error
-
-
-def _cut_torn_line(path: Path) -> None:
-    """Remove what stands behind the last line end, so that the next line begins on its own."""
-    with path.open("r+b") as stream:
-        text = stream.read()
-        stream.truncate(text.rfind(b"\n") + 1)
 
 
 def _prune(folder: Path) -> None:

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sickbay.engine.run.children import Child
+    from sickbay.engine.run.child_process import Child
 
 __all__ = ["Nursery"]
 
@@ -68,7 +68,7 @@ class Nursery:
 
     @staticmethod
     def _new() -> Child:
-        from sickbay.engine.run.children import Child  # late, with the first child
+        from sickbay.engine.run.child_process import Child  # late, with the first child
 
         return Child()
 

@@ -14,7 +14,7 @@ import pytest
 from sickbay.engine.model.check import Effect
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.runbook import Step
-from sickbay.engine.run import children as children_module
+from sickbay.engine.run import child_process
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 @pytest.fixture(autouse=True)
 def _nothing_is_left() -> Iterator[None]:
     yield
-    assert children_module._abandoned == []
+    assert child_process._abandoned == []
     assert own_children() == []
 
 

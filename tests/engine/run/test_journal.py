@@ -17,7 +17,8 @@ from sickbay.engine.model.runbook import Budget, Step
 from sickbay.engine.model.target import Target
 from sickbay.engine.run.events import EventKind
 from sickbay.engine.run.executor import Environment, run
-from sickbay.engine.run.journal import KEPT, Journal, load_journal, new_journal, resume
+from sickbay.engine.run.journal import KEPT, Journal, load_journal, new_journal
+from sickbay.engine.run.resume import resume
 
 KEY = Environment(redaction_key=b"k" * 16)
 

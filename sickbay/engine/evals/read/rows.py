@@ -7,7 +7,7 @@ import json
 from sickbay.engine.evals.item import Item
 from sickbay.engine.evals.read.context import Context
 from sickbay.engine.evals.read.csv_rows import read_csv
-from sickbay.engine.evals.read.native import read_native_lines
+from sickbay.engine.evals.read.native_items import read_native_lines
 from sickbay.engine.evals.read.openai_evals import read_openai_lines
 
 __all__ = ["read_rows"]
