@@ -1,4 +1,4 @@
-"""Real HTTP, a real clock, real limits: a look at whatever URL a test gives."""
+"""Real HTTP, the clock of the loop, real limits: a look at whatever URL a test gives."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sickbay.engine.model.look import EngineFound
 from sickbay.engine.model.signal import Reading, UnknownReason, measured
 from sickbay.engine.model.target import Target
 from sickbay.engine.run.budget import RequestBudget
-from sickbay.engine.run.clock import SystemClock
 from sickbay.engine.run.files import RootedFiles
 from sickbay.engine.run.http import HttpClient, StepHttp
 from sickbay.engine.run.look import RunLook, Shared
 from sickbay.engine.run.threads import DaemonThreads
+from tests.virtual_loop import LoopClock
 
 LLAMACPP = EngineSpec(
     name="llamacpp",
@@ -55,7 +55,7 @@ async def looking(
     replicas: tuple[str, ...] = (),
 ) -> AsyncIterator[RunLook]:
     """A look with a budget of requests and seconds. `spec` None: no known engine answers."""
-    clock, threads = SystemClock(), DaemonThreads()
+    clock, threads = LoopClock(), DaemonThreads()
     target = Target(
         name="scripted", url=url, direct_url=direct_url, model="m", reference_path=reference, replicas=replicas
     )

@@ -1,7 +1,7 @@
 """A server that says exactly what a script says, when the script says it: raw sockets, no framework.
 
 A script is a list of steps: a number waits so many seconds, bytes are written and flushed, "close" ends the connection
-without the end of the chunked body. Everything it sends is stamped with the monotonic clock (`sent`).
+without the end of the chunked body. Everything it sends is stamped with the clock of its loop (`sent`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -108,7 +107,7 @@ class ScriptedServer:
             if isinstance(step, bytes):
                 writer.write(b"%x\r\n%b\r\n" % (len(step), step))
                 await writer.drain()
-                stamps.append((time.monotonic(), len(step)))
+                stamps.append((asyncio.get_running_loop().time(), len(step)))
             else:
                 await asyncio.sleep(float(step))
         writer.write(b"0\r\n\r\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from typing import Any
 
@@ -19,6 +18,7 @@ from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import UnknownReason
 from tests.checks.probe.looking import VLLM, defaults, looking, reason, run_check, value
 from tests.checks.probe.scripted_server import Script, ScriptedServer, chunk, done, error, event, serving, usage
+from tests.virtual_loop import run_virtually
 
 ROLE = chunk("", role="assistant")
 
@@ -43,7 +43,7 @@ def probe(
         async with serving(server), looking(server.url, **settings) as look:
             return await run_check(check, look, **given)
 
-    raw, result = asyncio.run(main())
+    raw, result = run_virtually(main())
     return raw, result, server
 
 
@@ -159,7 +159,7 @@ def test_nobody_there(check: ProbeTtft | ProbePath) -> None:
             await run_check(check, look)
 
     with pytest.raises(ProbeError) as caught:
-        asyncio.run(main())
+        run_virtually(main())
     assert caught.value.reason is UnknownReason.REFUSED
 
 
@@ -186,7 +186,7 @@ def test_a_model_without_a_template_is_asked_for_a_completion() -> None:
             raw, result = await run_check(ProbeTtft(), look, repeats=1)
         return raw, result, server
 
-    raw, result, server = asyncio.run(main())
+    raw, result, server = run_virtually(main())
     assert raw["path"] == "/v1/completions"
     assert result.outcome is Outcome.PASS
     assert ["messages" in body for body in server.bodies] == [True, False, False, False]
@@ -254,7 +254,7 @@ def test_gateway_and_direct_in_alternate_order() -> None:
             raw, result = await run_check(ProbePath(), look)
         return raw, result, servers
 
-    raw, result, servers = asyncio.run(main())
+    raw, result, servers = run_virtually(main())
     assert [request["way"] for request in raw["requests"]] == ["gateway", "direct", "direct", "gateway"]
     assert [len(server.bodies) for server in servers] == [2 + KNOCKS, 2]
     assert [body["max_tokens"] for body in servers[0].bodies[2:]] == [1] * KNOCKS

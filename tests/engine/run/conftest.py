@@ -178,7 +178,7 @@ class Bench:
         return made
 
     def runbook(self, *groups: Step | Sequence[Step], **more: Any) -> Runbook:
-        more.setdefault("budget", Budget(deadline_s=20.0, effect=Effect.INTRUSIVE, requests=12))
+        more.setdefault("budget", Budget(deadline_s=120.0, effect=Effect.INTRUSIVE, requests=12))
         return Runbook(
             name="book",
             title="A book",

@@ -32,7 +32,7 @@ def outcomes(report: Any) -> dict[str, str]:
 def test_steps_run_in_order_and_groups_overlap(bench: Any) -> None:
     """The two of a group wait for each other: alone, neither could end."""
     order: list[str] = []
-    barrier = threading.Barrier(2, timeout=10)
+    barrier = threading.Barrier(2, timeout=60)
 
     def note(name: str, *, meet: bool = False) -> Any:
         def look(_: Any, __: Any) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def test_steps_run_in_order_and_groups_overlap(bench: Any) -> None:
     for name in ("a.a", "d.d"):
         bench.check(name, note(name))
     for name in ("b.b", "c.c"):
-        bench.check(name, note(name, meet=True))
+        bench.check(name, note(name, meet=True), costs=Cost(seconds=60.0))
     report = bench.run(
         Step(id="a", check="a.a"), (Step(id="b", check="b.b"), Step(id="c", check="c.c")), Step(id="d", check="d.d")
     )
@@ -367,17 +367,23 @@ def test_measure_once(bench: Any) -> None:
 
 def test_a_shared_measurement_outlives_the_step_that_began_it(bench: Any) -> None:
     started: list[int] = []
+    release = asyncio.Event()
 
     async def make() -> int:
         started.append(1)
-        await asyncio.sleep(0.4)
+        await release.wait()
         return 42
+
+    def ended(event: Event) -> None:
+        if event.kind is EventKind.STEP_ENDED and event.step == "short":
+            release.set()
 
     async def look(look: Any, params: Any) -> Any:
         return {"value": await look.share("k", make)}
 
     bench.check("a.a", look)
-    report = bench.run((Step(id="short", check="a.a", deadline_s=0.1), Step(id="long", check="a.a", deadline_s=10)))
+    plan = bench.plan((Step(id="short", check="a.a", deadline_s=0.1), Step(id="long", check="a.a", deadline_s=60)))
+    report = run(plan, environment=Environment(redaction_key=b"k" * 16), on_event=ended)
     short, long = report.steps
     assert (short.reason, long.outcome, long.raw) == ("timeout", Outcome.PASS, {"value": 42})
     assert started == [1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from sickbay.engine.model.target import Target
 from sickbay.engine.run.executor import run
 from sickbay.engine.run.plan import make_plan
 from sickbay.face import make_tools
-from tests.plugins.engines.replayed import ENGINES, Replayed, replayed
+from tests.plugins.engines.replayed import ENGINES, PatientLoop, Replayed, replayed
 
 TOOLS = make_tools()
 RUNBOOKS = (
@@ -31,6 +32,11 @@ RATIOS = {"probe.path", "probe.itl", "probe.schema", "probe.cache", "probe.cold"
 
 NO_TOKEN_GAPS = {"llamacpp", "ollama", "tgi", "triton-trtllm", "trtllm-serve"}
 """Engines whose own page says nothing of slow streams: without the probe they are not healthy, but not seen."""
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asyncio, "new_event_loop", PatientLoop)
 
 
 def not_seen(engine: str, name: str) -> bool:
