@@ -13,9 +13,9 @@ __all__ = ["clients"]
 
 
 @contextlib.contextmanager
-def clients(url: str, count: int, tokens: int, *, model: str = "demo") -> Iterator[None]:
-    """So many clients, each with one request after another, until the block ends."""
-    stop = threading.Event()
+def clients(url: str, count: int, tokens: int, *, model: str = "demo") -> Iterator[threading.Semaphore]:
+    """So many clients, each with one request after another, until the block ends; one release for each answer."""
+    stop, answered = threading.Event(), threading.Semaphore(0)
 
     def ask(number: int) -> None:
         turn = 0
@@ -30,15 +30,16 @@ def clients(url: str, count: int, tokens: int, *, model: str = "demo") -> Iterat
             )
             with (
                 contextlib.suppress(urllib.error.URLError, OSError),
-                urllib.request.urlopen(request, timeout=60) as answer,
+                urllib.request.urlopen(request, timeout=300) as answer,
             ):
                 answer.read()
+                answered.release()
 
     threads = [threading.Thread(target=ask, args=(number,), daemon=True) for number in range(count)]
     for thread in threads:
         thread.start()
     try:
-        yield
+        yield answered
     finally:
         stop.set()
         for thread in threads:

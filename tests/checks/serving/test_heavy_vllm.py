@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def engine_loop(server: Child) -> list[int]:
 
 def check(kind: Check, url: str, *, local: bool = True, **given: Any) -> Result:
     async def main() -> Result:
-        async with looking(Target(name="t", url=url, local=local)) as look:
+        async with looking(Target(name="t", url=url, local=local), seconds=120.0) as look:
             _, result = await run_check(kind, look, **given)
             return result
 
@@ -75,8 +76,13 @@ def test_idle_and_configured(server: Child) -> None:
 
 @pytest.mark.parametrize("local", [True, False], ids=["limit-from-the-command-line", "limit-from-outside"])
 def test_queue(server: Child, local: bool) -> None:
-    with clients(server.url, 12, 48):
-        window = check(ServingWindow(), server.url, local=local, window_s=12)
+    with clients(server.url, 12, 48) as answered:
+        began = time.monotonic()
+        for _ in range(12):  # the queue stands when every client has waited in it once
+            assert answered.acquire(timeout=300)
+        # As long as those took: a slow machine needs a longer window for as many answers.
+        window_s = min(60.0, max(12.0, time.monotonic() - began))
+        window = check(ServingWindow(), server.url, local=local, window_s=window_s)
     assert value(window, "requests_running_limit") == 4
     assert value(window, "saturation") == "admission-limited"
     assert value(window, "requests_waiting") > 4

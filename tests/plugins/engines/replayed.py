@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import Context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVarTuple
 
 from aiohttp import web
 
@@ -16,6 +17,8 @@ from sickbay.checks.probe.questions import QUESTIONS
 from sickbay.lab.stub_server import StubEngine
 
 __all__ = ["ENGINES", "JumpingClock", "Replayed", "replayed"]
+
+Ts = TypeVarTuple("Ts")
 
 PAGES = Path(__file__).parents[2] / "data" / "captures"
 TRAFFIC = [{"from_s": 0, "requests_per_s": 2.0, "prompt_tokens": 180, "output_tokens": 60, "prefill_s": 0.04}]
@@ -102,10 +105,13 @@ PATIENCE = 20
 class PatientLoop(asyncio.SelectorEventLoop):
     """Its long timers, which are deadlines, come late: nobody sleeps on it but by the clock that jumps."""
 
-    def call_at(self, when: float, *args: Any, **named: Any) -> asyncio.TimerHandle:
+    def call_at(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
         """At `when`, or `PATIENCE` times as far away."""
         left = when - self.time()
-        return super().call_at(when + left * (PATIENCE - 1) if left > 0.2 else when, *args, **named)
+        late = when + left * (PATIENCE - 1) if left > 0.2 else when
+        return super().call_at(late, callback, *args, context=context)
 
 
 class JumpingClock:
