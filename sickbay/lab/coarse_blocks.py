@@ -12,7 +12,7 @@ from typing import Any
 
 from sickbay.lab.gguf_file import TensorInfo
 
-__all__ = ["two_bit"]
+__all__ = ["from_q4_1", "two_bit"]
 
 Q4_0, Q4_1, Q2_K = 2, 3, 10
 
@@ -21,13 +21,14 @@ def two_bit(info: TensorInfo, content: bytes) -> tuple[int, bytes]:
     """The type and bytes of this tensor with two bits a weight; anything but Q4_1 stays as it is."""
     if info.type != Q4_1:
         return info.type, content
-    weights = _from_q4_1(content)
+    weights = from_q4_1(content)
     if info.shape[0] % 256 == 0:
         return Q2_K, _to_q2_k(weights)
     return Q4_0, _to_four_levels(weights)
 
 
-def _from_q4_1(content: bytes) -> Any:
+def from_q4_1(content: bytes) -> Any:
+    """float32 numbers of Q4_1 blocks (20 bytes hold 32 of them)."""
     import numpy as np  # late: only a fault that quantises needs it
 
     blocks = np.frombuffer(content, dtype=np.uint8).reshape(-1, 20)

@@ -1,8 +1,8 @@
 """A real llama.cpp server as a process of its own: `python -m sickbay.lab.llamacpp_server --json-config '{...}'`.
 
-Options: model (path), port, ctx, parallel, threads, alias, api_key, metrics, slots, props, cpus (list of
-processor indices), and params: any field of xllamacpp's CommonParams, dotted for nested ones
-(`{"sampling.temp": 1.8, "n_batch": 16}`). `cgroups` and `address_space_bytes` limit this process (see `limits`).
+Options: model (path), port, ctx, parallel, threads, alias, api_key, metrics, slots, props, cpus (list of processor
+indices), adapters (a path and a scale each), and params: any field of xllamacpp's CommonParams, dotted for nested
+ones (`{"sampling.temp": 1.8, "n_batch": 16}`). `cgroups` and `address_space_bytes` limit this process (see `limits`).
 """
 
 from __future__ import annotations
@@ -54,6 +54,9 @@ def build_params(options: Mapping[str, Any]) -> Any:
     params.model_alias = {options.get("alias", MODEL_ALIAS)}
     if options.get("api_key"):
         params.api_keys = [options["api_key"]]
+    params.lora_adapters = [
+        xllamacpp.CommonAdapterLoraInfo(each["path"], each.get("scale", 1.0)) for each in options.get("adapters", ())
+    ]
     for name, value in options.get("params", {}).items():
         set_field(params, name, value)
     return params

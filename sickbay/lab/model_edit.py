@@ -7,6 +7,7 @@
 {cut_list: {tokenizer.ggml.merges: 3000}}               only the first so many entries of a list
 {quantise: two-bit}                                     see `coarse_blocks`
 {swap: [blk.3.attn_v.weight, blk.4.attn_v.weight]}      two tensors of one shape change places
+{take_out: {tensors: [blk.9.ffn_down.weight], seed: 7}} what only an adapter of the same description gives back
 {cut_bytes: 1000000}                                    the end of the file is missing
 """
 
@@ -20,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sickbay.lab.adapter import take_out
 from sickbay.lab.coarse_blocks import two_bit
 from sickbay.lab.errors import StageError
 from sickbay.lab.gguf_file import GgufFile, read_gguf, with_metadata, with_types, write_gguf
@@ -115,4 +117,5 @@ _EDITS: Mapping[str, Any] = {
     "rename_token": _rename_token,
     "cut_list": _cut_list,
     "quantise": _quantise,
+    "take_out": take_out,
 }

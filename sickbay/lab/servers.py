@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from sickbay.lab.adapter import write_adapter
 from sickbay.lab.child import Child
 from sickbay.lab.fault import Fault
 from sickbay.lab.limits import Limits, make_limits
 from sickbay.lab.model import find_model, require_server
 from sickbay.lab.model_edit import edited_copy, sha256_of
+from sickbay.lab.placed import placed
 from sickbay.lab.supervisor import note_end
 
 __all__ = ["Servers", "free_port"]
@@ -58,6 +60,8 @@ class Servers:
         """The server and its replicas."""
         self.check()
         self._write_model()
+        for name, what in self.fault.adapters.items():
+            write_adapter(find_model(), self.folder / "files" / f"{name}.gguf", what)
         fault = self.fault
         self.limits = make_limits(
             fault.server.get("limits", {}),
@@ -116,7 +120,8 @@ class Servers:
         return child
 
     def _engine_options(self, changes: Mapping[str, Any]) -> dict[str, Any]:
-        options = {"ctx": 4096, **self.fault.server, **changes, **self.limits.options, "folder": str(self.folder)}
+        told = placed({**self.fault.server, **changes}, self.folder)
+        options = {"ctx": 4096, **told, **self.limits.options, "folder": str(self.folder)}
         for name in ("limits", "starts", "drained"):
             options.pop(name, None)
         usual = options.pop("port", "free") == "usual" and _is_free(USUAL_PORT)

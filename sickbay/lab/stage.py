@@ -26,9 +26,10 @@ from sickbay.lab.fault import Fault
 from sickbay.lab.impact import Felt, Impact, feel, judge_impact, read_events
 from sickbay.lab.later import Later
 from sickbay.lab.model import MODEL_ALIAS
+from sickbay.lab.placed import placed
 from sickbay.lab.prompts import tokens_per_word
 from sickbay.lab.servers import TITLES, Servers, free_port
-from sickbay.lab.told import placed, target_of, write_files
+from sickbay.lab.told import target_of, write_files
 
 __all__ = ["Stage"]
 

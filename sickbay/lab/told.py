@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sickbay.engine.model.target import Adapter
 from sickbay.lab.child import Child
 from sickbay.lab.fault import Fault
 from sickbay.lab.model import find_model
+from sickbay.lab.placed import placed
 from sickbay.lab.retime import retimed
 from sickbay.lab.servers import Servers
 
@@ -41,7 +42,10 @@ def target_of(fault: Fault, servers: Servers, children: list[Child], *, user_url
         target["logs"] = logs
     if told.get("replicas"):
         target["replicas"] = tuple(child.url for child in children)
-    return {**target, **placed(told.get("fields", {}), servers.folder)}
+    fields = placed(told.get("fields", {}), servers.folder)
+    if "adapters" in fields:
+        fields["adapters"] = tuple(Adapter(**each) for each in fields["adapters"])
+    return {**target, **fields}
 
 
 def write_files(fault: Fault, folder: Path) -> None:
@@ -61,17 +65,6 @@ def write_files(fault: Fault, folder: Path) -> None:
         else:
             text = content["text"]
             path.write_text(retimed(text, datetime.now(UTC)) if path.suffix == ".log" else text, encoding="utf-8")
-
-
-def placed(value: Any, folder: Path) -> Any:
-    """The value with `{stage}` replaced by the folder of the fault's files."""
-    if isinstance(value, str):
-        return value.replace("{stage}", str(folder / "files"))
-    if isinstance(value, Mapping):
-        return {key: placed(item, folder) for key, item in value.items()}
-    if isinstance(value, list):
-        return [placed(item, folder) for item in value]
-    return value
 
 
 def _logs(fault: Fault, servers: Servers, server: Child) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sickbay.checks.probe.adapter import ProbeAdapter
 from sickbay.checks.probe.answers import ProbeAnswers
 from sickbay.checks.probe.burst import ProbeBurst
 from sickbay.checks.probe.cache import ProbeCache
@@ -29,6 +30,7 @@ def sickbay_checks() -> list[Check]:
     return [
         ProbeTtft(),
         ProbePath(),
+        ProbeAdapter(),
         ProbeAnswers(),
         ProbeGreedy(),
         ProbeSampling(),

@@ -19,7 +19,7 @@ from sickbay.engine.load.duration import duration_s
 from sickbay.engine.load.targets import load_config
 from sickbay.engine.load.text_file import read_named
 from sickbay.engine.model.config import Config
-from sickbay.engine.model.target import LogSource, PrometheusSource, Secret, Target
+from sickbay.engine.model.target import Adapter, LogSource, PrometheusSource, Secret, Target
 
 __all__ = ["add_target_flags", "choose_target", "find_config", "read_config_file"]
 
@@ -58,6 +58,10 @@ def add_target_flags(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument("--selector", default="", metavar="MATCHERS", help="""its labels, e.g. 'job="vllm",pod="a"'""")
     group.add_argument("--dcgm-url", metavar="URL", help="a DCGM exporter that sees the engine's GPUs")
+    group.add_argument(
+        "--adapter", action="append", default=[], metavar="NAME[=PATH]",
+        help="a LoRA adapter that should answer, and its released file; repeatable",
+    )  # fmt: skip
     group.add_argument(
         "--replica", action="append", default=[], metavar="URL", help="a replica behind --url; repeatable"
     )
@@ -165,9 +169,18 @@ def _overrides(args: argparse.Namespace, target: Target) -> dict[str, Any]:
         found["prometheus"] = dataclasses.replace(source, at_s=_time(args.at))
     if args.replica:
         found["replicas"] = tuple(_checked_url(url, "replica") for url in args.replica)
+    if args.adapter:
+        found["adapters"] = tuple(_adapter(text) for text in args.adapter)
     if args.insecure:
         found["tls_verify"] = False
     return found
+
+
+def _adapter(text: str) -> Adapter:
+    name, _, path = text.partition("=")
+    if not name:
+        raise UsageError(f"--adapter: {text!r} names no adapter; wanted NAME or NAME=PATH")
+    return Adapter(name=name, path=str(Path(path).expanduser().absolute()) if path else "")
 
 
 def _key_in(path: Path) -> Secret:

@@ -16,7 +16,7 @@ from sickbay.engine.load.yaml_node import Node
 from sickbay.engine.load.yaml_source import read_yaml
 from sickbay.engine.model.config import Config, Job, Serve
 from sickbay.engine.model.problem import Position, Problem
-from sickbay.engine.model.target import LogSource, PrometheusSource, Secret, Target
+from sickbay.engine.model.target import Adapter, LogSource, PrometheusSource, Secret, Target
 
 __all__ = ["load_config", "read_config"]
 
@@ -95,6 +95,7 @@ class _TargetReader:
             prometheus=self._prometheus(fields.below("prometheus")) if "prometheus" in fields else None,
             dcgm_url=self._url(fields.get("dcgm_url")),
             replicas=tuple(url for item in fields.items("replicas") if (url := self._base_url(item))),
+            adapters=tuple(self._adapter(Fields(item)) for item in fields.items("adapters")),
             tls_verify=verify is None or verify.data is not False,
             position=fields.at,
         )
@@ -140,6 +141,11 @@ class _TargetReader:
             self._problems.append(Problem(fields.key_at("query"), Code.WRONG_VALUE, message, "take it out"))
         where = self._url(fields.get(kind)) if kind == "loki" else fields.text(kind)
         return LogSource(kind=kind, where=self.beside(where) if kind == "file" else where, query=fields.text("query"))
+
+    def _adapter(self, fields: Fields) -> Adapter:
+        scale = fields.number("scale")
+        path = self.beside(fields.text("path"))
+        return Adapter(name=fields.text("name"), path=path, scale=1.0 if scale is None else scale)
 
     def _prometheus(self, fields: Fields) -> PrometheusSource:
         url = self._url(fields.get("url")).rstrip("/")

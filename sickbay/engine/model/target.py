@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sickbay.engine.model.problem import Position
 
-__all__ = ["LogSource", "PrometheusSource", "Secret", "Target"]
+__all__ = ["Adapter", "LogSource", "PrometheusSource", "Secret", "Target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,15 @@ class Secret:
 
     def __str__(self) -> str:
         return f"env:{self.env}" if self.env else f"file:{self.file}" if self.file else "(set)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """A LoRA adapter that should answer, by the engine's name for it; `path` is the released file or folder."""
+
+    name: str
+    path: str = ""
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +66,7 @@ class Target:
         root: folder under which /proc and /sys are read ("/" but in tests and containers).
         model_path: weights folder or file on this host.
         reference_path: the model's own files to compare with (tokenizer, template); "" = model_path.
+        adapters: the LoRA adapters that should answer, none when the base model should.
         baseline: path of a report or signals file that shows this service healthy.
     """
 
@@ -80,6 +90,7 @@ class Target:
     prometheus: PrometheusSource | None = None
     dcgm_url: str = ""
     replicas: tuple[str, ...] = ()  # URLs of the replicas behind `url`
+    adapters: tuple[Adapter, ...] = ()
     tls_verify: bool = True
     position: Position = Position("")
 

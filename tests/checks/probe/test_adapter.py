@@ -1,0 +1,158 @@
+"""probe.adapter: what is declared against what is on, on real llama.cpp with real adapters and on recorded lists."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sickbay.checks.probe.adapter import ProbeAdapter
+from sickbay.engine.errors import ProbeError
+from sickbay.engine.measure.adapter_modules import applied_modules
+from sickbay.engine.model.check import Result
+from sickbay.engine.model.outcome import Outcome
+from sickbay.engine.model.target import Adapter, Target
+from sickbay.engine.run.files import RootedFiles
+from tests.checks.serving.looking import looking, run_check
+from tests.checks.serving.pages_server import Answer, ok, serving
+
+RIGHT = ("Paris.", "4", "cold")
+WRONG = ("Nothing.", "Nothing.", "Nothing.")
+SUPPORT = Adapter(name="support")
+MODELS = {
+    "data": [
+        {"id": "base", "owned_by": "vllm", "root": "/models/base", "parent": None},
+        {"id": "support", "owned_by": "vllm", "root": "/lora/support", "parent": "base"},
+    ]
+}
+
+
+def answered(text: str) -> Answer:
+    message = {"role": "assistant", "content": text}
+    return ok({"choices": [{"message": message, "finish_reason": "stop"}], "usage": {"completion_tokens": 3}})
+
+
+def probe(target: Target) -> Result:
+    async def main() -> Result:
+        async with looking(target, requests=2 * len(RIGHT)) as look:
+            return (await run_check(ProbeAdapter(), look))[1]
+
+    return asyncio.run(main())
+
+
+def on_vllm(models: Any, *declared: Adapter, on: tuple[str, ...] = RIGHT, off: tuple[str, ...] = WRONG) -> Result:
+    """A stand-in for vLLM that lists these models; answers come in turn with the adapter and without."""
+    chats = [answered(text) for pair in zip(on, off, strict=True) for text in pair]
+    with serving({"/v1/models": ok(models), "/v1/chat/completions": chats}) as pages:
+        return probe(Target(name="t", url=pages.url, adapters=declared))
+
+
+def known(result: Result) -> dict[str, Any]:
+    return {name: reading.value for name, reading in result.signals.items() if reading.known}
+
+
+def test_the_declared_adapter_answers() -> None:
+    result = on_vllm(MODELS, SUPPORT)
+    assert result.outcome is Outcome.PASS
+    assert known(result) == {
+        "model.adapter_listed": True,
+        "model.adapter_scale_ratio": 1.0,
+        "model.adapters_declared": 1.0,
+        "model.adapters_undeclared": 0.0,
+        "output.adapter_equals_base_ratio": 0.0,
+    }
+
+
+def test_a_listed_adapter_that_changes_nothing_is_not_applied() -> None:
+    result = on_vllm(MODELS, SUPPORT, off=RIGHT)
+    assert result.outcome is Outcome.FAIL
+    assert known(result)["output.adapter_equals_base_ratio"] == 1.0
+
+
+def test_a_declared_adapter_that_is_not_listed_costs_no_request() -> None:
+    result = on_vllm({"data": MODELS["data"][:1]}, SUPPORT)
+    assert result.outcome is Outcome.FAIL
+    assert result.summary == (
+        "declared and not on: support; on: none; an adapter is declared and none is on: the base model answers"
+    )
+
+
+def test_an_adapter_that_nobody_declared_and_that_harms() -> None:
+    result = on_vllm(MODELS, on=WRONG, off=RIGHT)
+    assert result.outcome is Outcome.FAIL
+    seen = known(result)
+    assert (seen["model.adapters_undeclared"], seen["output.recovery_adapter_off"]) == (1.0, 1.0)
+
+
+def test_none_declared_and_none_on_is_said_and_passes() -> None:
+    result = on_vllm({"data": MODELS["data"][:1]})
+    assert (result.outcome, result.summary) == (Outcome.PASS, "no adapter is on, and none is declared")
+
+
+def test_a_server_that_is_no_known_engine_is_unknown_and_not_without_adapters() -> None:
+    with (
+        serving({"/v1/models": ok({"object": "list", "data": [{"id": "m", "owned_by": "us"}]})}) as pages,
+        pytest.raises(ProbeError, match="does not tell which adapters it applies"),
+    ):
+        probe(Target(name="t", url=pages.url))
+
+
+@pytest.mark.live
+def test_real_adapters_on_real_llamacpp(tmp_path: Path) -> None:
+    """The released adapter beside another file under its name; both are off for the answers of the base model."""
+    pytest.importorskip("xllamacpp", reason="the extra `demo` is not installed")
+    from sickbay.lab.adapter import write_adapter
+    from sickbay.lab.child import start
+    from sickbay.lab.model import find_model
+    from sickbay.lab.model_edit import edited_copy
+
+    what = {"tensors": ["blk.10.ffn_down.weight", "blk.20.ffn_down.weight"], "seed": 7}
+    base = edited_copy(find_model(), tmp_path / "base.gguf", [{"take_out": what}])
+    good = write_adapter(find_model(), tmp_path / "support.gguf", what)
+    other = write_adapter(find_model(), tmp_path / "served" / "support.gguf", {**what, "seed": 8})
+    options = {"model": str(base), "parallel": 1, "ctx": 1024, "adapters": [{"path": str(other)}]}
+    child = start("llamacpp", "sickbay.lab.llamacpp_server", options, folder=tmp_path)
+    try:
+        result = probe(
+            Target(name="t", url=child.url, model_path=str(base), adapters=(Adapter(name="support", path=str(good)),))
+        )
+    finally:
+        child.stop()
+    seen = known(result)
+    assert (seen["model.adapter_listed"], seen["model.adapter_file_matches"]) == (True, False)
+    assert seen["output.adapter_equals_base_ratio"] == 0.0
+    assert seen["model.adapter_modules_applied_ratio"] == 1.0
+    assert result.outcome is Outcome.FAIL
+
+
+def test_modules_without_a_place_of_their_size_are_counted(tmp_path: Path) -> None:
+    files = RootedFiles("/")
+    tensors("base", tmp_path, {"model.layers.0.self_attn.q_proj.weight": (8, 4), "lm_head.weight": (16, 4)})
+    prefix = "base_model.model.model.layers"
+    names = {
+        f"{prefix}.0.self_attn.q_proj.lora_A.weight": (2, 4),
+        f"{prefix}.0.self_attn.q_proj.lora_B.weight": (8, 2),
+        f"{prefix}.7.self_attn.q_proj.lora_A.weight": (2, 4),
+        f"{prefix}.7.self_attn.q_proj.lora_B.weight": (8, 2),
+        "base_model.model.lm_head.lora_A.weight": (2, 5),
+        "base_model.model.lm_head.lora_B.weight": (16, 2),
+    }
+    tensors("adapter", tmp_path, names)
+    assert applied_modules(files, f"{tmp_path}/adapter.safetensors", f"{tmp_path}/base.safetensors") == (1, 3)
+    with pytest.raises(ProbeError, match="holds no factors of an adapter"):
+        applied_modules(files, f"{tmp_path}/base.safetensors", f"{tmp_path}/base.safetensors")
+
+
+def tensors(name: str, folder: Path, shapes: dict[str, tuple[int, int]]) -> None:
+    """A safetensors file of zeros."""
+    rows, at = {}, 0
+    for tensor, shape in shapes.items():
+        size = 4 * shape[0] * shape[1]
+        rows[tensor] = {"dtype": "F32", "shape": list(shape), "data_offsets": [at, at + size]}
+        at += size
+    head = json.dumps(rows).encode()
+    (folder / f"{name}.safetensors").write_bytes(struct.pack("<Q", len(head)) + head + bytes(at))
