@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sickbay.engine.cli.delivery import Output
+from sickbay.engine.cli.gate_runbooks import runbook_problems
 from sickbay.engine.cli.targeting import find_config, read_config_file
 from sickbay.engine.cli.tools import Tools
-from sickbay.engine.errors import ConfigError, DeliveryError, ProbeError, UsageError
+from sickbay.engine.errors import DeliveryError, ProbeError, ProblemsError, UsageError
 from sickbay.engine.evals.runner import refuse_commands
 from sickbay.engine.gate.judge import planned_items
 from sickbay.engine.gate.load import load_gate
@@ -71,7 +72,9 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     """0 pass, 1 pass with warnings, 2 block, 3 inconclusive."""
     outputs = [_output(each) for each in args.output]
     gate, warnings = load_gate(args.gate, tools.plugins.scorers, tools.knowledge.checks)
-    _check_runbooks(gate, tools)
+    wrong = runbook_problems(gate, tools)
+    if wrong:
+        raise ProblemsError(sorted(set(wrong)))
     for warning in warnings:
         sys.stderr.write(f"{warning}\n")
     if args.plan:
@@ -90,19 +93,6 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     baseline, kept, said = _baseline(args, gate)
     card = asyncio.run(_run(args, tools, gate, candidate, baseline, kept=kept, said=said))
     return _deliver(card, args, outputs)
-
-
-def _check_runbooks(gate: Gate, tools: Tools) -> None:
-    """A runbook that cannot be read, or inputs that it has not, end the gate before anything is asked."""
-    from sickbay.engine.cli.setting import find_runbook
-    from sickbay.engine.load.runbook import resolve_inputs
-
-    for rule in gate.rules:
-        if isinstance(rule, RunbookRule):
-            try:
-                resolve_inputs(find_runbook(rule.runbook, tools)[0], dict(rule.set))
-            except UsageError as error:
-                raise ConfigError(f"{rule.position}: the rule {rule.id!r}: {error}") from error
 
 
 def _output(item: str) -> Output:

@@ -7,9 +7,9 @@ import json
 import sys
 from pathlib import Path
 
+from sickbay.engine.cli.linting import lint_any
 from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import UsageError
-from sickbay.engine.load.lint import lint_file
 from sickbay.engine.model.outcome import ExitCode
 
 __all__ = ["arguments", "call"]
@@ -17,7 +17,8 @@ __all__ = ["arguments", "call"]
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Files and format."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="runbook, cause, target or signal file")
+    kinds = "runbook, cause, gate, eval set, target or signal file"
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=kinds)
     parser.add_argument("--strict", action="store_true", help="warnings fail too")
     parser.add_argument("--format", choices=("text", "json"), default="text")
 
@@ -25,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def call(args: argparse.Namespace, tools: Tools) -> int:
     """Exit 0 when nothing is wrong, 65 when something is."""
     files = _expanded(args.files)
-    problems = [problem for file in files for problem in lint_file(file, tools.knowledge)]
+    problems = [problem for file in files for problem in lint_any(file, tools)]
     if args.format == "json":
         rows = [
             {

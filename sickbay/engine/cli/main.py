@@ -24,7 +24,7 @@ __all__ = ["VERBS", "Parser", "main"]
 VERBS = {
     "run": "run a runbook against a target and print the verdict",
     "plan": "what a run would do, without touching the target",
-    "lint": "every problem of runbook, cause, target and signal files",
+    "lint": "every problem of runbook, gate, eval set, cause and signal files",
     "list": "the runbooks",
     "checks": "the checks",
     "causes": "the causes",

@@ -12,7 +12,7 @@ from sickbay.engine.evals.item import EvalSet, Item, ScorerUse
 from sickbay.engine.evals.read.context import Context
 from sickbay.engine.evals.read.native import read_native_yaml
 from sickbay.engine.evals.read.promptfoo import read_promptfoo
-from sickbay.engine.evals.read.rows import read_rows
+from sickbay.engine.evals.read.rows import read_rows, tool_of_results
 from sickbay.engine.evals.scorer import Scorer
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.text_file import read_text
@@ -67,9 +67,23 @@ def read_eval_set(
     *,
     slices: Sequence[str] = (),
     only: Sequence[str] = (),
+    text: str | None = None,
+    scored: bool = True,
 ) -> EvalSet | None:
-    """The set; None when there is none to speak of. Problems are appended."""
-    text = read_text(path, problems)
+    """The set; None when there is none to speak of. Problems are appended.
+
+    Args:
+        path: as for `load_eval_set`, like the next four.
+        scorers: see there.
+        problems: what is wrong is appended.
+        default_scorers: see there.
+        slices: see there.
+        only: see there.
+        text: the file's, where it was read already.
+        scored: False: rows may be without a scorer, which a gate or a flag will name.
+    """
+    before = len(problems)
+    text = read_text(path, problems) if text is None else text
     if text is None:
         return None
     context = Context(path=str(path), scorers=scorers, problems=problems, default_scorers=default_scorers)
@@ -78,13 +92,25 @@ def read_eval_set(
         return None
     found = replace(found, slices=tuple(dict.fromkeys((*found.slices, *slices))))
     found = _only(found, only, problems)
-    _check(found, scorers, problems)
+    # Of a file that is broken some items are missing: that a slice is empty, or a scorer absent, may follow from it.
+    whole = not any(problem.severity == "error" for problem in problems[before:])
+    _check_ids(found, problems)
+    for item in found.items:
+        _check_scorers(item, scorers, problems)
+    if whole:
+        _check_whole(found, problems, scored=scored)
     return replace(found, sha256=found.content_digest())
 
 
 def _read(text: str, path: Path, context: Context) -> EvalSet | None:
     suffix = path.suffix.lower()
     if suffix not in {".yaml", ".yml", ".json"}:
+        tool = tool_of_results(text)
+        if tool:
+            message = f"this is a result of {tool}, and no eval set"
+            hint = "it is read as a baseline: sickbay eval SET --against FILE, sickbay gate GATE --baseline FILE"
+            context.problems.append(Problem(Position(str(path), 1, 1), Code.WRONG_TYPE, message, hint))
+            return None
         if suffix not in {".jsonl", ".ndjson", ".csv", ".tsv"} and not text.lstrip("\ufeff \n\r\t").startswith("{"):
             hint = "wanted .yaml, .jsonl, .csv or .tsv (promptfoo and OpenAI-evals files as they are)"
             message = f"no eval set of a known form, by its name {path.name!r} and its beginning"
@@ -114,17 +140,28 @@ def _only(evalset: EvalSet, only: Sequence[str], problems: list[Problem]) -> Eva
     return evalset
 
 
-def _check(evalset: EvalSet, scorers: Mapping[str, Scorer], problems: list[Problem]) -> None:
-    at = Position(evalset.path)
-    if not evalset.items and not any(problem.severity == "error" for problem in problems):
-        problems.append(Problem(at, Code.EMPTY, "the set has no items"))
+def _check_ids(evalset: EvalSet, problems: list[Problem]) -> None:
     seen: dict[str, Item] = {}
     for item in evalset.items:
         if item.id in seen:
             message = f"the id {item.id!r} stands twice; first on {_line(seen[item.id].position, item.position)}"
             problems.append(Problem(item.position, Code.DUPLICATE_NAME, message, "ids pair two runs; make them unique"))
         seen.setdefault(item.id, item)
-        _check_scorers(item, scorers, problems)
+
+
+def _check_whole(evalset: EvalSet, problems: list[Problem], *, scored: bool) -> None:
+    at = Position(evalset.path)
+    if not evalset.items:
+        problems.append(Problem(at, Code.EMPTY, "the set has no items"))
+    unscored = [item for item in evalset.items if not item.scorers]
+    if unscored and (scored or evalset.format == "promptfoo"):
+        first = unscored[0]
+        more = f", and {len(unscored) - 1} more have none" if len(unscored) > 1 else ""
+        message = f"the item {first.id!r} has no scorer{more}"
+        hint = "add score: to it or to the set, or --score"
+        if evalset.format == "promptfoo":
+            hint = "give the test assertions, or --score"
+        problems.append(Problem(first.position, Code.NOT_SCORABLE, message, hint))
     for name in evalset.slices:
         if evalset.items and not any(name in item.fields for item in evalset.items):
             fields = sorted({field for item in evalset.items for field in item.fields})
@@ -139,11 +176,6 @@ def _line(first: Position, second: Position) -> str:
 
 
 def _check_scorers(item: Item, scorers: Mapping[str, Scorer], problems: list[Problem]) -> None:
-    if not item.scorers:
-        message = f"the item {item.id!r} has no scorer"
-        problems.append(
-            Problem(item.position, Code.NOT_SCORABLE, message, "add score: to it or to the set, or --score")
-        )
     for use in item.scorers:
         why = scorers[use.scorer].misfit(item, use.params)
         if why:

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sickbay.engine.evals.item import EvalSet, Item
+from sickbay.engine.evals.read.beside import read_beside
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.text_file import read_text
-from sickbay.engine.model.problem import Problem
+from sickbay.engine.model.problem import Position, Problem
 
 __all__ = ["Overlap", "overlap_problems", "overlaps", "training_problems"]
 
 RUN_WORDS = 8
 CONTAINED_MIN = 0.8
+_NOWHERE = Position("")
 _WORD = re.compile(r"\w+", re.UNICODE)
 
 
@@ -58,11 +60,17 @@ def overlaps(evalset: EvalSet, training: Iterable[tuple[str, str]]) -> list[Over
     return list(best.values())
 
 
-def training_problems(evalset: EvalSet, path: Path) -> list[Problem]:
-    """Items of the set that stand in a training file, line by line; and why the file cannot be read."""
+def training_problems(evalset: EvalSet, path: Path, named_at: Position = _NOWHERE) -> list[Problem]:
+    """Items of the set that stand in a training file, line by line; and why the file cannot be read.
+
+    Args:
+        evalset: the test set.
+        path: the training file.
+        named_at: the place that names it, where a file does.
+    """
     problems: list[Problem] = []
-    text = read_text(path, problems) or ""
-    lines = ((f"{path}:{number}", line) for number, line in enumerate(text.splitlines(), start=1))
+    text = (read_beside(path, named_at, problems) if named_at.path else read_text(path, problems)) or ""
+    lines = ((f"{path}:{number}", line) for number, line in enumerate(text.split("\n"), start=1))
     return [*problems, *sorted(overlap_problems(overlaps(evalset, lines)))]
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.evals.item import Item, ScorerUse
 from sickbay.engine.evals.row import Row
 from sickbay.engine.evals.scorer import Asking, AskingScorer, Given, Score, Scorer
+from sickbay.engine.load.codes import Code
+from sickbay.engine.model.problem import Problem
 
-__all__ = ["answer_digest", "row_of", "score_answer", "self_test"]
+__all__ = ["answer_digest", "row_of", "score_answer", "self_test", "self_test_problems"]
 
 
 async def row_of(
@@ -76,25 +78,35 @@ def answer_digest(given: Given) -> str:
 
 
 def self_test(items: tuple[Item, ...], scorers: Mapping[str, Scorer]) -> list[str]:
+    """The same as `self_test_problems`, each in one line with its place."""
+    found = self_test_problems(items, scorers)
+    return [f"{each.at}: {each.message}" if each.at.path else each.message for each in found]
+
+
+def self_test_problems(items: tuple[Item, ...], scorers: Mapping[str, Scorer]) -> list[Problem]:
     """What the scorers grade wrong of answers that are right, or wrong, by construction; empty when they are sound.
 
     A reference answer must pass its own scorer, and an empty answer must fail it (unless nothing is what is wanted).
     Costs no request. It finds a golden set whose references and scorers do not go together.
     """
-    found: list[str] = []
-    for item in items:
-        for use in item.scorers:
-            scorer = scorers[use.scorer]
-            good = scorer.good_answer(item, use.params)
-            if good is None or isinstance(scorer, AskingScorer):
-                continue
-            at = f"{item.position}: " if item.position.path else ""
-            if use.negate:  # of a negated scorer with a value of its own, its good answer is what is not wanted
-                if item.expected is not None and use.scorer != "refusal" and "value" not in use.params:
-                    found.append(f"{at}not-{use.scorer} refuses the reference answer of item {item.id!r}")
-                continue
-            if not scorer.score(item, good, use.params).passed:
-                found.append(f"{at}{use.scorer} fails the reference answer of item {item.id!r}")
-            if (good.text or good.tool_calls) and scorer.score(item, Given(), use.params).passed:
-                found.append(f"{at}{use.scorer} passes an empty answer to item {item.id!r}")
-    return found
+    hint = "change the reference answer or the scorer: the set would grade a right answer wrong, or nothing right"
+    return [
+        Problem(item.position, Code.NOT_SCORABLE, why, hint)
+        for item in items
+        for use in item.scorers
+        for why in _unsound(item, use, scorers[use.scorer])
+    ]
+
+
+def _unsound(item: Item, use: ScorerUse, scorer: Scorer) -> Iterator[str]:
+    good = scorer.good_answer(item, use.params)
+    if good is None or isinstance(scorer, AskingScorer):
+        return
+    if use.negate:  # of a negated scorer with a value of its own, its good answer is what is not wanted
+        if item.expected is not None and use.scorer != "refusal" and "value" not in use.params:
+            yield f"not-{use.scorer} refuses the reference answer of item {item.id!r}"
+        return
+    if not scorer.score(item, good, use.params).passed:
+        yield f"{use.scorer} fails the reference answer of item {item.id!r}"
+    if (good.text or good.tool_calls) and scorer.score(item, Given(), use.params).passed:
+        yield f"{use.scorer} passes an empty answer to item {item.id!r}"

@@ -12,9 +12,11 @@ from typing import Any
 import jsonschema_rs
 
 from sickbay.engine.errors import ProblemsError
+from sickbay.engine.evals.item import EvalSet
 from sickbay.engine.evals.judge_check import uses_judge
 from sickbay.engine.evals.load import read_eval_set
 from sickbay.engine.evals.overlap import training_problems
+from sickbay.engine.evals.read.beside import read_beside
 from sickbay.engine.evals.read.scorer_uses import read_uses
 from sickbay.engine.evals.scorer import Scorer
 from sickbay.engine.gate.model import (
@@ -78,15 +80,24 @@ def load_gate(
 
 
 def read_gate(
-    path: Path, scorers: Mapping[str, Scorer], problems: list[Problem], checks: Mapping[str, Check]
+    path: Path,
+    scorers: Mapping[str, Scorer],
+    problems: list[Problem],
+    checks: Mapping[str, Check],
+    *,
+    text: str | None = None,
 ) -> Gate | None:
-    """The gate; None when there is none to speak of. Problems are appended."""
-    text = read_text(path, problems)
+    """The gate; None when there is none to speak of. Problems are appended. `text`: the file's, where it is read."""
+    text = read_text(path, problems) if text is None else text
     node = None if text is None else read_yaml(text, str(path), problems)
-    if node is None or text is None or not check_schema(node, "gate.v1", problems):
+    if node is None or text is None:
         return None
     fields = Fields(node)
     reader = _Reader(path, scorers, problems, checks)
+    if not check_schema(node, "gate.v1", problems):
+        for each in fields.items("evals"):  # what is wrong with the sets is told in the same breath
+            reader.evalset(Fields(each))
+        return None
     rules = [
         *(reader.eval_rule(each) for each in fields.items("evals")),
         *(reader.latency_rule(each) for each in fields.items("latency")),
@@ -101,10 +112,12 @@ def read_gate(
     given = {key: node.data[key] for key in ("inconclusive", "requests", "concurrency", "retries") if key in node.data}
     judge = reader.judge(fields.below("judge").node)
     _check_judged(found, scorers, judge, problems)
+    whole = len(found) == len(rules)  # of a rule that could not be read nobody knows the id and the parts
+    waivers = tuple(reader.waiver(each, found, whole=whole) for each in fields.items("waivers"))
     return Gate(
         judge=judge, canary=CanaryPlan(**(node.data.get("canary") or {})),
         name=fields.text("gate"), title=fields.text("title"), why=fields.text("why"), owner=fields.text("owner"),
-        rules=found, waivers=tuple(reader.waiver(each, found) for each in fields.items("waivers")), path=str(path),
+        rules=found, waivers=waivers, path=str(path),
         sha256=hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest(), **given,
     )  # fmt: skip
 
@@ -136,13 +149,22 @@ class _Reader:
         self._problems = problems
         self._checks = checks
 
+    def evalset(self, fields: Fields) -> EvalSet | None:
+        """The set that an entry of `evals:` names."""
+        if not fields.text("set"):
+            return None
+        uses = read_uses(fields.items("score"), self._scorers, self._problems)
+        by = [name for name in (Fields(each).text("by") for each in fields.items("slices")) if name]
+        path = self._folder / fields.text("set")
+        text = read_beside(path, fields.value_at("set"), self._problems)
+        if text is None:
+            return None
+        return read_eval_set(path, self._scorers, self._problems, uses, slices=by, text=text)
+
     def eval_rule(self, node: Node) -> EvalRule | None:
         fields = Fields(node)
-        uses = read_uses(fields.items("score"), self._scorers, self._problems)
-        path = self._folder / fields.text("set")
-        by = [Fields(each).text("by") for each in fields.items("slices")]
         before = len(self._problems)
-        evalset = read_eval_set(path, self._scorers, self._problems, uses, slices=by)
+        evalset = self.evalset(fields)
         if evalset is None or any(problem.severity == "error" for problem in self._problems[before:]):
             return None
         changed: dict[str, Any] = {key: node.data[key] for key in ("samples", "temperature") if key in node.data}
@@ -150,7 +172,8 @@ class _Reader:
         evalset = replace(evalset, sha256=evalset.content_digest())
         self._check_slices(node, evalset.items)
         if "train" in fields:
-            self._problems += training_problems(evalset, self._folder / fields.text("train"))
+            path = self._folder / fields.text("train")
+            self._problems += training_problems(evalset, path, fields.value_at("train"))
         flaky = node.child("flaky_max")
         if flaky is not None and evalset.asked.samples < 2:
             message = "flaky_max looks at samples that disagree, and each item is asked once"
@@ -228,11 +251,11 @@ class _Reader:
                 self._problems.append(Problem(where, Code.NOT_READABLE, f"no file {str(path)!r}", hint))
         return JudgeUse(**data, position=node.at)
 
-    def waiver(self, node: Node, rules: tuple[Rule, ...]) -> Waiver:
+    def waiver(self, node: Node, rules: tuple[Rule, ...], *, whole: bool) -> Waiver:
         data = dict(node.data)
         at = node.child("rule")
         ids = [rule.id for rule in rules]
-        if data["rule"].partition("/")[0] not in ids:
+        if whole and data["rule"].partition("/")[0] not in ids:
             message = f"the waiver is for the rule {data['rule']!r}, which this gate does not have"
             hint = did_you_mean(data["rule"].partition("/")[0], ids, f"there are: {listed(ids)}")
             self._problems.append(Problem(at.at if at else node.at, Code.WAIVER, message, hint))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +15,7 @@ from sickbay.engine.load.inferences import read_inferences
 from sickbay.engine.load.inputs import misfit
 from sickbay.engine.load.knowledge import Knowledge
 from sickbay.engine.load.runbook import read_runbook
+from sickbay.engine.load.schema_check import check_schema
 from sickbay.engine.load.text_file import read_text
 from sickbay.engine.load.vocabulary import read_vocabulary
 from sickbay.engine.load.yaml_node import Node
@@ -24,7 +25,7 @@ from sickbay.engine.model.problem import Position, Problem
 if TYPE_CHECKING:
     from sickbay.engine.model.config import Config
 
-__all__ = ["KINDS", "kind_of", "lint_file", "lint_text"]
+__all__ = ["KINDS", "Reader", "kind_of", "lint_file", "lint_text"]
 
 KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "runbook": ("runbook", "steps", "causes", "inputs", "budget", "title", "why"),
@@ -33,13 +34,21 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "vocabulary": ("version", "signals"),
     "inferences": ("version", "derivations", "contradictions"),
     "signals": ("signals", "baseline"),
+    "gate": ("gate", "evals", "latency", "checks", "waivers", "judge", "canary", "owner"),
+    "evalset": ("evalset", "items", "asked", "score", "slices", "cluster", "system"),
+    "promptfoo": ("prompts", "tests", "providers", "defaultTest", "description"),
 }
 """Kind of file to the keys by which it is known; the first key says it, else the kind with the most of them."""
+
+Reader = Callable[[str, str, list[Problem]], object]
+"""Reads a text of one kind: the text, its name in messages, and the list that problems are appended to."""
+_NO_READERS: Final[Mapping[str, Reader]] = {}
+_BY_SCHEMA: Final = {"gate": "gate.v1", "evalset": "evalset.v1"}
 
 _FIRST: Final = {
     "runbook": "runbook", "cause": "cause", "targets": "config", "serve": "config", "runbooks": "config",
     "thresholds": "config", "version": "vocabulary", "signals": "signals", "baseline": "signals",
-    "derivations": "inferences", "contradictions": "inferences",
+    "derivations": "inferences", "contradictions": "inferences", "gate": "gate", "evalset": "evalset",
 }  # fmt: skip
 
 
@@ -52,6 +61,11 @@ def kind_of(data: object) -> str:
     if not isinstance(data, dict) or not data:
         return ""
     first = str(next(iter(data)))
+    for name in ("gate", "evalset"):
+        if name in data:
+            return name
+    if "prompts" in data and {"tests", "providers", "defaultTest"} & data.keys():
+        return "promptfoo"
     if "version" in data and "signals" in data:
         return "vocabulary"
     if "version" in data and ("derivations" in data or "contradictions" in data):
@@ -72,8 +86,15 @@ def lint_file(path: Path, knowledge: Knowledge) -> list[Problem]:
     return problems if text is None else lint_text(text, str(path), knowledge)
 
 
-def lint_text(text: str, path: str, knowledge: Knowledge) -> list[Problem]:
-    """Every problem of a text; `path` is its name in messages."""
+def lint_text(text: str, path: str, knowledge: Knowledge, readers: Mapping[str, Reader] = _NO_READERS) -> list[Problem]:
+    """Every problem of a text.
+
+    Args:
+        text: the whole file.
+        path: its name in messages.
+        knowledge: what names are looked up in.
+        readers: of further kinds, by name: gates, eval sets; without one only their shape is checked.
+    """
     problems: list[Problem] = []
     if text.lstrip()[:1] == "{" and "sickbay.report." in text:
         _lint_signals(text, path, knowledge, problems)
@@ -96,6 +117,10 @@ def lint_text(text: str, path: str, knowledge: Knowledge) -> list[Problem]:
         read_inferences(text, path, knowledge.inference_compiler(), knowledge.vocabulary, problems)
     elif kind == "signals":
         _lint_signals(text, path, knowledge, problems)
+    elif kind in readers:
+        readers[kind](text, path, problems)
+    elif kind in _BY_SCHEMA:
+        check_schema(node, _BY_SCHEMA[kind], problems)
     else:
         problems.append(_unknown_kind(node, path))
     return sorted(set(problems))
@@ -119,7 +144,7 @@ def _lint_config(node: Node, text: str, path: str, knowledge: Knowledge, problem
 
 def _unknown_kind(node: Node, path: str) -> Problem:
     if node.entries is None:
-        message = "wanted a mapping: a runbook, a cause, sickbay.yaml or signals"
+        message = "wanted a mapping: a runbook, a cause, a gate, an eval set, sickbay.yaml or signals"
         return Problem(node.at, Code.UNKNOWN_KIND, message, "begin with 'runbook: NAME'")
     first = next(iter(node.entries), "")
     at = node.key_at(first) if first else Position(path)

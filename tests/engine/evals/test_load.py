@@ -89,14 +89,14 @@ def test_items_in_a_file_beside(tmp_path: Path, scorers: Mapping[str, Scorer]) -
             "bad.jsonl",
             '{"id": "a", "ask": "x", "expected": "y"}\n{"id": "b", "ask"\n[1]\n{"id": "c", "ask": "x", "ask": "y", "expected": "z"}\n',
             ["bad.jsonl:2:18: error: not JSON: Expecting ':' delimiter; write one JSON object a line [json-syntax]",
-             "bad.jsonl:3:1: error: wanted an object on each line, found list [wrong-type]",
-             "bad.jsonl:4:1: error: the key 'ask' stands twice on this line; remove one of them [duplicate-key]"],
+             "bad.jsonl:3:1: error: wanted an object on each line, found a list [wrong-type]",
+             "bad.jsonl:4:25: error: the key 'ask' stands twice on this line; remove one of them [duplicate-key]"],
             id="malformed-lines",
         ),
         pytest.param(
             "key.jsonl",
             '{"id": "a", "ask": "x", "expect": "y"}\n',
-            ["key.jsonl:1:1: error: unknown key 'expect'; did you mean 'expected'? [unknown-key]"],
+            ["key.jsonl:1:25: error: unknown key 'expect'; did you mean 'expected'? [unknown-key]"],
             id="unknown-key",
         ),
         pytest.param("none.jsonl", "\n", ["none.jsonl: error: the set has no items [empty]"], id="empty"),
@@ -175,6 +175,12 @@ tests:
       - {type: javascript, value: output.length < 3}
   - vars: {other: Eve}
     assert: [{type: contains, value: Eve}]
+  - {vars: {name: Kim}, threshold: 0.5, assert: [{type: contains, value: Kim}]}
+  - {vars: {name: Lee}, options: {transform: output.trim()}, assert: [{type: contains, value: Lee}]}
+  - vars: {name: Mia}
+    assert: [{type: contains, value: Mia, weight: 0}]
+  - file://more.yaml
+scenarios: []
 """
 
 
@@ -188,6 +194,11 @@ def test_promptfoo_runs_no_code_and_says_what_it_left_out(tmp_path: Path, scorer
     assert said == [
         (14, "the promptfoo assertion 'javascript' is not scored here; the test is left out"),
         (15, "no variable 'name'; the test is left out"),
+        (17, "'threshold' is not done here; the test is left out"),
+        (18, "'options.transform' is not done here; the test is left out"),
+        (20, "the promptfoo assertion 'contains' with weight 0 is not scored here; the test is left out"),
+        (21, "a test from 'file://more.yaml' is not read here; wanted vars and assert"),
+        (22, "'scenarios' are not read here; they are left out"),
     ]
 
 

@@ -64,7 +64,7 @@ def test_a_whole_gate(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
         pytest.param("{by: lang,", "{by: topic,", "facts.yaml: error: the slice field 'topic' is empty: no item has it; fields of the items: lang [empty-slice]", id="empty-slice-field"),
         pytest.param("margin: 0.02", "margin: 0", "gate.yaml:3:31: error: wanted more than 0, found number 0 [out-of-range]", id="no-margin"),
         pytest.param("2026-12-31", "2026-13-31", "gate.yaml:9:96: error: wanted a day such as 2026-12-31, found '2026-13-31' [wrong-value]", id="no-day"),
-        pytest.param("set: facts.yaml", "set: none.yaml", "none.yaml: error: cannot be read: No such file or directory [not-readable]", id="no-set"),
+        pytest.param("set: facts.yaml", "set: none.yaml", "gate.yaml:3:11: error: the file 'none.yaml' cannot be read: No such file or directory [not-readable]", id="no-set"),
         pytest.param("metric: ttft, ratio_max", "metric: ttft, id: facts, ratio_max", "gate.yaml:5:5: error: the rule 'facts' stands twice; first on line 3; give one of them an id: of its own [duplicate-name]", id="twice"),
     ],
 )  # fmt: skip

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from sickbay.engine.evals.item import Item, ScorerUse
 from sickbay.engine.evals.read.context import Context
 from sickbay.engine.evals.read.promptfoo_assert import use_of_text
 from sickbay.engine.load.codes import Code
+from sickbay.engine.load.yaml_node import SourceText
 from sickbay.engine.model.problem import Position, Problem
 
 __all__ = ["csv_dicts", "read_csv", "uses_of_row"]
@@ -21,11 +23,14 @@ __all__ = ["csv_dicts", "read_csv", "uses_of_row"]
 _ASK = ("ask", "question", "prompt", "input", "query")
 _EXPECTED = ("expected", "answer", "ideal", "target", "label", "reference")
 FIELD_CHARS_MAX = 1_000_000
+_NOT_TEXT = re.compile("[\0\udc80-\udcff]")
 
 
 def read_csv(text: str, context: Context) -> list[Item]:
     """The rows; a row without a name is called by its line."""
     header, rows = csv_dicts(text, context)
+    if not header:
+        return []  # told: it is empty, or no text
     ask = next((name for name in _ASK if name in header), "")
     if not ask:
         message = f"no column with the question; found {', '.join(header) or 'nothing'}"
@@ -41,7 +46,12 @@ def csv_dicts(text: str, context: Context) -> tuple[list[str], list[tuple[Positi
     problems, path = context.problems, context.path
     csv.field_size_limit(FIELD_CHARS_MAX)
     delimiter = "\t" if path.lower().endswith(".tsv") else ","
-    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=delimiter, strict=True)
+    text = text.removeprefix("\ufeff")
+    bad = _NOT_TEXT.search(text)
+    if bad is not None:
+        problems.append(_not_text(bad.group(), SourceText(path, text).position(bad.start())))
+        return [], []
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows = _rows(reader, path, problems)
     header = [name.strip() for name in next(rows, (1, []))[1]]
     for name in sorted({name for name in header if header.count(name) > 1}):
@@ -55,6 +65,12 @@ def csv_dicts(text: str, context: Context) -> tuple[list[str], list[tuple[Positi
             continue
         found.append((at, dict(zip(header, row, strict=True))))
     return header, found
+
+
+def _not_text(letter: str, at: Position) -> Problem:
+    if letter == "\0":
+        return Problem(at, Code.CONTROL_CHARACTER, "the character U+0000 cannot stand in CSV", "remove it")
+    return Problem(at, Code.NOT_UTF8, f"byte 0x{ord(letter) - 0xDC00:02x} is not UTF-8", "save the file as UTF-8")
 
 
 def _rows(reader: Any, path: str, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:

@@ -3,66 +3,114 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
+from sickbay.engine.evals.read.json_places import placed
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.yaml_node import Node, SourceText
 from sickbay.engine.model.problem import Position, Problem
 
-__all__ = ["json_nodes", "node_of"]
+__all__ = ["Line", "json_nodes", "node_of", "read_lines"]
 
 LINE_CHARS_MAX = 4_000_000
 DEPTH_MAX = 60
+_Read = TypeVar("_Read")
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 
-def json_nodes(text: str, path: str, problems: list[Problem]) -> Iterator[Node]:
+def json_nodes(text: str, path: str, problems: list[Problem]) -> Iterator[Line]:
     """The objects of the file, one a line; empty lines are left out. A bad line is a problem and not given."""
-    source = SourceText(path, "")
     for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
         if not line.strip():
             continue
-        node = _line_node(line, number, source, problems)
-        if node is not None:
-            yield node
+        made = _line(line, number, SourceText(path, ""), problems)
+        if made is not None:
+            yield made
 
 
-def _line_node(line: str, number: int, source: SourceText, problems: list[Problem]) -> Node | None:
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One object. Its parts stand on the line without a column until `placed` looks for them: that is slow."""
+
+    node: Node
+    text: str
+
+    def placed(self) -> Node:
+        """The same with the column of every key and value."""
+        return placed(self.text, self.node.line, self.node.source)[0]
+
+
+def read_lines(lines: Iterable[Line], problems: list[Problem], read: Callable[[Node], _Read]) -> list[_Read]:
+    """Each line read; one that has problems is read again, so that they are told with their columns."""
+    found = []
+    for line in lines:
+        before = len(problems)
+        made = read(line.node)
+        if len(problems) > before:
+            del problems[before:]
+            made = read(line.placed())
+        found.append(made)
+    return found
+
+
+def _line(line: str, number: int, source: SourceText, problems: list[Problem]) -> Line | None:
     at = Position(source.path, number, 1)
     if len(line) > LINE_CHARS_MAX:
         problems.append(
             Problem(at, Code.TOO_LARGE, f"the line has {len(line)} characters; wanted at most {LINE_CHARS_MAX}")
         )
         return None
-    repeated: list[str] = []
+    bad = _NOT_UTF8.search(line)
+    if bad is not None:
+        where = Position(source.path, number, bad.start() + 1)
+        message = f"byte 0x{ord(bad.group()) - 0xDC00:02x} is not UTF-8"
+        problems.append(Problem(where, Code.NOT_UTF8, message, "save the file as UTF-8"))
+        return None
+    repeated = False
 
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        made: dict[str, Any] = {}
-        for key, value in found:
-            if key in made:
-                repeated.append(key)
-            made.setdefault(key, value)
-        return made
+        nonlocal repeated
+        made = dict(reversed(found))  # the first of two wins, as in YAML
+        repeated = repeated or len(made) < len(found)
+        return made if repeated else dict(found)
 
     try:
-        data = json.loads(line, object_pairs_hook=pairs, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        data = json.loads(line, object_pairs_hook=pairs, parse_constant=_refuse, parse_float=_finite)
+        if not isinstance(data, dict):
+            problems.append(Problem(at, Code.WRONG_TYPE, f"wanted an object on each line, found {_kind(data)}"))
+            return None
+        node = node_of(data, source, number)
+    except RecursionError:
+        problems.append(Problem(at, Code.TOO_DEEP, f"nested deeper than {DEPTH_MAX} levels"))
+        return None
+    except ValueError as error:
         column = getattr(error, "colno", 1)
         why = getattr(error, "msg", str(error))
         hint = "write one JSON object a line"
         problems.append(Problem(Position(source.path, number, column), Code.JSON_SYNTAX, f"not JSON: {why}", hint))
         return None
-    for key in repeated:
-        message = f"the key {key!r} stands twice on this line"
-        problems.append(Problem(at, Code.DUPLICATE_KEY, message, "remove one of them"))
-    if not isinstance(data, dict):
-        problems.append(Problem(at, Code.WRONG_TYPE, f"wanted an object on each line, found {type(data).__name__}"))
-        return None
-    try:
-        return node_of(data, source, number)
-    except RecursionError:
-        problems.append(Problem(at, Code.TOO_DEEP, f"nested deeper than {DEPTH_MAX} levels"))
-        return None
+    if repeated:
+        for key, second in placed(line, number, source)[1]:
+            message = f"the key {key!r} stands twice on this line"
+            problems.append(Problem(second, Code.DUPLICATE_KEY, message, "remove one of them"))
+    return Line(node, line)
+
+
+def _kind(data: Any) -> str:
+    return {"list": "a list", "str": "text", "NoneType": "null", "bool": "true or false"}.get(
+        type(data).__name__, "a number"
+    )
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:40]} is too large for a number")
+    return value
 
 
 def _refuse(word: str) -> None:

@@ -8,24 +8,28 @@ from pathlib import Path
 from typing import Any
 
 from sickbay.engine.evals.item import Asked, EvalSet, Item
+from sickbay.engine.evals.read.beside import read_beside
 from sickbay.engine.evals.read.context import Context
-from sickbay.engine.evals.read.native_items import item_of
+from sickbay.engine.evals.read.native_items import fits, item_of
 from sickbay.engine.evals.read.rows import read_rows
 from sickbay.engine.evals.read.scorer_uses import read_uses
 from sickbay.engine.load.fields import Fields
 from sickbay.engine.load.schema_check import check_schema
-from sickbay.engine.load.text_file import read_text
 from sickbay.engine.load.yaml_node import Node
 
 __all__ = ["asked_of", "read_native_yaml"]
 
 
 def read_native_yaml(node: Node, context: Context) -> EvalSet | None:
-    """A set with its header; None when it does not fit the schema."""
-    if not check_schema(node, "evalset.v1", context.problems):
+    """A set with its header; None when it is no mapping.
+
+    Of a set that does not fit the schema whatever does is read all the same, so that every problem is told at once.
+    """
+    sound = check_schema(node, "evalset.v1", context.problems)
+    if node.entries is None:
         return None
     fields = Fields(node)
-    asked = asked_of(fields.below("asked").node)
+    asked = asked_of(fields.below("asked").node) if sound else Asked()
     scorers = read_uses(fields.items("score"), context.scorers, context.problems) or context.default_scorers
     inner = replace(
         context, default_scorers=scorers, system=fields.text("system"), cluster=fields.text("cluster"),
@@ -34,7 +38,7 @@ def read_native_yaml(node: Node, context: Context) -> EvalSet | None:
     if below is not None and isinstance(below.data, str):
         items = _items_of_file(below, inner)
     else:
-        items = [item_of(each, inner) for each in fields.items("items")]
+        items = [item_of(each, inner) for each in fields.items("items") if sound or fits(each)]
     return EvalSet(
         name=fields.text("evalset"),
         version=fields.text("version"),
@@ -49,7 +53,7 @@ def read_native_yaml(node: Node, context: Context) -> EvalSet | None:
 
 def _items_of_file(below: Node, context: Context) -> list[Item]:
     path = Path(context.path).parent / str(below.data)
-    text = read_text(path, context.problems)
+    text = read_beside(path, below.at, context.problems)
     if text is None:
         return []
     return read_rows(text, replace(context, path=str(path)))[0]

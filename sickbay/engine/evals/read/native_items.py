@@ -10,7 +10,7 @@ import jsonschema_rs
 
 from sickbay.engine.evals.item import Item
 from sickbay.engine.evals.read.context import Context
-from sickbay.engine.evals.read.json_lines import json_nodes
+from sickbay.engine.evals.read.json_lines import json_nodes, read_lines
 from sickbay.engine.evals.read.scorer_uses import read_uses
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.fields import Fields
@@ -18,16 +18,24 @@ from sickbay.engine.load.schema_check import check_against, read_schema
 from sickbay.engine.load.yaml_node import Node
 from sickbay.engine.model.problem import Problem
 
-__all__ = ["item_of", "read_native_lines"]
+__all__ = ["fits", "item_of", "read_native_lines"]
 
 
 def read_native_lines(text: str, context: Context) -> list[Item]:
     """Items of a JSONL file; lines that do not fit are problems and left out."""
-    return [
-        item_of(node, context)
-        for node in json_nodes(text, context.path, context.problems)
-        if check_against(node, _item_schema(), _item_validator(), context.problems)
-    ]
+    lines = json_nodes(text, context.path, context.problems)
+    found = read_lines(lines, context.problems, lambda node: _line_item(node, context))
+    return [item for item in found if item is not None]
+
+
+def _line_item(node: Node, context: Context) -> Item | None:
+    sound = check_against(node, _item_schema(), _item_validator(), context.problems)
+    return item_of(node, context) if sound else None
+
+
+def fits(node: Node) -> bool:
+    """Whether one item is sound by itself."""
+    return bool(_item_validator().is_valid(node.data))
 
 
 def item_of(node: Node, context: Context) -> Item:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sickbay.engine.evals.item import Item, ScorerUse
 from sickbay.engine.evals.read.context import Context
-from sickbay.engine.evals.read.json_lines import json_nodes
+from sickbay.engine.evals.read.json_lines import json_nodes, read_lines
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.yaml_node import Node
 from sickbay.engine.model.problem import Problem
@@ -21,12 +21,9 @@ _OWN = frozenset({"input", "ideal", "id", "sample_id", "metadata"})
 
 def read_openai_lines(text: str, context: Context) -> list[Item]:
     """The samples; a sample without a name is called by its line."""
-    found = []
-    for node in json_nodes(text, context.path, context.problems):
-        item = _item(node, context)
-        if item is not None:
-            found.append(item)
-    return found
+    lines = json_nodes(text, context.path, context.problems)
+    found = read_lines(lines, context.problems, lambda node: _item(node, context))
+    return [item for item in found if item is not None]
 
 
 def _item(node: Node, context: Context) -> Item | None:

@@ -51,6 +51,13 @@ RUNS_CODE = ("javascript", "python", "ruby", "webhook", "perplexity", "cost", "l
 def use_of(node: Node, context: Context) -> ScorerUse | None:
     """One entry of `assert:`; None with a problem when it cannot be scored here."""
     data = node.data if isinstance(node.data, dict) else {}
+    if "transform" in data or data.get("weight") == 0:
+        what = "transform" if "transform" in data else "weight 0"
+        message = f"the promptfoo assertion {data.get('type', '')!r} with {what} is not scored here; "
+        context.problems.append(
+            Problem(node.at, Code.NOT_SUPPORTED, message + "the test is left out", severity="warning")
+        )
+        return None
     return _use(str(data.get("type", "")), data.get("value"), node.at, context)
 
 

@@ -1,4 +1,4 @@
-"""Results of an earlier run as a baseline: our own eval or scorecard, lm-evaluation-harness samples, Inspect logs."""
+"""Results of an earlier run as a baseline: our own, and those of lm-evaluation-harness, Inspect and promptfoo."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from typing import Any
 from sickbay.engine.errors import ConfigError
 from sickbay.engine.evals.read.inspect_log import read_inspect, read_inspect_zip
 from sickbay.engine.evals.read.lm_eval import read_lm_eval
+from sickbay.engine.evals.read.promptfoo_results import (
+    is_promptfoo,
+    is_promptfoo_line,
+    read_promptfoo_lines,
+    read_promptfoo_results,
+)
 from sickbay.engine.evals.row import SCHEMA, EvalRun
 
 __all__ = ["read_results"]
@@ -38,8 +44,9 @@ def read_results(path: Path) -> list[EvalRun]:
         raise ConfigError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    text = text.removeprefix("\ufeff")
     if path.suffix == ".jsonl":
-        return [read_lm_eval(text, path)]
+        return [read_promptfoo_lines(text, path) if _begins_as_promptfoo(text) else read_lm_eval(text, path)]
     if not text.strip():
         raise ConfigError(f"{path}: the file is empty; wanted the result of an earlier run")
     try:
@@ -62,6 +69,8 @@ def _of_json(data: Any, path: Path) -> list[EvalRun]:
             raise ConfigError(f"{path}: the result is {schema}, this version reads {SCHEMA}")
         if "samples" in data and "eval" in data:
             return [read_inspect(data, path)]
+        if is_promptfoo(data):
+            return [read_promptfoo_results(data, path)]
         if "results" in data and "configs" in data:
             raise ConfigError(
                 f"{path}: lm-evaluation-harness results hold only means, and a paired comparison needs each item; "
@@ -69,8 +78,15 @@ def _of_json(data: Any, path: Path) -> list[EvalRun]:
             )
     raise ConfigError(
         f"{path}: no result file of a known form; wanted a sickbay eval or scorecard (JSON), lm-evaluation-harness "
-        "samples (JSONL) or an Inspect log"
+        "samples (JSONL), an Inspect log, or what promptfoo eval -o wrote"
     )
+
+
+def _begins_as_promptfoo(text: str) -> bool:
+    try:
+        return is_promptfoo_line(json.loads(text.lstrip().partition("\n")[0]))
+    except (ValueError, RecursionError):
+        return False
 
 
 def _scorecard(data: Mapping[str, Any], path: Path) -> list[EvalRun]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from sickbay.engine.evals.item import Item
 from sickbay.engine.evals.read.context import Context
@@ -10,7 +11,7 @@ from sickbay.engine.evals.read.csv_rows import read_csv
 from sickbay.engine.evals.read.native_items import read_native_lines
 from sickbay.engine.evals.read.openai_evals import read_openai_lines
 
-__all__ = ["read_rows"]
+__all__ = ["read_rows", "tool_of_results"]
 
 
 def read_rows(text: str, context: Context) -> tuple[list[Item], str]:
@@ -22,14 +23,27 @@ def read_rows(text: str, context: Context) -> tuple[list[Item], str]:
     return read_native_lines(text, context), "sickbay"
 
 
+def tool_of_results(text: str) -> str:
+    """The tool whose result rows these are, by their first line; "" for anything else."""
+    first = _first_object(text)
+    if "promptIdx" in first and "testIdx" in first:
+        return "promptfoo"
+    return "lm-evaluation-harness" if {"doc_id", "doc"} <= first.keys() else ""
+
+
 def _is_openai(text: str) -> bool:
     """The first line that is JSON has `input`, and neither `ask` nor `messages`."""
+    first = _first_object(text)
+    return "input" in first and not {"ask", "messages"} & first.keys()
+
+
+def _first_object(text: str) -> dict[str, Any]:
+    """The first line that is JSON, of the first fifty; empty when there is none or it is no object."""
     for line in text.removeprefix("\ufeff").split("\n", 50)[:50]:
-        if not line.strip():
-            continue
-        try:
-            data = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        return isinstance(data, dict) and "input" in data and not {"ask", "messages"} & data.keys()
-    return False
+        if line.strip():
+            try:
+                data = json.loads(line)
+            except (ValueError, RecursionError):
+                continue
+            return data if isinstance(data, dict) else {}
+    return {}

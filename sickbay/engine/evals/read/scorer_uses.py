@@ -23,7 +23,8 @@ NEGATION = "not-"
 
 def read_uses(nodes: tuple[Node, ...], scorers: Mapping[str, Scorer], problems: list[Problem]) -> tuple[ScorerUse, ...]:
     """The scorers of a `score:` list; each wrong one is a problem and left out."""
-    found = [_use(node, scorers, problems) for node in nodes]
+    # Another kind of entry is told by the schema.
+    found = [_use(node, scorers, problems) for node in nodes if isinstance(node.data, (str, dict)) and node.data]
     return tuple(use for use in found if use is not None)
 
 
