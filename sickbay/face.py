@@ -43,6 +43,8 @@ BUILTIN_PLUGINS = (
     "sickbay.checks.triage.plugin",
     "sickbay.plugins.engines.plugin",
 )
+ENGINES_PLUGIN = BUILTIN_PLUGINS[-1]
+"""The one of them that brings engines (the suite holds it): a run needs all engines and few of the checks."""
 
 
 def make_tools() -> Tools:
@@ -66,7 +68,7 @@ def _load_plugins() -> Plugins:
     whole = cache(_all_plugins)
     return Plugins(
         checks=Later(lambda: whole().checks, shipped_check),
-        engines=Later(lambda: whole().engines),
+        engines=Later(lambda: load_plugins([import_module(ENGINES_PLUGIN)], entry_points=False).engines),
         signals={},
         folders=(HERE,),
         scorers=Later(lambda: whole().scorers),

@@ -10,7 +10,7 @@ import pytest
 
 from sickbay.engine.load.lint import lint_file
 from sickbay.engine.plugins import Plugins, load_plugins
-from sickbay.face import BUILTIN_PLUGINS, HERE, make_tools, shipped_check
+from sickbay.face import BUILTIN_PLUGINS, ENGINES_PLUGIN, HERE, make_tools, shipped_check
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +29,12 @@ def test_every_check_is_found_by_its_path(brought: Plugins) -> None:
 )
 def test_what_is_no_check_is_not_found(name: str) -> None:
     assert shipped_check(name) is None
+
+
+def test_one_plugin_brings_the_engines(brought: Plugins) -> None:
+    alone = load_plugins([import_module(ENGINES_PLUGIN)], entry_points=False).engines
+    assert alone
+    assert dict(alone) == dict(brought.engines) == dict(make_tools().plugins.engines)
 
 
 def test_our_own_plugins_bring_the_shipped_folder_and_no_single_signal(brought: Plugins) -> None:

@@ -42,14 +42,13 @@ def load_plugins(builtins: Sequence[ModuleType | object], *, entry_points: bool 
     """Register the plugins and collect what they bring.
 
     Raises:
-        PluginError: a plugin cannot be imported, misspells a hook, or takes a name that is taken (an engine's name:
-            when the engines are first needed).
+        PluginError: a plugin cannot be imported, misspells a hook, or takes a name that is taken (an engine's or a
+            scorer's name: when those are first needed).
     """
     # Late: a command that needs only our own knowledge asks no plugin manager.
     import pluggy
 
     from sickbay.engine import hookspecs
-    from sickbay.engine.evals.scorer import Scorer
     from sickbay.engine.model.engine_spec import EngineSpec
 
     manager = pluggy.PluginManager("sickbay")
@@ -67,8 +66,14 @@ def load_plugins(builtins: Sequence[ModuleType | object], *, entry_points: bool 
         engines=Later(lambda: _by_name(manager, "sickbay_engines", EngineSpec)),
         signals=_by_name(manager, "sickbay_signals", SignalSpec),
         folders=tuple(folder for folders in manager.hook.sickbay_knowledge() for folder in folders),
-        scorers=_by_name(manager, "sickbay_scorers", Scorer),
+        scorers=Later(lambda: _by_name(manager, "sickbay_scorers", _scorer_type())),
     )
+
+
+def _scorer_type() -> type:
+    from sickbay.engine.evals.scorer import Scorer  # late: most commands score nothing
+
+    return Scorer
 
 
 def _load_entry_points(manager: pluggy.PluginManager) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from sickbay.checks.evals.run import EvalsRun
-from sickbay.checks.evals.scorers.builtin import builtin_scorers
-from sickbay.engine.evals.scorer import Scorer
 from sickbay.engine.hookspecs import hookimpl
 from sickbay.engine.model.check import Check
+
+if TYPE_CHECKING:
+    from sickbay.engine.evals.scorer import Scorer
 
 __all__ = ["sickbay_checks", "sickbay_scorers"]
 
@@ -14,6 +17,8 @@ __all__ = ["sickbay_checks", "sickbay_scorers"]
 @hookimpl
 def sickbay_scorers() -> list[Scorer]:
     """What ships."""
+    from sickbay.checks.evals.scorers.builtin import builtin_scorers  # late: most commands score nothing
+
     return builtin_scorers()
 
 

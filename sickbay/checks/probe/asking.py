@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -66,6 +65,8 @@ class Asking:
 
     async def together(self, arm: str, questions: Sequence[Question]) -> None:
         """Several questions at the same time."""
+        import asyncio  # late: what a check says of itself must load fast
+
         await asyncio.gather(*(self.ask(arm, number, question) for number, question in enumerate(questions)))
 
     async def _ask(self, question: Question, timeout_s: float) -> Answer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -88,6 +87,8 @@ class ProbeLadder(Check):
             await timed.send(f"alone-{length}", timed.prompts.cold(length), 1)
         if params["beside"]:
             long, short = timed.prompts.cold(lengths[-1]), timed.prompts.cold(lengths[0])
+            import asyncio  # late: what a check says of itself must load fast
+
             await asyncio.gather(timed.send("long", long, 1), timed.send("beside", short, 1, after_s=BESIDE_AFTER_S))
         return {"rows": timed.rows, "stopped": timed.stopped, "seed": timed.seed, "lengths": lengths}
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from sickbay.checks.serving.window import ServingWindow
-from sickbay.checks.serving.window_past import judge_stored, past_reads
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Look
@@ -59,6 +58,8 @@ class ServingHistory(Check):
         at_s = source.at_s if source is not None else None
         if at_s is None and live is not None and live.value is True and not params["always"]:
             return {"skipped": "the engine's own metrics page was read; it is fresher than what Prometheus keeps"}
+        from sickbay.checks.serving.window_past import past_reads  # late: a check's own words must load fast
+
         try:
             return await past_reads(look, at_s, float(params["window_s"]), fit=False)
         except BudgetExceededError:
@@ -85,6 +86,8 @@ def judge_past(raw: Raw) -> Result:
             signals=dict.fromkeys(ServingHistory.emits, lost),
             next_step="Correct url, selector or time of the target's prometheus.",
         )
+    from sickbay.checks.serving.window_past import judge_stored  # late: a check's own words must load fast
+
     found = judge_stored(raw, ServingWindow.emits)
     engine = measured(str(raw["engine"]), "the names of its metrics in Prometheus")
     return dataclasses.replace(found, signals={**found.signals, "serving.engine": engine})

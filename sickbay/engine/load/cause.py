@@ -92,7 +92,7 @@ def _rule(item: Node, compiler: ExpressionCompiler, problems: list[Problem]) -> 
     fields = Fields(item)
     when = _condition(fields, "when", compiler, problems)
     because = fields.get("because")
-    if because is not None:
+    if because is not None and not compiler.proved:
         check_because(because, compiler.names, problems)
     weight = fields.text("weight")
     if when is None or weight not in set(Weight):

@@ -129,7 +129,8 @@ class ExpressionCompiler:
             return None
         text = read_cel(prefix + source)
         if self.proved:
-            read = text.names({*self.names, *self._fresh(text)})
+            fresh = self._fresh(text)
+            read = text.names(self.names if not fresh else {*self.names, *fresh})
             late = _LateProgram(lambda: _Program(self._declared(text)[1].compile(text.rewritten), read))
             return Expression(source=source, names=read, program=late, position=at)
         before = len(problems)

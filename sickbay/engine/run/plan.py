@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sickbay.engine.errors import UsageError
+from sickbay.engine.later import Later
 from sickbay.engine.model.cause import Cause
 from sickbay.engine.model.check import Check, Cost, Effect
 from sickbay.engine.model.runbook import Runbook, Step
@@ -164,7 +165,7 @@ def make_plan(
         effect_ceiling=ceiling,
         vocabulary=knowledge.vocabulary,
         causes=tuple(cause for name in runbook.causes if (cause := knowledge.causes.get(name)) is not None),
-        emitters=_emitters(knowledge.checks),
+        emitters=Later(lambda: _emitters(knowledge.checks)),
         runbook_sha256=runbook_sha256 or _sha256_of(runbook),
         only=chosen.only,
         skip=chosen.skip,
