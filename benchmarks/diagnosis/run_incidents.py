@@ -30,6 +30,7 @@ from sickbay.face import make_tools
 
 __all__ = [
     "ABLATION",
+    "BLIND",
     "FRESH",
     "INCIDENTS",
     "LATER",
@@ -49,6 +50,8 @@ UNSEEN = Path(__file__).parent / "incidents_unseen"
 """Incidents that were written down by signal names alone, before their author had read a rule, and run once."""
 FRESH = Path(__file__).parent / "incidents_fresh"
 """Incidents that were written down after the gaps that those before had shown were closed, and run once."""
+BLIND = Path(__file__).parent / "incidents_blind"
+"""Incidents of all symptoms that were written down from threads nobody had used, and run once before any change."""
 FIRST_LOOK = "first look"
 INTERACTIVE = "interactive"
 _METRICS = frozenset({EvidenceClass.METRICS, EvidenceClass.HARDWARE})
@@ -246,7 +249,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.incidents == INCIDENTS:
         print("\n" + _other(world, "Incidents encoded after the rules", LATER))
         print("\n" + _other(world, "Incidents encoded without the rules", UNSEEN))
-        print("\n" + _other(world, "Incidents encoded last", FRESH))
+        print("\n" + _other(world, "Incidents encoded knowing the rules", FRESH))
+        print("\n" + _other(world, "Incidents encoded last, from other threads", BLIND))
     return 0
 
 

@@ -53,6 +53,7 @@ class Workload:
     rate_rps: float = 0.0
     burst: int = 0
     pause_s: float = 0.0  # mean of the (exponential) pause between two requests of one closed-loop client
+    in_step: bool = False  # the closed-loop clients all send at once, wait for the last answer, and pause together
     prompt_tokens: int = 100
     output_tokens: int = 50
     shared_prefix_tokens: int = 0
@@ -128,8 +129,10 @@ class Users:
     async def _arrive(self, session: aiohttp.ClientSession) -> None:
         work = self._workload
         async with asyncio.TaskGroup() as group:
-            for _ in range(work.clients):
+            for _ in range(0 if work.in_step else work.clients):
                 group.create_task(self._client(session))
+            if work.in_step:
+                group.create_task(self._rounds(session))
             for _ in range(work.burst):
                 group.create_task(self._one(session))
             running: set[asyncio.Task[bool]] = set()
@@ -146,6 +149,13 @@ class Users:
             answered = await self._one(session, chat)
             pause_s = self._workload.pause_s and self._dice.expovariate(1 / self._workload.pause_s)
             await asyncio.sleep(pause_s if answered else max(FAILED_PAUSE_S, pause_s))
+
+    async def _rounds(self, session: aiohttp.ClientSession) -> None:
+        """All clients at the same time, again and again."""
+        while True:
+            answered = await asyncio.gather(*(self._one(session) for _ in range(self._workload.clients)))
+            pause_s = self._workload.pause_s and self._dice.expovariate(1 / self._workload.pause_s)
+            await asyncio.sleep(pause_s if all(answered) else max(FAILED_PAUSE_S, pause_s))
 
     async def _one(self, session: aiohttp.ClientSession, chat: Chat | None = None) -> bool:
         work = self._workload

@@ -7,8 +7,8 @@ For engines that cannot run here, and for states that cannot be made here. Optio
     chat: {ttft_s, gap_s, hang, status, error, model, tokens_per_chunk, garble_above}: how /v1/chat/completions,
         /v1/completions, Ollama's /api/chat and Triton's generate_stream answer; the numbers may be values over time.
         `hang`: the connection is taken and nothing is ever said. `garble_above`: with more requests than this under
-        way the words come out in another order. `answers`: {text of a prompt: the answer to it}, which then ends by
-        itself; any other prompt gets words up to the length limit.
+        way the words come out in another order, and known answers not at all. `answers`: {text of a prompt: the answer
+        to it}, which then ends by itself; any other prompt gets words up to the length limit.
     root: folder of the pages; port, cpus.
 """
 
@@ -98,11 +98,13 @@ class StubEngine:
 
     def _words(self, count: int, prompt: str) -> list[str]:
         """So many words: of this prompt's own, as of a real model; in their order when it asks for the first one."""
-        garbled = self._open > self._now("garble_above", OPEN_ANSWERS_MAX)
         own = zlib.crc32(prompt.encode()) % len(WORDS)
         turned = WORDS[own:] + WORDS[:own]
-        words = turned[::-1] if garbled else WORDS if WORDS[0] in prompt else turned
+        words = turned[::-1] if self._garbled() else WORDS if WORDS[0] in prompt else turned
         return [words[index % len(words)] for index in range(count)]
+
+    def _garbled(self) -> bool:
+        return bool(self._open > self._now("garble_above", OPEN_ANSWERS_MAX))
 
     async def _answer(self, request: web.Request, dialect: Dialect) -> web.StreamResponse:
         body = await request.json()
@@ -114,7 +116,8 @@ class StubEngine:
         ttft_s, gap_s = self._now("ttft_s", 0.1), self._now("gap_s", 0.02)
         await asyncio.sleep(ttft_s)
         asked = dialect.read(body, self._chat.get("model", ""))
-        known = next((text for part, text in self._chat.get("answers", {}).items() if part in asked.prompt), None)
+        answers = {} if self._garbled() else self._chat.get("answers", {})
+        known = next((text for part, text in answers.items() if part in asked.prompt), None)
         words = self._words(asked.tokens, asked.prompt) if known is None else known.split()
         if known is not None:
             asked = replace(asked, tokens=len(words), finish="stop")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sickbay.checks.host.weights_read import judge_weights_read
 from sickbay.engine.model.check import Raw, Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
@@ -35,6 +36,7 @@ EMITS = (
     "host.swap_used_bytes",
     "host.major_faults_rate",
     "host.disk_read_bytes_rate",
+    "host.weights_reread_ratio",
     "host.in_container",
 )
 _KIB = 1024
@@ -53,6 +55,7 @@ def judge_pressure(raw: Raw, params: Mapping[str, Any]) -> Result:
         **_cgroup_cpu(raw),
         **_cgroup_memory(raw),
         **_memory(raw),
+        "host.weights_reread_ratio": judge_weights_read(raw.get("weights_read", {})),
         "host.in_container": measured(bool(raw["container"]), raw["container"] or "no mark of a container seen"),
     }
     values = {name: reading.value for name, reading in signals.items() if isinstance(reading.value, float)}

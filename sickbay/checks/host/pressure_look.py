@@ -8,6 +8,7 @@ from typing import Any
 from sickbay.checks.host.container import container_mark
 from sickbay.checks.host.proc_files import cpu_list_size, procs_running, status_field
 from sickbay.checks.host.snapshot import snapshot
+from sickbay.checks.host.weights_read import read_weights
 from sickbay.checks.host.window import difference
 from sickbay.checks.serving.local_process import find_process
 from sickbay.engine.errors import ProbeError
@@ -36,6 +37,7 @@ async def look_pressure(look: Look, window_s: float) -> Raw:
         "pid": pid,
         "pid_error": pid_error,
         **facts,
+        "weights_read": await asyncio.to_thread(read_weights, look.files, last["engine"]) if last["engine"] else {},
         "runnable": [count for count in runnable if count is not None],
         **difference(first, last),
     }

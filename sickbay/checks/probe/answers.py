@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from sickbay.checks.probe.answer import Answer, Question
+from sickbay.checks.probe.answers_together import questions_together, right_alone, together_signals
 from sickbay.checks.probe.asking import Asking, Row, begin, rows_of
 from sickbay.checks.probe.gateway_effect import gateway_signals
+from sickbay.checks.probe.prepare import known_numbers
 from sickbay.checks.probe.questions import QUESTIONS, Known
 from sickbay.checks.probe.rendering import Rendering
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
@@ -34,6 +36,8 @@ class ProbeAnswers(Check):
 
     Where the target names the engine behind the gateway (direct_url), the first question and some failing ones are
     asked there as well (`direct_max`): what only comes out wrong through the gateway is the gateway's doing.
+    With `together` those that came out right are asked again at the same time, and the ones that then fail once more
+    one at a time: what is wrong only among others is owed to what runs beside it.
 
     Texts are reduced to counts at once: wrong or right, empty, repeated, letters outside the Latin script, control
     text. None is kept.
@@ -56,6 +60,10 @@ class ProbeAnswers(Check):
         "output.recovery_direct",
         "output.gateway_prompt_tokens_ratio",
         "output.gateway_output_tokens_ratio",
+        "output.cut_below_asked_ratio",
+        "output.together_failing_ratio",
+        "output.again_failing_ratio",
+        "output.foreign_content_ratio",
     )
     params: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -81,6 +89,13 @@ class ProbeAnswers(Check):
                 "maximum": len(QUESTIONS),
                 "default": 0,
             },
+            "together": {
+                "description": "answers asked for at the same time, to questions that came out right; 0 asks none",
+                "type": "integer",
+                "minimum": 0,
+                "maximum": 8,
+                "default": 0,
+            },
             "timeout_s": {
                 "description": "most seconds for one answer",
                 "type": "number",
@@ -95,11 +110,12 @@ class ProbeAnswers(Check):
         "vllm-project/vllm#14126 (one token for ever)",
         "Anthropic, A postmortem of three recent issues, 2025-09 (foreign scripts)",
         "huggingface/open-r1#663 (answers that never end)",
+        "vllm-project/vllm#33638 (right one by one, garbled among others)",
     )
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """One request a question, and those that are asked at the engine itself."""
-        asked = int(params["questions"]) + int(params["direct_max"])
+        asked = int(params["questions"]) + int(params["direct_max"]) + 2 * int(params["together"])
         return Cost(requests=asked, seconds=min(12.0, asked * float(params["timeout_s"])))
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
@@ -113,8 +129,10 @@ class ProbeAnswers(Check):
                 wrong.append(number)
         direct = list(dict.fromkeys([0, *wrong]))[: int(params["direct_max"])]
         await _ask_directly(asking, {number: _question(known[number], int(params["max_tokens"])) for number in direct})
+        await _ask_together(asking, known, params)
         rendered = await Rendering(look, asking.found).conversation_ids(_question(known[0], 1).messages)
         return {
+            "context": known_numbers(look, ("serving.context_length_tokens",)),
             "rows": asking.rows,
             "stopped": asking.stopped,
             "path": asking.route.path,
@@ -130,13 +148,30 @@ class ProbeAnswers(Check):
             reason = UnknownReason(rows[0].answer.reason) if rows else UnknownReason.TIMEOUT
             gone = unknown(reason, f"no answer came: {why}")
             return Result(outcome=Outcome.UNKNOWN, summary=gone.detail, signals=dict.fromkeys(self.emits, gone))
-        signals = _signals(got) | gateway_signals(rows, rows_of(raw, "direct"), raw["rendered_tokens"])
+        signals = (
+            _signals(got)
+            | gateway_signals(rows, rows_of(raw, "direct"), raw["rendered_tokens"])
+            | together_signals(rows, rows_of(raw, "together"), rows_of(raw, "again"))
+            | {"output.cut_below_asked_ratio": _cut_below(got, raw, int(params["max_tokens"]))}
+        )
         return Result(outcome=_outcome(signals), summary=_summary(rows, signals), signals=signals)
 
 
 def _question(known: Known, max_tokens: int) -> Question:
     messages = [{"role": "user", "content": known.text}]
     return Question(messages=messages, max_tokens=max_tokens, logprobs=2, wanted=known.wanted)
+
+
+async def _ask_together(asking: Asking, known: Sequence[Known], params: Mapping[str, Any]) -> None:
+    """Questions that came out right, at the same time; those that then fail, once more one at a time."""
+    right = right_alone(rows_of({"rows": asking.rows}, "greedy"))
+    numbers = questions_together(right, int(params["together"]))
+    max_tokens = int(params["max_tokens"])
+    await asking.together("together", [_question(known[number], max_tokens) for number in numbers], numbers)
+    rows = rows_of({"rows": asking.rows}, "together")
+    failed = {row.number for row in rows if row.answer.ok and row.answer.text.right is False}
+    for number in sorted(failed):
+        await asking.ask("again", number, _question(known[number], max_tokens))
 
 
 async def _ask_directly(asking: Asking, questions: Mapping[int, Question]) -> None:
@@ -174,6 +209,26 @@ def _signals(got: Sequence[Answer]) -> dict[str, Reading]:
     }
 
 
+def _cut_below(got: Sequence[Answer], raw: Raw, asked: int) -> Reading:
+    """A length limit below the one we asked for is somebody else's; the end of the context does not count as one."""
+    context = raw.get("context", {}).get("serving.context_length_tokens", 0.0)
+    counted = [answer for answer in got if answer.output_tokens or answer.tokens]
+    if not counted:
+        return unknown(UnknownReason.UNSUPPORTED, "the server counts no output tokens")
+    early = [
+        answer
+        for answer in counted
+        if answer.finish == "length"
+        and (length := answer.output_tokens or len(answer.tokens)) < asked - 1
+        and not (context and (answer.prompt_tokens or 0) + length >= context - 1)
+    ]
+    where = f" (first after {early[0].output_tokens or len(early[0].tokens)})" if early else ""
+    return measured(
+        len(early) / len(counted),
+        f"{len(early)} of {len(counted)} answers end at a length limit below the {asked} tokens asked for{where}",
+    )
+
+
 def _top_choices(told: Sequence[bool | None]) -> Reading:
     """A penalty, a bias or a temperature that somebody forces shows here, though temperature 0 was sent."""
     if len(told) < TOKENS_MIN:
@@ -190,7 +245,7 @@ def _number(signals: Mapping[str, Reading], name: str) -> float:
 def _outcome(signals: Mapping[str, Reading]) -> Outcome:
     names = ("empty_ratio", "repeated_token_ratio", "foreign_script_ratio", "cut_by_length_ratio", "end_text_leaks")
     broken = max(_number(signals, name) for name in names)
-    if broken > BROKEN_FAIL:
+    if broken > BROKEN_FAIL or _number(signals, "together_failing_ratio") > WRONG_WARN:
         return Outcome.FAIL
     return Outcome.WARN if broken > 0 or _number(signals, "failing_ratio") > WRONG_WARN else Outcome.PASS
 
@@ -200,6 +255,11 @@ def _summary(rows: Sequence[Row], signals: Mapping[str, Reading]) -> str:
     said += [
         signals[f"output.{name}"].source
         for name in ("failing_ratio", "cut_by_length_ratio", "empty_ratio", "repeated_token_ratio")
+        if _number(signals, name) > 0
+    ]
+    said += [
+        signals[f"output.{name}"].source
+        for name in ("cut_below_asked_ratio", "together_failing_ratio", "foreign_content_ratio")
         if _number(signals, name) > 0
     ]
     if signals["output.end_text_leaks"].value:

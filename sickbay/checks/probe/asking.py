@@ -63,11 +63,12 @@ class Asking:
         self.rows.append({"arm": arm, "number": number, "answer": answer.to_json()})
         return answer
 
-    async def together(self, arm: str, questions: Sequence[Question]) -> None:
-        """Several questions at the same time."""
+    async def together(self, arm: str, questions: Sequence[Question], numbers: Sequence[int] = ()) -> None:
+        """Several questions at the same time, under these numbers (their place, when none are given)."""
         import asyncio  # late: what a check says of itself must load fast
 
-        await asyncio.gather(*(self.ask(arm, number, question) for number, question in enumerate(questions)))
+        rows = zip(numbers or range(len(questions)), questions, strict=True)
+        await asyncio.gather(*(self.ask(arm, number, question) for number, question in rows))
 
     async def _ask(self, question: Question, timeout_s: float) -> Answer:
         asked = question if self.logprobs else replace(question, logprobs=0)

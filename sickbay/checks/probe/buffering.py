@@ -25,8 +25,11 @@ SERVER_SPAN_MIN_S = 0.1
 """A shorter generation is over before a buffer would matter."""
 DRAFTED_CLUMP_RATIO = 0.9
 """With speculative decoding an engine emits runs of accepted tokens, so only near-total clumping counts."""
-FAST_TOKEN_S = 0.002
+FAST_TOKEN_S = 2 * CLUMP_GAP_S
 """An engine this fast makes tokens closer than we can tell apart."""
+AHEAD_RATIO = 0.5
+"""A buffer only delays. An answer that is whole in less than this share of the time that the engine's own clock gives
+its tokens was not held back: a cache or another server gave it, or a clock is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +78,17 @@ def arrival_of(
     clumped = _clumped(stats.chunks, zero, token_s, clump_ratio, drafted=drafted or trace.timings.get("draft_n", 0) > 0)
     if not late and not clumped:
         return Arrival(buffered=False, why=seen, **found)
+    if server_span_s is not None and stats.e2e_s < (AHEAD_RATIO if own is not None else ratio) * server_span_s:
+        why = f"{seen}; the whole answer came sooner: something else than this engine gave it, or a clock is wrong"
+        return Arrival(buffered=None, why=why, **found)
     longest_s = max(stats.icl_s, default=0.0)
     silent_s = max(longest_s, stats.ttft_s if late or stats.bursts <= 1 else 0.0)
     if client_lag_s > 0.5 * silent_s:
         return Arrival(buffered=None, why=f"{seen}; but our own loop stalled for {client_lag_s:.3f} s", **found)
-    if token_s is None and stats.bursts <= 1 and stats.e2e_s < FAST_TOKEN_S * stats.tokens:
-        return Arrival(buffered=None, why=f"{seen}; too fast to tell", **found)
+    if token_s is None and stats.e2e_s < FAST_TOKEN_S * stats.tokens:
+        # All of its time over its tokens is the slowest pace that the engine can have had.
+        pace = f"no engine pace is known, and it may be {stats.e2e_s / stats.tokens * 1000:.1f} ms a token"
+        return Arrival(buffered=None, why=f"{seen}; {pace}: too fast to tell", **found)
     return Arrival(buffered=True, why=seen, **found)
 
 

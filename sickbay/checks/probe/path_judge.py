@@ -48,8 +48,10 @@ class _Way:
 
 def judge_path(raw: Raw, *, clump_ratio: float) -> Result:
     """Every signal of probe.path from its raw data."""
-    gateway = _way(raw, "gateway", clump_ratio)
-    direct = _way(raw, "direct", clump_ratio)
+    context: Mapping[str, Any] = raw["context"]
+    mean_s = context.get("serving.itl_s_mean") or context.get("serving.tpot_s_mean") or None
+    direct = _way(raw, "direct", clump_ratio, token_s=mean_s)
+    gateway = _way(raw, "gateway", clump_ratio, token_s=_even_pace(direct) or mean_s)
     buffered = _unless_busy(
         _buffered(gateway, direct, has_direct=bool(raw["has_direct"])), _health(raw, "gateway"), _connect(raw)
     )
@@ -81,14 +83,23 @@ def judge_path(raw: Raw, *, clump_ratio: float) -> Result:
     return Result(outcome=outcome, summary=_summary(raw, gateway, signals), signals=signals)
 
 
-def _way(raw: Raw, name: str, clump_ratio: float) -> _Way:
+def _even_pace(direct: _Way) -> float | None:
+    """Seconds per token of streams that came evenly straight from the engine: its own pace, for the same request."""
+    even = [
+        stats.tpot_s
+        for stats, arrival in zip(direct.stats, direct.arrivals, strict=True)
+        if arrival.buffered is False and stats.tpot_s
+    ]
+    return median(even)
+
+
+def _way(raw: Raw, name: str, clump_ratio: float, *, token_s: float | None) -> _Way:
     sent = [(StreamTrace.from_json(request["trace"]), request["server"]) for request in raw["requests"]
             if request["way"] == name]  # fmt: skip
     good = [(trace, server) for trace, server in sent if trace.ok and trace.chunks]
     traces = tuple(trace for trace, _ in good)
     counted = tuple(float(server["sum_s"]) if server.get("count") == 1 else None for _, server in good)
     context: Mapping[str, Any] = raw["context"]
-    token_s = context.get("serving.itl_s_mean") or context.get("serving.tpot_s_mean") or None
     arrivals = tuple(
         arrival_of(
             trace, clump_ratio=clump_ratio, token_s=token_s, client_lag_s=float(raw["client_lag"]["max_s"]),

@@ -30,6 +30,7 @@ __all__ = ["look_path"]
 PROMPT_TOKENS = 24
 """Short: prefill is not what this probe is about."""
 HEALTH_TIMEOUT_S = 5.0
+_BOTH = ("gateway", "direct")
 CONTEXT = (
     "serving.requests_waiting",
     "serving.slots_busy_ratio",
@@ -60,6 +61,8 @@ async def look_path(look: Look, params: Mapping[str, Any], *, knocks: int) -> Ra
                 # Asked while the stream runs: an event loop that is busy then delays both.
                 beside, _ = await asyncio.gather(_empty_route(look, empty, way, fresh=True), probe.shoot(way, server))
                 health.append(beside)
+    if len(ways) > 1 and probe.cut_only_through_gateway():
+        await probe.shoot("gateway", server)  # one that is cut may have met a bad moment; two around a good one did not
     health += [await _empty_route(look, empty, way, fresh=False) for way in ways]
     if len(ways) > 1:
         for _ in range(knocks):
@@ -107,13 +110,19 @@ class _Probe:
             return
         self.knocks.append({"failure": str(streamed.trace.failure), "status": streamed.trace.status})
 
+    def cut_only_through_gateway(self) -> bool:
+        """Whether our time-out cut what went through the gateway, and the same straight to the engine came whole."""
+        ends = {way: {each["trace"]["failure"] for each in self.requests if each["way"] == way} for way in _BOTH}
+        return ends["gateway"] == {Failure.TIMEOUT.value} and ends["direct"] == {Failure.NONE.value}
+
     async def shoot(self, way: str, server: ServerClock) -> None:
         """One request that way, unless time or budget is spent."""
         if self.stopped:
             return
         left = time_left(self.look)
-        slowest = max((request["trace"]["end_s"] for request in self.requests), default=0.0)
-        if left < max(TIME_LEFT_MIN_S, slowest):
+        # Of this way alone: one way that is slow must not keep us from trying the other.
+        slowest = max((each["trace"]["end_s"] for each in self.requests if each["way"] == way), default=0.0)
+        if left < max(TIME_LEFT_MIN_S, min(slowest, self.timeout_s)):
             self.stopped = f"time: {left:.1f} s were left, the slowest request took {slowest:.1f} s"
             return
         streamed = await self._send(way)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sickbay.engine.measure.stream import Failure, StreamTrace
 from sickbay.engine.measure.stream_stats import stats_of
@@ -14,6 +14,8 @@ __all__ = ["loss_signals", "pace_signals"]
 
 TOKENS_MIN = 8
 """Fewer tokens give no pace."""
+CUT_MIN = 2
+"""One stream that is cut may have met a moment in which the engine itself stood still."""
 LOST = frozenset({"broken", "incomplete", "error-event"})
 LOST_STATUS = frozenset({429, 500, 502, 503, 504})
 """A time-out is slow, not lost; 4xx other than 429 are answers to the request itself."""
@@ -44,9 +46,12 @@ def _lost(failure: str, status: int) -> bool:
 def pace_signals(raw: Raw) -> Mapping[str, Reading]:
     """Time per token where the users call, and how many times that of the engine: by its clock, or asked straight.
 
-    A stream that was cut off by our own time-out has a pace, too: the slowest ones end so.
+    A stream that was cut off by our own time-out has a pace, too: the slowest ones end so. One that was cut before it
+    had tokens enough gives a lower bound, where two of them and a whole one straight to the engine stand side by side.
     """
     through, straight = _paced(raw, "gateway"), _paced(raw, "direct")
+    if not through and (bound := _bound(raw, straight)):
+        return bound
     if not through:
         few = unknown(UnknownReason.ABSENT, f"no answer of {TOKENS_MIN} tokens or more came this way")
         return {"path.gateway_tpot_s": few, "path.stream_slowdown_ratio": few}
@@ -64,6 +69,29 @@ def pace_signals(raw: Raw) -> Mapping[str, Reading]:
             UnknownReason.UNSUPPORTED, "the engine times no single request, and there is no direct_url to compare with"
         )
     return found
+
+
+def _bound(raw: Raw, straight: Sequence[tuple[float, float]]) -> Mapping[str, Reading]:
+    """At least so slow: streams through the gateway were all cut after a token or more, straight ones came whole."""
+    traces = [StreamTrace.from_json(request["trace"]) for request in raw["requests"] if request["way"] == "gateway"]
+    stats = [stats_of(trace) for trace in traces]
+    cut = all(trace.failure is Failure.TIMEOUT for trace in traces) and all(each.ttft_s is not None for each in stats)
+    if not straight or len(traces) < CUT_MIN or not cut:
+        return {}
+    # After the first token the next ones had this long, and no more than these came.
+    slow_s = min(
+        (trace.end_s - (each.ttft_s or 0.0)) / max(1, each.tokens) for trace, each in zip(traces, stats, strict=True)
+    )
+    straight_s = statistics.median(pace for pace, _ in straight)
+    if straight_s <= 0 or slow_s <= straight_s:
+        return {}
+    least = (
+        f"at least: {len(traces)} streams were cut by our time-out after {max(each.tokens for each in stats)} tokens"
+    )
+    return {
+        "path.gateway_tpot_s": measured(slow_s, least),
+        "path.stream_slowdown_ratio": measured(slow_s / straight_s, f"{least}, {len(straight)} came whole straight"),
+    }
 
 
 def _paced(raw: Raw, way: str) -> list[tuple[float, float]]:

@@ -59,6 +59,8 @@ FORMS = [
     pytest.param(stream(0.34, CLUMPS), True, id="clumps-without-server-clock"),
     pytest.param(stream(0.8, ONCE), True, id="at-once-without-server-clock"),
     pytest.param(stream(0.03, ONCE), None, id="at-once-but-too-fast-to-tell"),
+    pytest.param(stream(0.005, [0.0] * 23 + [0.003] + [0.0] * 23), None, id="two-bursts-and-too-fast-to-tell"),
+    pytest.param(llama(0.006, [0.002] + [0.0] * 46), None, id="whole-before-the-engine-says-it-made-it"),
     pytest.param(llama(0.1, [0.015] * 5), None, id="too-few-tokens"),
 ]
 
@@ -90,6 +92,25 @@ def test_a_mean_over_other_requests_proves_lateness_only_when_it_is_plain(span_g
     trace = stream(2.0, [span_gap] * 11, per_chunk=4)  # 12 events: the server's mean says 30 ms a token
     found = arrival_of(trace, clump_ratio=1.0, token_s=0.03, client_lag_s=0.0, drafted=False)
     assert found.buffered is buffered
+
+
+def test_what_comes_sooner_than_the_engines_mean_was_not_held_back() -> None:
+    found = arrival_of(
+        stream(0.006, [0.002] + [0.0] * 46), clump_ratio=0.8, token_s=0.02, client_lag_s=0, drafted=False
+    )
+    assert found.buffered is None
+    assert found.why == (
+        "48 tokens in 48 events, 2 bursts, over 0.002 s; the server made them in 0.940 s; the whole answer came "
+        "sooner: something else than this engine gave it, or a clock is wrong"
+    )
+
+
+def test_the_direct_way_tells_the_engines_pace() -> None:
+    fast = stream(0.004, [0.0] * 23 + [0.001] + [0.0] * 23)
+    slow_direct = ("direct", stream(0.1, EVEN))
+    assert reason(judge(("gateway", fast), slow_direct), "path.buffered") is UnknownReason.ABSENT
+    held = stream(0.8, ONCE)
+    assert value(judge(("gateway", held), slow_direct), "path.buffered") is True
 
 
 def test_half_the_streams_is_no_answer() -> None:

@@ -52,6 +52,31 @@ def test_no_pace(requests: list[Any], reason: UnknownReason) -> None:
     assert pace_signals({"requests": requests})["path.stream_slowdown_ratio"].reason is reason
 
 
+CUT: dict[str, Any] = {"tokens": 2, "failure": Failure.TIMEOUT}
+
+
+def test_streams_that_are_cut_early_give_a_lower_bound() -> None:
+    requests = [stream("gateway", 2.0, **CUT), stream("direct", 0.02), stream("gateway", 3.0, **CUT)]
+    signals = pace_signals({"requests": requests})
+    assert signals["path.gateway_tpot_s"].value == pytest.approx(2.0)  # 4 s after the first token, and two had come
+    assert signals["path.stream_slowdown_ratio"].value == pytest.approx(100.0)
+    assert signals["path.stream_slowdown_ratio"].source == (
+        "at least: 2 streams were cut by our time-out after 2 tokens, 1 came whole straight"
+    )
+
+
+@pytest.mark.parametrize(
+    "requests",
+    [
+        pytest.param([stream("gateway", 2.0, **CUT), stream("direct", 0.02)], id="one-may-have-met-a-bad-moment"),
+        pytest.param([stream("gateway", 2.0, **CUT)] * 2, id="nothing-came-whole"),
+        pytest.param([stream("gateway", 2.0, **CUT)] * 2 + [stream("direct", 2.5)], id="straight-is-as-slow"),
+    ],
+)
+def test_no_lower_bound(requests: list[Any]) -> None:
+    assert pace_signals({"requests": requests})["path.gateway_tpot_s"].reason is UnknownReason.ABSENT
+
+
 def test_lost_requests_are_counted_each_way() -> None:
     requests = [stream("gateway", 0.02), stream("direct", 0.02), stream("gateway", 0.02, failure=Failure.BROKEN)]
     knocks = [
