@@ -25,7 +25,8 @@ MAPS_BYTES_MAX = 4_000_000
 
 def read_weights(files: Files, pids: Iterable[int]) -> dict[str, Any]:
     """Bytes read from disk since the start, and bytes of large mapped files; `error` says what could not be read."""
-    read, mapped = 0, {}
+    read = 0
+    mapped: dict[str, int] = {}
     for pid in sorted(pids):
         try:
             counted = keyed_numbers(files.read_text(f"/proc/{pid}/io", bytes_max=4_000).replace(":", ""))
