@@ -13,8 +13,9 @@ from sickbay.engine.evals.stats.many import holm
 from sickbay.engine.evals.stats.means import bca_bounds, clustered_mean, sign_flip_p
 from sickbay.engine.evals.stats.power import items_needed, margin_resolved
 from sickbay.engine.evals.stats.proportions import mcnemar_exact, tango_interval
+from sickbay.engine.evals.stats.rare import rare_bounds
 
-__all__ = ["Comparison", "Finding", "Pair", "Pairing", "compare", "compare_slices", "pair_runs"]
+__all__ = ["Comparison", "Finding", "Pair", "Pairing", "compare", "compare_slices", "mean_score", "pair_runs"]
 
 CLUSTERS_MIN = 10
 """Below this many clusters a clustered error says too little of itself to decide anything."""
@@ -104,7 +105,7 @@ def pair_runs(baseline: Iterable[Row], candidate: Iterable[Row], metric: str = "
         if sha and old_sha and sha != old_sha:
             changed += 1
             continue
-        old, new = _mean(old_rows, metric), _mean(rows, metric)
+        old, new = mean_score(old_rows, metric), mean_score(rows, metric)
         if old is None or new is None:
             unscored += 1
             continue
@@ -124,7 +125,7 @@ def compare(
     """Compare, by the method that suits the scores.
 
     Right-or-wrong without clusters: Tango's score interval and exact McNemar. Graded: BCa bootstrap (t from 200 items
-    on) and sign flips. With clusters: cluster-robust t.
+    on) and sign flips. With clusters: cluster-robust t. Where hardly anything differs, see `rare_bounds`.
 
     Args:
         pairs: items in both runs.
@@ -135,35 +136,42 @@ def compare(
     """
     alpha = 1.0 - confidence
     differences = [pair.difference for pair in pairs]
-    clustered = any(pair.cluster for pair in pairs)
-    estimate = clustered_mean(differences, [pair.cluster for pair in pairs] if clustered else ())
+    names = [pair.cluster for pair in pairs] if any(pair.cluster for pair in pairs) else []
+    estimate = clustered_mean(differences, names)
     better, worse = sum(each > 0 for each in differences), sum(each < 0 for each in differences)
     n = len(pairs)
     note = ""
-    if clustered:
+    binary = all(pair.baseline in {0.0, 1.0} and pair.candidate in {0.0, 1.0} for pair in pairs)
+    if names:
         low, high = estimate.bound(alpha), estimate.bound(confidence)
-        p_worse = 1.0 - estimate.p_at_or_below(0.0) if estimate.error else float(estimate.mean >= 0)
-        if estimate.clusters < 30 and n:
-            p_worse = sign_flip_p(differences, [pair.cluster for pair in pairs], seed=seed)
+        rare = rare_bounds(differences, names, confidence)
+        if binary:  # items of one cluster never tell more than as many independent ones
+            tango = tango_interval(better, worse, n, 2 * confidence - 1)
+            rare = (min(rare[0], tango.low), max(rare[1], tango.high))
+        few = estimate.clusters < 30 or rare[0] < low or estimate.error == 0.0
+        p_worse = sign_flip_p(differences, names, seed=seed) if few else 1.0 - estimate.p_at_or_below(0.0)
+        low, high = min(low, rare[0]), max(high, rare[1])
         method = f"cluster-robust t, {estimate.clusters} clusters"
         if estimate.clusters < CLUSTERS_MIN:
             note = f"{estimate.clusters} clusters; wanted at least {CLUSTERS_MIN}"
-    elif all(pair.baseline in {0.0, 1.0} and pair.candidate in {0.0, 1.0} for pair in pairs):
+    elif binary:
         interval = tango_interval(better, worse, n, 2 * confidence - 1)
         low, high, p_worse = interval.low, interval.high, mcnemar_exact(worse, better, one_sided=True)
         method = "Tango score interval, exact McNemar"
-    elif n >= BCA_BELOW:
-        low, high = estimate.bound(alpha), estimate.bound(confidence)
-        p_worse = 1.0 - estimate.p_at_or_below(0.0) if estimate.error else float(estimate.mean >= 0)
-        method = "paired t"
     else:
-        low, high = bca_bounds(differences, alpha=alpha, seed=seed) if n > 1 else (-1.0, 1.0)
-        if n < 20 and low == high:  # equal scores throughout say nothing of what was not asked
-            low, high = -3.0 / n if n else -1.0, 3.0 / n if n else 1.0
-        p_worse = sign_flip_p(differences, seed=seed)
-        method = "BCa bootstrap, sign flips"
+        rare = rare_bounds(differences, (), confidence)
+        if n >= BCA_BELOW:
+            low, high = estimate.bound(alpha), estimate.bound(confidence)
+            few = rare[0] < low or estimate.error == 0.0
+            p_worse = sign_flip_p(differences, seed=seed) if few else 1.0 - estimate.p_at_or_below(0.0)
+            method = "paired t"
+        else:
+            low, high = bca_bounds(differences, alpha=alpha, seed=seed) if n > 1 else (-1.0, 1.0)
+            p_worse = sign_flip_p(differences, seed=seed)
+            method = "BCa bootstrap, sign flips"
+        low, high = min(low, rare[0]), max(high, rare[1])
     variance = math.fsum(each * each for each in differences) / n if n else 1.0
-    if clustered and n and math.isfinite(estimate.error):
+    if names and n and math.isfinite(estimate.error):
         variance = max(variance, estimate.error**2 * n)  # the design effect is in the clustered error
     finding = _finding(low, estimate.mean, p_worse, margin, alpha, undecidable=bool(note) or n == 0)
     low, high = max(-1.0, low), min(1.0, high)
@@ -172,7 +180,7 @@ def compare(
         baseline=math.fsum(pair.baseline for pair in pairs) / n if n else 0.0,
         candidate=math.fsum(pair.candidate for pair in pairs) / n if n else 0.0,
         difference=estimate.mean, low=low, high=high, margin=margin, finding=finding, method=method, p_worse=p_worse,
-        better=better, worse=worse, clusters=estimate.clusters if clustered else 0, confidence=confidence,
+        better=better, worse=worse, clusters=estimate.clusters if names else 0, confidence=confidence,
         resolvable=margin_resolved(n, variance, alpha=alpha, power=power),
         needed=_needed(margin, variance, n, alpha, power),
         note=note,
@@ -228,8 +236,8 @@ def _by_item(rows: Iterable[Row]) -> dict[str, tuple[list[Row], str]]:
     return found
 
 
-def _mean(rows: Sequence[Row], metric: str) -> float | None:
-    """The item's score over its samples; None without any."""
+def mean_score(rows: Sequence[Row], metric: str) -> float | None:
+    """One item's score over its samples; None without any. `metric`: see `pair_runs`."""
     values = []
     for row in rows:
         if row.error or (row.passed is None and row.value is None):

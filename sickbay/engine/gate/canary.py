@@ -78,9 +78,17 @@ def _watched(rule: Rule, kit: Kit, counted: int) -> _Watched:
     if not isinstance(rule, EvalRule):
         return _Watched(rule)
     kept = None if "baseline" in kit.sides.live else kit.sides.kept.get(rule.evalset.name)
-    order = list(rule.evalset.items)
+    return _Watched(rule, evals=EvalWatch(rule, kept, rules=counted), todo=_shuffled(rule, kit))
+
+
+def _shuffled(rule: EvalRule, kit: Kit) -> list[Item]:
+    """The items in an order that says nothing; those of one cluster together, since they count together."""
+    groups: dict[str, list[Item]] = {}
+    for item in rule.evalset.items:
+        groups.setdefault(f"c {item.cluster}" if item.cluster else f"i {item.id}", []).append(item)
+    order = list(groups.values())
     random.Random(f"{kit.run_id} {rule.id}").shuffle(order)  # noqa: S311  # an order, and repeatable
-    return _Watched(rule, evals=EvalWatch(rule, kept, rules=counted), todo=order)
+    return [item for group in order for item in group]
 
 
 def _answered_for(kit: Kit) -> set[str]:

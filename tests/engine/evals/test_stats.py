@@ -18,6 +18,7 @@ from sickbay.engine.evals.stats.means import bca_bounds, clustered_mean, sign_fl
 from sickbay.engine.evals.stats.power import items_needed, margin_resolved
 from sickbay.engine.evals.stats.proportions import binomial_tail, mcnemar_exact, tango_interval, tango_p_below, wilson
 from sickbay.engine.evals.stats.ranks import hodges_lehmann
+from sickbay.engine.evals.stats.rare import rare_bounds
 from sickbay.engine.evals.stats.sequential import Bet, Canary, CanaryState
 from sickbay.engine.evals.stats.student import t_cdf, t_quantile
 
@@ -171,6 +172,75 @@ def test_few_clusters_decide_nothing() -> None:
     found = compare(pairs(0, 100, 1000, clusters=4), 0.02)
     assert found.finding is Finding.TOO_FEW
     assert found.note == "4 clusters; wanted at least 10"
+
+
+@pytest.mark.parametrize(
+    ("values", "clusters", "low"),
+    [
+        pytest.param([0.0] * 30, [], 1 - 0.05 ** (1 / 30), id="thirty-items-without-a-difference"),
+        pytest.param([0.0] * 48, [f"c{i % 12}" for i in range(48)], 1 - 0.05 ** (1 / 12), id="twelve-clusters"),
+        pytest.param([0.0], [], 0.95, id="one-item"),
+        pytest.param([], [], 1.0, id="none"),
+        pytest.param([-0.5, *[0.0] * 99], [], -tango_interval(0, 1, 100, 0.9).low, id="one-of-a-hundred"),
+        pytest.param([-1.0, *[0.0] * 159], [f"c{i % 40}" for i in range(160)],
+                     -tango_interval(0, 1, 40, 0.9).low / 4, id="one-item-of-one-cluster-of-forty"),
+        pytest.param([-0.1] * 10 + [0.0] * 20, [], -1.0, id="ten-differ-and-the-mean-may-be-taken-for-normal"),
+    ],
+)  # fmt: skip
+def test_where_hardly_anything_differs_the_bound_counts_units(
+    values: list[float], clusters: list[str], low: float
+) -> None:
+    assert rare_bounds(values, clusters)[0] == pytest.approx(-low)
+
+
+@pytest.mark.parametrize("graded", [True, False])
+@pytest.mark.parametrize("clusters", [12, 40])
+def test_a_release_that_breaks_whole_clusters_hardly_ever_passes(clusters: int, graded: bool) -> None:
+    """Exactly the margin worse, in one piece: at most the promised share passes, however few clusters there are."""
+    passed, margin = 0, 0.05
+    before = 0.9 if graded else 1.0
+    for seed in range(60):
+        generator = random.Random(seed)
+        rows = []
+        for cluster in range(clusters):
+            after = 0.0 if generator.random() < margin else before
+            rows += [Pair(f"{cluster}-{item}", before, after, f"c{cluster}") for item in range(4)]
+        passed += compare(rows, margin * before, confidence=0.975).finding is Finding.NOT_INFERIOR
+    assert passed <= 4
+
+
+def test_degenerate_scores_decide_nothing() -> None:
+    same = [Pair(str(i), 0.5, 0.5, f"c{i % 12}") for i in range(48)]
+    assert compare(same, 0.03, confidence=0.975).finding is Finding.TOO_FEW
+    assert compare([Pair("a", 0.5, 0.4, "")], 0.03).finding is Finding.TOO_FEW
+    lower = [Pair(str(i), 0.5, 0.4, "") for i in range(30)]
+    assert compare(lower, 0.03).finding is Finding.INFERIOR
+    assert compare(lower, 0.2).finding is Finding.NOT_INFERIOR
+    assert mcnemar_exact(0, 0) == mcnemar_exact(0, 0, one_sided=True) == 1.0
+    assert holm([0.02, 0.02, 0.02]) == pytest.approx([0.06, 0.06, 0.06])
+    assert bca_bounds([0.5] * 10) == (0.5, 0.5)
+
+
+def test_random_cases_agree_with_scipy_and_statsmodels() -> None:
+    generator = random.Random(11)
+    for case in range(60):
+        worse, better = generator.randrange(40), generator.randrange(40)
+        if worse + better:
+            wanted = stats.binomtest(worse, worse + better, 0.5, alternative="greater").pvalue
+            assert mcnemar_exact(worse, better, one_sided=True) == pytest.approx(wanted, rel=1e-9)
+        if case >= 6:  # statsmodels takes its time
+            continue
+        p = [round(generator.random(), 1) for _ in range(generator.randrange(1, 9))]  # rounded: many ties
+        assert holm(p) == pytest.approx(list(multi.multipletests(p, method="holm")[1]))
+        values = [generator.choice((-1.0, 0.0, 0.0, 0.5, 1.0)) for _ in range(generator.randrange(12, 60))]
+        groups = [generator.randrange(6) for _ in values]
+        if len(set(groups)) > 1:
+            fit = api.OLS(values, [1.0] * len(values)).fit(
+                cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}
+            )
+            count = len(set(groups))
+            found = clustered_mean(values, [f"c{group}" for group in groups])
+            assert found.error == pytest.approx(fit.bse[0] * math.sqrt(count / (count - 1)), rel=1e-9, abs=1e-12)
 
 
 def test_slices_are_corrected() -> None:
