@@ -6,9 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jsonschema_rs
-
 from sickbay.engine.errors import ProbeError
+from sickbay.engine.evals.sealed_schema import sealed_validator
 from sickbay.engine.measure.json_lines import read_rows
 from sickbay.engine.model.look import Files
 from sickbay.engine.model.signal import UnknownReason
@@ -51,7 +50,7 @@ def _tools(files: Files, path: str) -> dict[str, Mapping[str, Any]]:
         inner = function if isinstance(function, dict) else row
         schema = inner.get("parameters") or inner.get("input_schema") or {}
         try:
-            checker = jsonschema_rs.validator_for(schema)
+            checker = sealed_validator(schema)
         except ValueError as error:
             name = inner.get("name")
             raise ProbeError(UnknownReason.MALFORMED, f"{path}: tool {name!r}: no JSON Schema: {error}") from error

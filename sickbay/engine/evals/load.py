@@ -177,7 +177,10 @@ def _line(first: Position, second: Position) -> str:
 
 def _check_scorers(item: Item, scorers: Mapping[str, Scorer], problems: list[Problem]) -> None:
     for use in item.scorers:
-        why = scorers[use.scorer].misfit(item, use.params)
+        try:
+            why = scorers[use.scorer].misfit(item, use.params)
+        except Exception as error:  # a stranger's code, over a stranger's item
+            why = f"the scorer raised {type(error).__name__}: {error}"
         if why:
             message = f"the item {item.id!r} cannot be scored by {use.scorer}: {why}"
             problems.append(Problem(item.position, Code.NOT_SCORABLE, message))

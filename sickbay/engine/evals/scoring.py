@@ -94,8 +94,15 @@ def self_test_problems(items: tuple[Item, ...], scorers: Mapping[str, Scorer]) -
         Problem(item.position, Code.NOT_SCORABLE, why, hint)
         for item in items
         for use in item.scorers
-        for why in _unsound(item, use, scorers[use.scorer])
+        for why in _told(item, use, scorers[use.scorer])
     ]
+
+
+def _told(item: Item, use: ScorerUse, scorer: Scorer) -> list[str]:
+    try:
+        return list(_unsound(item, use, scorer))
+    except Exception as error:  # a stranger's code, as in `score_answer`
+        return [f"{use.scorer} raised {type(error).__name__} at the reference answer of item {item.id!r}: {error}"]
 
 
 def _unsound(item: Item, use: ScorerUse, scorer: Scorer) -> Iterator[str]:

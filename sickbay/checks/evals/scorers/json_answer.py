@@ -7,15 +7,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import jsonschema_rs
-
-from sickbay.engine.evals.item import Item, digest
+from sickbay.engine.evals.item import Item
 from sickbay.engine.evals.scorer import Given, Score, Scorer
+from sickbay.engine.evals.sealed_schema import SchemaError, sealed_validator
 
-__all__ = ["JsonAnswer", "json_of"]
+__all__ = ["JsonAnswer", "json_of", "same_json"]
 
 _FENCE = re.compile(r"\A\s*```(?:json|JSON)?[ \t]*\n(.*?)\n?```\s*\Z", re.DOTALL)
-_VALIDATORS: dict[str, Any] = {}
 
 
 class JsonAnswer(Scorer):
@@ -36,9 +34,9 @@ class JsonAnswer(Scorer):
     def misfit(self, item: Item, params: Mapping[str, Any]) -> str:
         """A schema that is none, or an expected value that does not fit it."""
         try:
-            validator = _validator(params.get("value", True))
-        except ValueError as error:
-            return f"the schema is none: {str(error)[:120]}"
+            validator = sealed_validator(params.get("value", True))
+        except SchemaError as error:
+            return f"its schema is none: {error}"
         if isinstance(item.expected, (dict, list)) and not validator.is_valid(item.expected):
             return "its expected value does not fit the schema"
         return ""
@@ -52,10 +50,10 @@ class JsonAnswer(Scorer):
         found, why = json_of(given.text, fenced=params.get("fenced", True), inside=params.get("inside", False))
         if why:
             return Score.of(False, why)
-        errors = next(iter(_validator(params.get("value", True)).iter_errors(found)), None)
+        errors = next(iter(sealed_validator(params.get("value", True)).iter_errors(found)), None)
         if errors is not None:
             return Score.of(False, f"does not fit the schema: {errors.message[:120]}")
-        if isinstance(item.expected, (dict, list)) and found != item.expected:
+        if isinstance(item.expected, (dict, list)) and not same_json(found, item.expected):
             return Score.of(False, f"found {json.dumps(found)[:80]}, wanted {json.dumps(item.expected)[:80]}")
         return Score.of(True)
 
@@ -67,21 +65,30 @@ def json_of(text: str, *, fenced: bool, inside: bool) -> tuple[Any, str]:
     if fence:
         body = fence.group(1)
     try:
-        return json.loads(body), ""
+        return json.loads(body, parse_constant=_refuse), ""
     except (ValueError, RecursionError) as error:
         if inside:
             for start in [place for place, letter in enumerate(body[:100_000]) if letter in "{["][:200]:
                 try:
-                    return json.JSONDecoder().raw_decode(body, start)[0], ""
+                    return _DECODER.raw_decode(body, start)[0], ""
                 except (ValueError, RecursionError):
                     continue
-        return None, f"not JSON ({getattr(error, 'msg', 'too deep')}): {body[:60]!r}"
+        return None, f"not JSON ({getattr(error, 'msg', '') or str(error)[:60]}): {body[:60]!r}"
 
 
-def _validator(schema: Any) -> Any:
-    key = digest(schema)
-    if key not in _VALIDATORS:
-        if len(_VALIDATORS) > 1024:
-            _VALIDATORS.clear()
-        _VALIDATORS[key] = jsonschema_rs.Draft202012Validator(schema)
-    return _VALIDATORS[key]
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is no JSON number")
+
+
+def same_json(one: Any, other: Any) -> bool:
+    """Equal as JSON: true is not 1, and 1 is 1.0."""
+    if isinstance(one, bool) or isinstance(other, bool):
+        return one is other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same_json(each, other[key]) for key, each in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(same_json, one, other))
+    return bool(one == other)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)

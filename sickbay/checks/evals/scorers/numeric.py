@@ -34,7 +34,7 @@ class Numeric(Scorer):
     def misfit(self, item: Item, params: Mapping[str, Any]) -> str:
         """A reference that is no number."""
         wanted = _wanted(item, params)
-        return "" if wanted is not None else f"its expected answer is no number: {item.expected!r}"
+        return "" if wanted is not None else f"its expected answer is no number: {_shown(item.expected)}"
 
     def good_answer(self, item: Item, params: Mapping[str, Any]) -> Given | None:
         """The number in a sentence."""
@@ -54,6 +54,11 @@ class Numeric(Scorer):
         within = max(float(params.get("tolerance", 0.0)), float(params.get("relative", 0.0)) * abs(wanted))
         hit = abs(number - wanted) <= within + 1e-12 * max(1.0, abs(wanted))
         return Score.of(hit, "" if hit else f"found {number:g}, wanted {wanted:g} within {within:g}")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}… (beyond a double?)" if isinstance(value, int) else text[:60]
 
 
 def numbers_in(text: str) -> list[float]:
@@ -76,6 +81,10 @@ def _wanted(item: Item, params: Mapping[str, Any]) -> float | None:
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, (int, float)):
-        return float(value) if math.isfinite(value) else None
+        try:
+            number = float(value)
+        except OverflowError:  # a whole number beyond a double
+            return None
+        return number if math.isfinite(number) else None
     found = numbers_in(str(value))
     return found[-1] if len(found) == 1 else None

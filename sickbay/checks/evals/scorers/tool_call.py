@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import jsonschema_rs
-
+from sickbay.checks.evals.scorers.json_answer import same_json
 from sickbay.engine.evals.item import Item
 from sickbay.engine.evals.scorer import Given, Score, Scorer
+from sickbay.engine.evals.sealed_schema import SchemaError, sealed_validator
 
 __all__ = ["ToolCall"]
 
@@ -38,12 +38,19 @@ class ToolCall(Scorer):
     }
 
     def misfit(self, item: Item, params: Mapping[str, Any]) -> str:
-        """An expected value that is no call."""
+        """An expected value that is no call, or a tool that is none."""
         wanted = _wanted(item)
         if wanted is None:
             return 'wanted expected: {"name": ..., "arguments": {...}} or a list of these'
-        names = {tool.get("function", tool).get("name") for tool in item.tools}
-        unknown = [each["name"] for each in wanted if names and each["name"] not in names]
+        schemas = _schemas(item)
+        for name, schema in schemas.items():
+            if not name:
+                return "one of its tools has no name; wanted function: {name: ..., parameters: {...}}"
+            try:
+                sealed_validator(schema)
+            except SchemaError as error:
+                return f"the parameters of its tool {name!r} are no schema: {error}"
+        unknown = [each["name"] for each in wanted if schemas and each["name"] not in schemas]
         return f"it expects a call of {unknown[0]!r}, which is not among its tools" if unknown else ""
 
     def good_answer(self, item: Item, params: Mapping[str, Any]) -> Given | None:
@@ -73,7 +80,22 @@ class ToolCall(Scorer):
 
 def _wanted(item: Item) -> list[dict[str, Any]] | None:
     wanted = item.expected if isinstance(item.expected, list) else [item.expected]
-    return wanted if all(isinstance(each, dict) and isinstance(each.get("name"), str) for each in wanted) else None
+    return wanted if all(map(_is_call, wanted)) else None
+
+
+def _is_call(data: Any) -> bool:
+    return isinstance(data, dict) and isinstance(data.get("name"), str) and isinstance(data.get("arguments", {}), dict)
+
+
+def _schemas(item: Item) -> dict[str, Any]:
+    """The schema of each tool's arguments, by its name; "" for a tool without one."""
+    found: dict[str, Any] = {}
+    for tool in item.tools:
+        inner = tool.get("function", tool)
+        name = inner.get("name") if isinstance(inner, Mapping) else None
+        schema = inner.get("parameters") if isinstance(inner, Mapping) else None
+        found[name if isinstance(name, str) else ""] = True if schema is None else schema
+    return found
 
 
 def _same(wanted: Mapping[str, Any], call: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
@@ -98,7 +120,7 @@ def _right(wanted: Any, found: Any) -> bool:
         return wanted is found
     if isinstance(wanted, str) and isinstance(found, str):
         return wanted.strip() == found.strip()
-    return bool(wanted == found)
+    return same_json(wanted, found)
 
 
 def _first_right(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -109,15 +131,13 @@ def _first_right(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _contract_problem(item: Item, calls: Sequence[Mapping[str, Any]]) -> str:
-    schemas = {
-        tool.get("function", tool).get("name"): tool.get("function", tool).get("parameters") for tool in item.tools
-    }
+    schemas = _schemas(item)
     for call in calls:
-        schema = schemas.get(call.get("name"))
+        schema = schemas.get(str(call.get("name")))
         if not isinstance(call.get("arguments"), Mapping):
             return f"the arguments of {call.get('name')!r} are no JSON object: {str(call.get('arguments'))[:60]!r}"
         if isinstance(schema, dict):
-            error = next(iter(jsonschema_rs.Draft202012Validator(schema).iter_errors(call["arguments"])), None)
+            error = next(iter(sealed_validator(schema).iter_errors(call["arguments"])), None)
             if error is not None:
                 return f"the arguments of {call.get('name')!r} do not fit the tool's schema: {error.message[:100]}"
     return ""

@@ -35,6 +35,8 @@ def read_csv(text: str, context: Context) -> list[Item]:
     if not ask:
         message = f"no column with the question; found {', '.join(header) or 'nothing'}"
         hint = f"name one of them {' or '.join(_ASK)}"
+        if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+            hint = "cells are parted by a comma here, by a tab in a .tsv file"
         context.problems.append(Problem(Position(context.path, 1, 1), Code.MISSING_KEY, message, hint))
         return []
     expected = next((name for name in _EXPECTED if name in header), "")

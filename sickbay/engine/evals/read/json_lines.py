@@ -18,6 +18,7 @@ __all__ = ["Line", "json_nodes", "node_of", "read_lines"]
 
 LINE_CHARS_MAX = 4_000_000
 DEPTH_MAX = 60
+_LONE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 _Read = TypeVar("_Read")
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
@@ -88,16 +89,43 @@ def _line(line: str, number: int, source: SourceText, problems: list[Problem]) -
         problems.append(Problem(at, Code.TOO_DEEP, f"nested deeper than {DEPTH_MAX} levels"))
         return None
     except ValueError as error:
-        column = getattr(error, "colno", 1)
-        why = getattr(error, "msg", str(error))
+        column = error.colno if isinstance(error, json.JSONDecodeError) else 1
+        why = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        if isinstance(error, _NumberError):
+            column = line.find(error.text) + 1
+        elif "int_max_str_digits" in why:
+            why = "a whole number of more than 4300 digits"
         hint = "write one JSON object a line"
         problems.append(Problem(Position(source.path, number, column), Code.JSON_SYNTAX, f"not JSON: {why}", hint))
+        return None
+    lone = _LONE.search(line)
+    if lone is not None and not _encodes(data):
+        where = Position(source.path, number, lone.start() + 1)
+        problems.append(
+            Problem(
+                where, Code.JSON_SYNTAX, f"{lone.group()} alone is no character", "write the pair, or the character"
+            )
+        )
         return None
     if repeated:
         for key, second in placed(line, number, source)[1]:
             message = f"the key {key!r} stands twice on this line"
             problems.append(Problem(second, Code.DUPLICATE_KEY, message, "remove one of them"))
     return Line(node, line)
+
+
+class _NumberError(ValueError):
+    def __init__(self, text: str, why: str) -> None:
+        super().__init__(why)
+        self.text = text
+
+
+def _encodes(data: Any) -> bool:
+    try:
+        json.dumps(data, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _kind(data: Any) -> str:
@@ -109,12 +137,12 @@ def _kind(data: Any) -> str:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text[:40]} is too large for a number")
+        raise _NumberError(text, f"{text[:40]} is too large for a number")
     return value
 
 
 def _refuse(word: str) -> None:
-    raise ValueError(f"{word} is no JSON number")
+    raise _NumberError(word, f"{word} is no JSON number")
 
 
 def node_of(data: Any, source: SourceText, line: int, depth: int = 0) -> Node:

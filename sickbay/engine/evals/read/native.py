@@ -13,9 +13,11 @@ from sickbay.engine.evals.read.context import Context
 from sickbay.engine.evals.read.native_items import fits, item_of
 from sickbay.engine.evals.read.rows import read_rows
 from sickbay.engine.evals.read.scorer_uses import read_uses
+from sickbay.engine.load.codes import Code
 from sickbay.engine.load.fields import Fields
 from sickbay.engine.load.schema_check import check_schema
 from sickbay.engine.load.yaml_node import Node
+from sickbay.engine.model.problem import Problem
 
 __all__ = ["asked_of", "read_native_yaml"]
 
@@ -53,6 +55,11 @@ def read_native_yaml(node: Node, context: Context) -> EvalSet | None:
 
 def _items_of_file(below: Node, context: Context) -> list[Item]:
     path = Path(context.path).parent / str(below.data)
+    if path.suffix.lower() in {".yaml", ".yml", ".json"}:
+        hint = "write the items here, or one JSON object a line in a .jsonl file"
+        message = f"wanted items in a JSONL or CSV file, found {str(below.data)!r}"
+        context.problems.append(Problem(below.at, Code.WRONG_VALUE, message, hint))
+        return []
     text = read_beside(path, below.at, context.problems)
     if text is None:
         return []

@@ -11,6 +11,7 @@ from sickbay.engine.evals.item import Item, ScorerUse
 from sickbay.engine.evals.read.context import Context
 from sickbay.engine.evals.read.json_lines import json_nodes, read_lines
 from sickbay.engine.load.codes import Code
+from sickbay.engine.load.schema_words import described
 from sickbay.engine.load.yaml_node import Node
 from sickbay.engine.model.problem import Problem
 
@@ -34,7 +35,7 @@ def _item(node: Node, context: Context) -> Item | None:
     elif isinstance(asked, list) and asked and all(isinstance(each, dict) and "role" in each for each in asked):
         messages = tuple(asked)
     else:
-        message = f"input: wanted a text or chat messages, found {type(asked).__name__}"
+        message = f"input: wanted a text or chat messages, found {described(asked)}"
         context.problems.append(Problem(node.at, Code.WRONG_TYPE, message))
         return None
     if "ideal" not in data:

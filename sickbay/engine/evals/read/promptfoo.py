@@ -22,6 +22,7 @@ from sickbay.engine.evals.read.promptfoo_assert import use_of
 from sickbay.engine.evals.read.promptfoo_prompt import Names, messages_of
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.fields import Fields
+from sickbay.engine.load.schema_words import described
 from sickbay.engine.load.yaml_node import Node
 from sickbay.engine.model.problem import Position, Problem
 
@@ -46,6 +47,13 @@ def read_promptfoo(node: Node, context: Context) -> EvalSet:
         items = _items_of_csv(tests, asking)
     else:
         default = fields.below("defaultTest")
+        shared = fields.get("defaultTest")
+        if shared is not None and isinstance(shared.data, str):
+            message = f"defaultTest from {shared.data!r} is not read here; wanted vars, assert and metadata in place"
+            context.problems.append(Problem(shared.at, Code.NOT_SUPPORTED, message))
+        if tests is not None and tests.items is None:
+            message = f"tests: wanted a list or a CSV file, found {described(tests.data)}"
+            context.problems.append(Problem(tests.at, Code.WRONG_TYPE, message))
         for test in fields.items("tests"):
             items += _items_of_test(test, default, asking)
     name = Path(context.path).stem.lower()
@@ -62,13 +70,17 @@ def _prompts(fields: Fields, context: Context) -> list[str]:
     if not nodes and only is not None:
         nodes = (only,)
     for node in nodes:
+        if isinstance(node.data, dict) and not {"raw", "id"} & node.data.keys():
+            message = "prompts: wanted a list of texts or files (a mapping of files is not read here)"
+            context.problems.append(Problem(node.at, Code.NOT_SUPPORTED, message))
+            continue
         data = node.data.get("raw", node.data.get("id", "")) if isinstance(node.data, dict) else node.data
         text = str(data)
         if text.startswith("file://"):
             path = Path(context.path).parent / text.removeprefix("file://")
             text = read_beside(path, node.at, context.problems) or ""
         found.append(text)
-    if not found:
+    if not found and not nodes:
         context.problems.append(Problem(fields.at, Code.MISSING_KEY, "no prompts", "promptfoo wants a list 'prompts:'"))
     return found
 
@@ -135,6 +147,11 @@ def _changes(test: Fields) -> list[str]:
     """Settings that make a test mean something else than that its assertions hold."""
     options = test.below("options")
     named = [f"{key!r}" for key in ("threshold", "assertScoringFunction") if key in test]
+    for key, kind in (("vars", dict), ("metadata", dict), ("options", dict), ("assert", list)):
+        node = test.get(key)
+        if node is not None and node.data is not None and not isinstance(node.data, kind):
+            named.append(f"{key!r} as {described(node.data)}")
+    named += [f"'vars.{key}' with {{{{" for key, node in test.below("vars") if "{{" in str(node.data)]
     return named + [f"'options.{key}'" for key in ("transform", "prefix", "suffix", "postprocess") if key in options]
 
 
