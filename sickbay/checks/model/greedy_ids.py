@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ SUPPORTED = ("llamacpp", "vllm")
 
 
 async def greedy_by_ids(
-    look: Look, found: EngineFound, prompt: list[int], *, max_tokens: int, cached: bool = True
+    look: Look, found: EngineFound, prompt: list[int], *, max_tokens: int, cached: bool = True, timeout_s: float = 60.0
 ) -> dict[str, list[Any]]:
     """{"ids": [...], "logprobs": [...]} of the engine's own greedy answer to these prompt ids.
 
@@ -37,9 +38,11 @@ async def greedy_by_ids(
     else:
         body |= plain | {"repetition_penalty": 1.0, "model": found.model, "max_tokens": max_tokens}
         body |= {"logprobs": 1, "return_token_ids": True}
+        # vLLM cannot leave its prefix cache out for one request; a salt of its own finds nothing in it.
+        body |= {} if cached else {"cache_salt": secrets.token_hex(8)}
     answer = await look.http.request(
         "POST", "/completion" if llamacpp else "/v1/completions", json=body,
-        timeout_s=max(1.0, min(20.0, time_left(look))), direct=True, generates=True, fresh=True,
+        timeout_s=max(1.0, min(timeout_s, time_left(look))), direct=True, generates=True, fresh=True,
     )  # fmt: skip
     if answer.status != 200:
         raise ProbeError(UnknownReason.ABSENT, f"HTTP {answer.status}: {answer.text[:160]}")

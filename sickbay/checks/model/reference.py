@@ -67,6 +67,13 @@ class ModelReference(Check):
                 "default": 500,
             },
             "seed": {"description": "seed of the prompts; 0 takes a new one each run", "type": "integer", "default": 0},
+            "answer_timeout_s": {
+                "description": "most seconds for one answer of the engine, and a quarter of the step's time",
+                "type": "number",
+                "exclusiveMinimum": 0,
+                "maximum": 600,
+                "default": 60.0,
+            },
             "timeout_s": {
                 "description": "most seconds for torch: it loads the model first",
                 "type": "number",
@@ -115,10 +122,12 @@ class ModelReference(Check):
             "output.shift_cached_over_uncached": _over(shifts, "again", "uncached"),
         }
         bad = signals["output.greedy_matches_reference"].value is False
+        lost = raw.get("problems") or []
+        missing = f"; {len(lost)} answers are missing: {lost[0]}" if lost else ""
         versions = ", ".join(f"{name} {version}" for name, version in raw["versions"].items())
         return Result(
             outcome=Outcome.FAIL if bad else Outcome.PASS,
-            summary=f"{told}; {signals['output.greedy_matches_reference'].source} ({versions})",
+            summary=f"{told}; {signals['output.greedy_matches_reference'].source} ({versions}){missing}",
             signals=signals,
         )
 

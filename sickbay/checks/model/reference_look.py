@@ -26,7 +26,9 @@ async def look_reference(look: Look, params: Mapping[str, Any]) -> dict[str, Any
     found = await look.engine()
     seed = seed_for(look, int(params["seed"]))
     prompts = await _prompts(look, found, seed, int(params["long_tokens"]))
-    rows = await _answers(look, found, prompts, int(params["max_tokens"]))
+    # Torch needs its share of the step: an engine that does not answer must not take all of it.
+    within_s = max(2.0, min(float(params["answer_timeout_s"]), look.remaining_s / 4))
+    rows, problems = await _answers(look, found, prompts, int(params["max_tokens"]), within_s)
     cases = [{"prompt": row.pop("prompt"), "output": row.pop("ids")} for row in rows]
     told = await score_cases(
         path, cases, python=str(params["python"]), adapter=str(params["adapter"]),
@@ -35,7 +37,8 @@ async def look_reference(look: Look, params: Mapping[str, Any]) -> dict[str, Any
     for row, case in zip(rows, told["cases"], strict=True):
         row["own"] = [round(each, 5) for each in case["logprobs"]]
         row["best"] = [round(each, 5) for each in case["best_logprobs"]]
-    return {"path": path, "rows": rows, "seed": seed, "versions": told["versions"], "load_s": told["load_s"]}
+    run = {"versions": told["versions"], "load_s": told["load_s"], "problems": problems}
+    return {"path": path, "rows": rows, "seed": seed, **run}
 
 
 async def _prompts(look: Look, found: EngineFound, seed: int, long_tokens: int) -> dict[str, list[list[int]]]:
@@ -59,23 +62,32 @@ async def _prompts(look: Look, found: EngineFound, seed: int, long_tokens: int) 
 
 
 async def _answers(
-    look: Look, found: EngineFound, prompts: Mapping[str, list[list[int]]], max_tokens: int
-) -> list[dict[str, Any]]:
-    """Every arm's greedy answers; an arm that the budget cuts off is left out."""
+    look: Look, found: EngineFound, prompts: Mapping[str, list[list[int]]], max_tokens: int, within_s: float
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Every arm's greedy answers, and why others are missing: one that fails or is cut by the budget is left out.
+
+    Raises:
+        ProbeError: no answer came at all, with the first one's reason.
+    """
     rows: list[dict[str, Any]] = []
+    failed: list[ProbeError] = []
 
     async def ask(arm: str, prompt: list[int], *, cached: bool = True) -> None:
-        answer = await greedy_by_ids(look, found, prompt, max_tokens=max_tokens, cached=cached)
+        if any(isinstance(error, BudgetExceededError) for error in failed):
+            return
+        try:
+            answer = await greedy_by_ids(look, found, prompt, max_tokens=max_tokens, cached=cached, timeout_s=within_s)
+        except ProbeError as error:
+            failed.append(error)
+            return
         rows.append({"arm": arm, "prompt": prompt, "tokens": len(prompt), **answer})
 
-    try:
-        for prompt in prompts["short"]:
-            await ask("alone", prompt)
-            await ask("again", prompt)
-            await ask("uncached", prompt, cached=False)
-        await asyncio.gather(*(ask("together", prompt) for prompt in prompts["short"]))
-        await ask("long", prompts["long"][0])
-    except BudgetExceededError:
-        if not rows:
-            raise
-    return rows
+    for prompt in prompts["short"]:
+        await ask("alone", prompt)
+        await ask("again", prompt)
+        await ask("uncached", prompt, cached=False)
+    await asyncio.gather(*(ask("together", prompt) for prompt in prompts["short"]))
+    await ask("long", prompts["long"][0])
+    if not rows:
+        raise failed[0]
+    return rows, [error.detail[:200] for error in failed]

@@ -16,6 +16,7 @@ from sickbay.checks.probe.path import ProbePath
 from sickbay.checks.probe.replicas import ProbeReplicas
 from sickbay.checks.probe.sampling import ProbeSampling
 from sickbay.checks.probe.schema import ProbeSchema
+from sickbay.checks.probe.structured import ProbeStructured
 from sickbay.checks.probe.tokens import ProbeTokens
 from sickbay.checks.probe.ttft import ProbeTtft
 from sickbay.engine.hookspecs import hookimpl
@@ -37,6 +38,7 @@ def sickbay_checks() -> list[Check]:
         ProbeNeedle(),
         ProbeTokens(),
         ProbeSchema(),
+        ProbeStructured(),
         ProbeReplicas(),
         ProbeLadder(),
         ProbeItl(),

@@ -27,6 +27,10 @@ TOKENS_MIN = 30
 HOTTER_MIN = 0.15
 """Top choices missing against the model's own probability: about T = 1.5; T = 1 has none missing."""
 FAILING_MIN = 2
+WARM_MIN = 0.7
+CHANCE_MAX = 1e-6
+"""From this temperature on, only-likeliest answers are no chance any more: below one in a million by the model's own
+probabilities, which lower temperatures would sharpen."""
 SETTINGS: Mapping[str, Any] = {"top_p": 1.0, "frequency_penalty": 0.0, "presence_penalty": 0.0, "seed": 1}
 
 
@@ -184,7 +188,9 @@ def _recovery(raw: Raw) -> Reading:
 def _as_intended(meant: float, default: Any, chosen: float, expected: float, tokens: int) -> Reading:
     if meant >= 0 and isinstance(default, (int, float)):
         told = f"the engine's default temperature is {default:g}, {meant:g} was meant"
-        return measured(abs(float(default) - meant) <= 0.05, told)
+        if abs(float(default) - meant) > 0.05:
+            return measured(False, told)
+        return _beside_temperature(meant, chosen, expected, tokens)
     if tokens < TOKENS_MIN:
         return unknown(UnknownReason.NOT_CONFIGURED, "not told which temperature is meant (temperature_meant)")
     if meant == 0.0:
@@ -194,6 +200,20 @@ def _as_intended(meant: float, default: Any, chosen: float, expected: float, tok
         return measured(False, f"{told}: hotter than any default that is meant")
     why = f"{chosen:.0%} of {tokens} tokens were the likeliest, as the model itself has it ({expected:.0%})"
     return unknown(UnknownReason.NOT_CONFIGURED, f"{why}; which temperature is meant is not told (temperature_meant)")
+
+
+def _beside_temperature(meant: float, chosen: float, expected: float, tokens: int) -> Reading:
+    """The temperature is as meant; the cut-offs beside it (top-k, top-p, min-p) show in what is chosen."""
+    told = f"the default temperature is {meant:g}, as meant"
+    if tokens < TOKENS_MIN:
+        return measured(True, told)
+    shares = f"{chosen:.0%} of {tokens} tokens were the likeliest, the model itself gives them {expected:.0%}"
+    if meant >= WARM_MIN and chosen > 1.0 - 0.5 / tokens and expected**tokens < CHANCE_MAX:
+        return measured(False, f"{told}, but {shares}: something beside it allows only the likeliest")
+    if expected - chosen > HOTTER_MIN:
+        why = f"{told}; {shares}, so the cut-offs beside it decide, and those that are meant are not told"
+        return unknown(UnknownReason.NOT_CONFIGURED, why)
+    return measured(True, f"{told}; {shares}")
 
 
 def _outcome(signals: Mapping[str, Reading], plain: Sequence[Row]) -> Outcome:

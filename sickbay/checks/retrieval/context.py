@@ -65,7 +65,7 @@ class RetrievalContext(Check):
             raise ProbeError(UnknownReason.NOT_CONFIGURED, "give records: JSON lines with question, want and gold")
         cases = [row for row in read_rows(look.files, params["records"]) if _usable(row)][: int(params["cases"])]
         if not cases:
-            raise ProbeError(UnknownReason.ABSENT, f"{params['records']}: no row has question, want and gold")
+            return {"rows": [], "stopped": "", "cases": 0, "path": str(params["records"])}
         asking = await begin(look, float(params["timeout_s"]))
         for number, row in enumerate(cases):
             await asking.ask("retrieved", number, _question(row, _texts(row), int(params["max_tokens"])))
@@ -74,6 +74,10 @@ class RetrievalContext(Check):
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """Recovery over the cases that fail with what was retrieved."""
+        if not raw["cases"]:
+            told = f"{raw['path']}: no row has question, want and gold"
+            gone = unknown(UnknownReason.NOT_CONFIGURED, told)
+            return Result(outcome=Outcome.SKIP, summary=told, signals={self.emits[0]: gone})
         right = {
             arm: {row.number: bool(row.answer.text.right) for row in rows_of(raw, arm) if row.answer.ok}
             for arm in ("retrieved", "gold")

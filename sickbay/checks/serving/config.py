@@ -40,7 +40,8 @@ class ServingConfig(Check):
         "serving.kv_block_size_tokens", "serving.weights_dtype", "serving.memory_fraction",
         "serving.tensor_parallel", "serving.threads", "serving.layers_on_gpu", "serving.layers_total",
         "serving.offload_ratio", "serving.speculative_enabled", "serving.default_temperature",
-        "serving.template_sha",
+        "serving.default_top_k", "serving.default_top_p", "serving.default_min_p", "serving.default_repeat_penalty",
+        "serving.template_sha", "serving.position_scaling_set", "serving.config_overrides",
     )  # fmt: skip
 
     def cost(self, params: Mapping[str, Any]) -> Cost:

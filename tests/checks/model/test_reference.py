@@ -20,7 +20,8 @@ from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.model.target import Target
 from sickbay.lab.child import start
-from tests.checks.serving.looking import looking
+from tests.checks.serving.looking import looking, run_check
+from tests.checks.serving.pages_server import Answer, ok, serving
 
 
 def row(arm: str, shift: float, *, gap: float = 0.0, positions: int = 10) -> dict[str, Any]:
@@ -125,6 +126,36 @@ def test_no_such_interpreter() -> None:
 def test_the_child_imports_nothing_of_ours() -> None:
     assert "sickbay" not in [line.split()[1].split(".")[0] for line in CHILD.read_text().splitlines()
                              if line.strip().startswith(("import ", "from "))]  # fmt: skip
+
+
+SCORER = """
+import json
+asked = json.load(sys.stdin)
+cases = [{"logprobs": [-1.0] * len(c["output"]), "best": c["output"], "best_logprobs": [-1.0] * len(c["output"])}
+         for c in asked["cases"]]
+print(json.dumps({"cases": cases, "versions": {"torch": "2"}, "load_s": 0.1}))
+"""
+
+
+def test_an_arm_that_fails_is_left_out_and_said(tmp_path: Path) -> None:
+    """vLLM answers one by one and fails among others: what was answered is judged all the same."""
+    good = ok({"choices": [{"token_ids": [5, 6], "logprobs": {"token_logprobs": [-1.01, -1.01]}}]})
+    pages: dict[str, Answer | Sequence[Answer]] = {
+        "/v1/models": ok({"data": [{"id": "m", "owned_by": "vllm"}]}),
+        "/tokenize": ok({"tokens": [1, 2, 3], "count": 3}),
+        "/v1/completions": [good] * 9 + [Answer(b'{"error": "broken"}', status=500)],
+    }
+
+    async def main(url: str) -> Result:
+        async with looking(Target(name="t", url=url, model_path="/m"), requests=20) as look:
+            return (await run_check(ModelReference(), look, python=fake(tmp_path, SCORER)))[1]
+
+    with serving(pages) as server:
+        result = asyncio.run(main(server.url))
+    assert result.outcome is Outcome.PASS
+    assert not result.signals["output.shift_together_over_alone"].known
+    assert result.signals["output.reference_shift"].value == pytest.approx(0.01)
+    assert result.summary.endswith('; 4 answers are missing: HTTP 500: {"error": "broken"}')
 
 
 @pytest.mark.live

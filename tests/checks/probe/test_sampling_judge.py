@@ -1,0 +1,56 @@
+"""probe.sampling, judged: a temperature as meant is not all; what is cut off beside it shows in what is chosen."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from sickbay.checks.probe.answer import Answer, Token
+from sickbay.checks.probe.answer_text import look_at_text
+from sickbay.checks.probe.sampling import ProbeSampling
+from sickbay.engine.model.check import Result
+
+
+def judged(*, chosen: int, best: float, tokens: int = 60, meant: float = 0.8, default: float = 0.8) -> Result:
+    """So many of the tokens were the likeliest, each of which has probability `best`."""
+    likeliest = Token("a", math.log(best), math.log(best), math.log((1 - best) / 2))
+    other = Token("b", math.log((1 - best) / 2), math.log(best), math.log((1 - best) / 2))
+    answer = Answer(
+        status=200, finish="stop", text=look_at_text("x"), tokens=(likeliest,) * chosen + (other,) * (tokens - chosen)
+    )
+    raw: dict[str, Any] = {
+        "rows": [{"arm": "plain", "number": 0, "answer": answer.to_json()}],
+        "stopped": "",
+        "context": {"serving.default_temperature": default},
+    }
+    check = ProbeSampling()
+    params = {name: part["default"] for name, part in check.params["properties"].items()}
+    return check.judge(json.loads(json.dumps(raw)), {**params, "temperature_meant": meant})
+
+
+@pytest.mark.parametrize(
+    ("given", "as_intended"),
+    [
+        pytest.param({"chosen": 48, "best": 0.8}, True, id="as-the-model-has-it"),
+        pytest.param({"chosen": 60, "best": 0.7}, False, id="only-the-likeliest-though-warm"),
+        pytest.param({"chosen": 60, "best": 0.98}, True, id="only-the-likeliest-of-sure-answers"),
+        pytest.param({"chosen": 60, "best": 0.7, "meant": 0.2, "default": 0.2}, True, id="cold-as-meant"),
+        pytest.param({"chosen": 24, "best": 0.8, "meant": 1.6, "default": 1.6}, None, id="no-cut-off-and-hot-as-meant"),
+        pytest.param({"chosen": 48, "best": 0.8, "default": 1.0}, False, id="another-temperature"),
+        pytest.param({"chosen": 5, "best": 0.8, "tokens": 6}, True, id="too-few-tokens-to-see-more"),
+    ],
+)
+def test_sampling_as_intended(given: dict[str, Any], as_intended: bool | None) -> None:
+    reading = judged(**given).signals["output.sampling_as_intended"]
+    assert reading.value is as_intended, reading.source or reading.detail
+
+
+def test_it_says_what_it_saw() -> None:
+    reading = judged(chosen=60, best=0.7).signals["output.sampling_as_intended"]
+    assert reading.source == (
+        "the default temperature is 0.8, as meant, but 100% of 60 tokens were the likeliest, the model itself gives "
+        "them 70%: something beside it allows only the likeliest"
+    )
