@@ -32,6 +32,7 @@ NUMBERS = {
     "total": "memory.device_total_bytes",
 }
 PLANNED = {"kv-init": "memory.kv_pool_ratio", "load": "memory.weights_ratio"}
+_TOLD = ("memory.oom_phase", "memory.oom_place", "memory.oom_requested_ratio")
 BAD = ("log.kv_space_errors", "log.leak_lines", "log.worker_stall_lines", "log.device_assert_lines")
 
 
@@ -57,6 +58,7 @@ class LogsPatterns(Check):
         "memory.host_kill",
         "memory.kv_pool_ratio",
         "memory.weights_ratio",
+        "memory.oom_requested_ratio",
         *NUMBERS.values(),
     )
     params: ClassVar[Mapping[str, Any]] = {
@@ -171,7 +173,7 @@ def _oom(raw: Raw, where: str) -> dict[str, Reading]:
     told = raw["oom"]
     if not told:
         none = unknown(UnknownReason.ABSENT, f"{where}: no failed allocation is told")
-        found = dict.fromkeys(("memory.oom_phase", "memory.oom_place", *NUMBERS.values(), *PLANNED.values()), none)
+        found = dict.fromkeys((*_TOLD, *NUMBERS.values(), *PLANNED.values()), none)
         return found | {"memory.oom": measured(False, where), "memory.host_kill": measured(False, where)}
     source = f"{told['count']} lines of {where} tell a failed allocation"
     no_number = unknown(UnknownReason.ABSENT, f"{source}, without this number")
@@ -196,10 +198,14 @@ def _planned(told: Mapping[str, Any], host_bytes: float, source: str) -> dict[st
     why = "the failed allocation is not larger than the memory there is, so the plan is not told by it"
     found = dict.fromkeys(PLANNED.values(), unknown(UnknownReason.INCONSISTENT, why))
     total = told.get("total") if told["place"] == "device" else host_bytes
-    name = PLANNED.get(told["phase"])
-    if name and total and told.get("asked", 0) > total:
-        ratio = told["asked"] / total
-        found[name] = measured(ratio, f"{source}: {told['asked']:.0f} bytes asked for at once, {total:.0f} exist")
+    asked, name = told.get("asked"), PLANNED.get(told["phase"])
+    if not asked or not total:
+        missing = "the size of the allocation that failed, or of the memory, is not known"
+        return found | {"memory.oom_requested_ratio": unknown(UnknownReason.ABSENT, missing)}
+    ratio = measured(asked / total, f"{source}: {asked:.0f} bytes asked for at once, {total:.0f} exist")
+    found["memory.oom_requested_ratio"] = ratio
+    if name and asked > total:
+        found[name] = ratio
     return found
 
 

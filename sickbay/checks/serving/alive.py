@@ -52,7 +52,7 @@ class ServingAlive(Check):
     emits = (
         "serving.reachable", "serving.connect_error", "serving.health_ok", "serving.health_s",
         "serving.answers_http", "serving.first_token_ok", "serving.first_token_s", "serving.http_status",
-        "serving.error_text", "serving.auth_ok", "serving.lost_ratio",
+        "serving.error_text", "serving.auth_ok", "serving.lost_ratio", "serving.answer_complete",
         "serving.direct_answers_http", "serving.direct_health_s",
         "serving.model_served", "serving.models_served",
         "serving.engine_recognised", "serving.other_engine_port", "serving.port_listening",
@@ -163,7 +163,7 @@ def _connected(problem: Mapping[str, str], raw: Raw) -> bool:
 
 def _request(raw: Raw) -> dict[str, Reading]:
     request = raw.get("request")
-    names = ("first_token_ok", "first_token_s", "http_status", "error_text", "auth_ok", "lost_ratio")
+    names = ("first_token_ok", "first_token_s", "http_status", "error_text", "auth_ok", "lost_ratio", "answer_complete")
     if request is None:
         problem = raw["health"]["problem"]
         lost = unknown(
@@ -191,6 +191,9 @@ def _request(raw: Raw) -> dict[str, Reading]:
         else unknown(UnknownReason.TIMEOUT if request["failure"] == "timeout" else UnknownReason.REFUSED, none),
         "serving.error_text": measured(str(request["message"]), source),
         "serving.lost_ratio": _lost(request, source),
+        "serving.answer_complete": measured(request["failure"] != "timeout", none if first is None else source)
+        if first is not None or request["failure"] == "timeout"
+        else unknown(UnknownReason.ABSENT, none),
         "serving.auth_ok": measured(status not in {401, 403}, source)
         if status
         else unknown(UnknownReason.TIMEOUT, f"{source} gave no status"),
@@ -326,6 +329,12 @@ def _verdict(raw: Raw, found: Mapping[str, Reading]) -> tuple[Outcome, str, str]
             Outcome.WARN,
             f"{len(lost)} of {len(lost) + 1} short requests got no answer: {lost[0]}",
             "Something on the way loses requests: look at the gateway's workers and their logs.",
+        )
+    if value["answer_complete"] is False:
+        return (
+            Outcome.WARN,
+            f"{summary}, and the few tokens asked for never came to an end: {request['message'] or 'no end in time'}",
+            "It begins answers and does not finish them: look at its running requests and its log.",
         )
     if value["health_ok"] is not True:
         return (

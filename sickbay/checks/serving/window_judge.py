@@ -15,7 +15,7 @@ from sickbay.checks.serving.window_load import (
     token_signals,
     traffic_signals,
 )
-from sickbay.checks.serving.window_slots import slot_signals
+from sickbay.checks.serving.window_slots import context_signals, slot_signals, waiting_signals
 from sickbay.engine.measure.exposition import parse_lines
 from sickbay.engine.measure.metric_json import metrics_from_json
 from sickbay.engine.measure.window import PageRead, Window
@@ -60,6 +60,8 @@ def _judged(
     found |= kv_signals(window, [row.get("slots") for row in reads])
     found |= traffic_signals(window) | token_signals(window) | latency_signals(window)
     found |= slot_signals([row.get("slots") for row in reads], found, window.seconds)
+    found |= waiting_signals(reads, window.seconds)
+    found |= context_signals([row.get("slots") for row in reads], window.seconds)
     found |= law_signals(window, found, [row.get("slots") for row in reads])
     found = {name: found[name] for name in emits}
     return Result(outcome=_outcome(found), summary=_summary(found), signals=found, next_step=_next(found))

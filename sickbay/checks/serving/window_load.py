@@ -18,6 +18,9 @@ _PLATEAU_KV_MAX = 0.8
 _PLATEAU_SHARE = 0.7
 _FULL = 0.95
 _TURNOVER_MIN = 2.0
+_ROOM = 0.7
+"""Share of a pool below which a KV cache is not the cause of anything."""
+_HELD_MORE = 1.05
 
 
 def number(reading: Reading | None) -> float | None:
@@ -133,8 +136,21 @@ def kv_signals(window: Window, slots: Sequence[Sequence[Mapping[str, float]] | N
     }
 
 
+def _is_split(seen: Sequence[Sequence[Mapping[str, float]]], pool: float) -> bool:
+    """Whether more tokens were held at once than one slot's context: then each slot has a pool of its own.
+
+    Only slots that give output hold what they say; a prompt that is being read counts whole from the start.
+    """
+    held = max(sum(slot["tokens"] for slot in row if slot["busy"] and slot.get("decoded", 0.0) > 0) for row in seen)
+    return held > _HELD_MORE * pool
+
+
 def _kv_of_slots(seen: Sequence[Sequence[Mapping[str, float]]], seconds: float) -> tuple[Reading, Reading, Reading]:
-    """Derived: tokens held by busy slots over the sum of all slots' contexts (highest read)."""
+    """Derived: tokens held by busy slots over the sum of all slots' contexts (highest read).
+
+    With one shared pool (--kv-unified) each slot tells the whole pool as its context, and nothing tells that apart
+    from slots with a pool of their own. Where the two readings would not agree, the share is unknown.
+    """
     capacity = max(sum(slot["context"] for slot in row) for row in seen)
     used = max(sum(slot["tokens"] for slot in row if slot["busy"]) for row in seen)
     why = (
@@ -142,6 +158,14 @@ def _kv_of_slots(seen: Sequence[Sequence[Mapping[str, float]]], seconds: float) 
     )
     if capacity <= 0:
         lost = unknown(UnknownReason.MALFORMED, "the slots tell no context size")
+        return lost, lost, measured(used, why, window_s=seconds)
+    pool = max(slot["context"] for row in seen for slot in row)
+    if len(seen[-1]) > 1 and used / capacity < _ROOM <= used / pool and not _is_split(seen, pool):
+        lost = unknown(
+            UnknownReason.INCONSISTENT,
+            f"between {used / capacity:.0%} and {min(1.0, used / pool):.0%}: /slots does not tell whether the "
+            f"{len(seen[-1])} slots have {pool:g} tokens each or share them (--kv-unified)",
+        )
         return lost, lost, measured(used, why, window_s=seconds)
     shared = "" if len(seen[-1]) == 1 else "; with one shared pool (--kv-unified) the true ratio is higher"
     return (

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sickbay.checks.serving.window_load import Signals, number
-from sickbay.engine.model.signal import Reading, measured
+from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
-__all__ = ["slot_signals"]
+__all__ = ["context_signals", "slot_signals", "waiting_signals"]
 
 Slots = Sequence[Sequence[Mapping[str, float]] | None]
 
@@ -46,6 +47,45 @@ def slot_signals(slots: Slots, found: Mapping[str, Reading], seconds: float) -> 
             window_s=seconds,
         )
     return {name: reading for name, reading in signals.items() if not found[name].known}
+
+
+def waiting_signals(reads: Sequence[Mapping[str, Any]], seconds: float) -> Signals:
+    """How long users' requests were seen in a slot without an output token: less than their time to first token.
+
+    Args:
+        reads: rows with `at_s` (seconds, monotonic) and, where they could be read, `slots`.
+        seconds: length of the window.
+
+    Returns:
+        `serving.ttft_seen_s_max`, unknown when no request was seen twice before its first token.
+    """
+    first: dict[tuple[int, float], float] = {}
+    longest = None
+    for read in reads:
+        for index, slot in enumerate(read.get("slots") or ()):
+            task = (index, slot.get("task", -1.0))
+            if not slot["busy"] or slot.get("decoded", 0.0) > 0 or task[1] < 0:
+                continue
+            since = read["at_s"] - first.setdefault(task, read["at_s"])
+            if since > 0:
+                longest = since if longest is None else max(longest, since)
+    if longest is None:
+        reading = unknown(UnknownReason.NO_TRAFFIC, "no request was seen twice in a slot before its first token")
+    else:
+        why = "derived from /slots: a request was seen that long without an output token"
+        reading = measured(longest, why, window_s=seconds)
+    return {"serving.ttft_seen_s_max": reading}
+
+
+def context_signals(slots: Slots, seconds: float) -> Signals:
+    """How full the fullest running request's context was: `serving.context_used_ratio_max`."""
+    held = [slot["tokens"] / slot["context"] for row in slots for slot in row or () if slot["busy"] and slot["context"]]
+    if not held:
+        reading = unknown(UnknownReason.NO_TRAFFIC, "no request was seen running in a slot")
+    else:
+        why = "derived from /slots: tokens of the fullest busy slot over its context"
+        reading = measured(max(held), why, window_s=seconds)
+    return {"serving.context_used_ratio_max": reading}
 
 
 def _lengths(slots: Slots) -> list[float]:

@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sickbay.engine.model.outcome import Outcome, VerdictState
-from sickbay.engine.model.report import ExpectationReport, StepReport
+from sickbay.engine.model.report import ExpectationReport, RequestRecord, StepReport
 from sickbay.engine.model.runbook import Runbook
 from sickbay.engine.model.signal import SignalSpec
 from sickbay.engine.model.verdict import Diagnosis, Verdict
 
 __all__ = ["decide"]
+
+UNANSWERED_MIN, UNANSWERED_SHARE = 2, 0.25
+PATIENCE_S = 5.0
+"""A request that failed sooner met a deadline of ours or a connection that closed, which have steps of their own."""
 
 _NOT_APPLICABLE = {"when", "not-selected", "past"}
 """Skips that are somebody's decision, not a gap in what was seen."""
@@ -40,7 +44,7 @@ def decide(
 
     Expectations and critical steps decide; where a runbook has neither, every step does. Anything else a check
     says is evidence: a processor at 100 % while all promises are kept is healthy. Of a healthy service no cause
-    is blamed.
+    is blamed. A service that leaves the run's own requests without an answer is never healthy, whatever else holds.
     """
     deciding, critical = _deciding(runbook, steps, vocabulary or {})
     failed = [each for each in deciding if each.outcome is Outcome.FAIL]
@@ -57,6 +61,8 @@ def decide(
             summary=f"cannot be said: {how}{why}{_cause(diagnosis)}",
             diagnosis=diagnosis,
         )
+    if unanswered := _unanswered(steps):
+        return Verdict(state=VerdictState.DEGRADED, summary=f"{unanswered}{_cause(diagnosis)}", diagnosis=diagnosis)
     met = [each for each in deciding if each.outcome is Outcome.PASS]
     blind = sorted({each.name for each in deciding if each.outcome is Outcome.UNKNOWN})
     silent = sorted({each.name for each in deciding if each.outcome is Outcome.SKIP and each.promise})
@@ -66,6 +72,26 @@ def decide(
     summary += f". Not measured: {', '.join(blind)}" if blind else ""
     summary += f". This engine does not tell: {', '.join(silent)}" if silent else ""
     return Verdict(state=VerdictState.HEALTHY, summary=summary)
+
+
+def _unanswered(steps: Sequence[StepReport]) -> str:
+    """In words, when the service let too many of this run's own requests for tokens go unanswered; "" otherwise.
+
+    One may be bad luck. Requests that sickbay itself broke off do not count.
+    """
+    sent = [request for step in steps for request in step.requests if request.generates]
+    lost = [request for request in sent if _is_unanswered(request)]
+    if len(lost) < UNANSWERED_MIN or len(lost) < UNANSWERED_SHARE * len(sent):
+        return ""
+    last = lost[-1].error or f"{lost[-1].method} {lost[-1].url} gave {lost[-1].status}"
+    return f"{len(lost)} of the {len(sent)} requests for tokens that this run sent were not answered: {last}"
+
+
+def _is_unanswered(request: RequestRecord) -> bool:
+    if request.status is not None and request.status >= 500:
+        return True
+    broken_off = request.error.startswith("given up")
+    return bool(request.error) and not broken_off and request.elapsed_s >= PATIENCE_S
 
 
 def _deciding(

@@ -63,6 +63,7 @@ def test_a_cache_that_does_not_fit(run_check: Any, tmp_path: Path) -> None:
     assert result.outcome is Outcome.FAIL
     found = known(result)
     assert found.pop("memory.kv_pool_ratio") > 1.0
+    assert found.pop("memory.oom_requested_ratio") > 1.0
     assert found == {
         "log.model_loads": 1.0,
         "log.error_lines": 4.0,

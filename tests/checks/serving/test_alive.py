@@ -98,6 +98,17 @@ def test_a_lost_request_is_asked_again(answers: list[Answer], ratio: float, outc
     assert sum(method == "POST" for method, _ in server.asked) == {0.5: 2, 1.0: 3, 0.0: 1}[ratio]
 
 
+def test_an_answer_that_begins_and_never_ends_is_told() -> None:
+    _, raw, result = at(HEALTHY)
+    assert value(result, "answer_complete") is True
+    said = "the answer was not complete after 6 s: 744 bytes came, the last 5.8 s before"
+    cut = {**raw, "request": {**raw["request"], "failure": "timeout", "message": said}}
+    result = ServingAlive().judge(cut, {"timeout_s": 6.0})
+    assert result.outcome is Outcome.WARN
+    assert result.summary.endswith(f"and the few tokens asked for never came to an end: {said}")
+    assert value(result, "answer_complete") is False
+
+
 def test_health_alone_is_not_believed() -> None:
     broken = Answer(b'{"error":{"message":"EngineCore encountered an issue","code":500}}', 500)
     _, _, result = at(HEALTHY | {"/v1/chat/completions": broken})

@@ -1,6 +1,11 @@
 """Prompt lengths from /slots: each request counted once, nothing known replaced, nothing made up."""
 
-from sickbay.checks.serving.window_slots import slot_signals
+from typing import Any
+
+from sickbay.checks.serving.window_load import kv_signals
+from sickbay.checks.serving.window_slots import context_signals, slot_signals, waiting_signals
+from sickbay.engine.measure.exposition import parse_lines
+from sickbay.engine.measure.window import PageRead, Window
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
 NAMES = (
@@ -40,3 +45,57 @@ def test_idle_slots_tell_nothing() -> None:
 def test_a_published_number_wins() -> None:
     signals = slot_signals([[slot(600, 1)]], found(prompt_length_tokens_mean=50.0), 8.0)
     assert "serving.prompt_length_tokens_mean" not in signals
+
+
+def read(at_s: float, *slots: dict[str, float]) -> dict[str, Any]:
+    return {"at_s": at_s, "slots": list(slots)}
+
+
+def test_a_request_without_a_token_has_waited_at_least_as_long_as_it_was_seen() -> None:
+    reads = [
+        read(0.0, slot(60, 1)),
+        read(1.0, slot(60, 1)),
+        read(4.0, slot(60, 1)),
+        read(5.0, slot(61, 1) | {"decoded": 1.0}),
+    ]
+    assert waiting_signals(reads, 5.0)["serving.ttft_seen_s_max"].value == 4.0
+
+
+def test_a_request_seen_once_before_its_first_token_tells_no_wait() -> None:
+    reads: list[dict[str, Any]] = [
+        read(0.0, slot(60, 1)),
+        read(1.0, slot(60, 2)),
+        {"at_s": 2.0},
+        read(3.0, slot(60, 2, busy=0.0)),
+    ]
+    assert waiting_signals(reads, 3.0)["serving.ttft_seen_s_max"].reason is UnknownReason.NO_TRAFFIC
+
+
+def test_the_fullest_context() -> None:
+    slots = [[slot(100, 1), slot(2048, 2, busy=0.0)], None, [slot(2040, 1)]]
+    assert context_signals(slots, 2.0)["serving.context_used_ratio_max"].value == 2040 / 2048
+    assert not context_signals([None, [slot(9, 1, busy=0.0)]], 2.0)["serving.context_used_ratio_max"].known
+
+
+def kv_usage(*slots: dict[str, float]) -> Reading:
+    """Of a server that publishes no KV numbers."""
+    window = Window([PageRead(0.0, parse_lines(["up 1"])), PageRead(1.0, parse_lines(["up 1"]))], {})
+    return kv_signals(window, [list(slots)])["serving.kv_usage_ratio"]
+
+
+def test_slots_that_may_share_one_pool_leave_its_use_unknown() -> None:
+    """Four slots tell 2,048 tokens each: 8,192 in all, or one pool of 2,048 that is full."""
+    usage = kv_usage(slot(1000, 1), slot(900, 2), slot(0, 3, busy=0.0), slot(0, 4, busy=0.0))
+    assert usage.reason is UnknownReason.INCONSISTENT
+    assert usage.detail.startswith(
+        "between 23% and 93%: /slots does not tell whether the 4 slots have 2048 tokens each"
+    )
+
+
+def test_slots_that_hold_more_than_one_pool_have_their_own() -> None:
+    usage = kv_usage(*(slot(1000, number) | {"decoded": 5.0} for number in range(3)), slot(0, 4, busy=0.0))
+    assert usage.value == 3000 / 8192
+
+
+def test_slots_that_hold_little_have_room_either_way() -> None:
+    assert kv_usage(slot(100, 1), slot(100, 2)).value == 200 / 4096

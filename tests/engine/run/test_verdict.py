@@ -6,7 +6,7 @@ import pytest
 
 from sickbay.engine.model.expression import Expression
 from sickbay.engine.model.outcome import Layer, Outcome, VerdictState
-from sickbay.engine.model.report import ExpectationReport, StepReport
+from sickbay.engine.model.report import ExpectationReport, RequestRecord, StepReport
 from sickbay.engine.model.runbook import Expectation, Group, Runbook, Step
 from sickbay.engine.model.verdict import Band, CauseFinding, Diagnosis
 from sickbay.engine.run.verdict import decide
@@ -161,3 +161,38 @@ def test_a_check_that_fails_where_something_is_expected_of_it_decides() -> None:
         book(expecting("w"), expecting("v")), [report("w", "pass", "pass"), report("v", "fail", "unknown")], None
     )
     assert (verdict.state, verdict.summary) == (VerdictState.FAILING, "v said so")
+
+
+def request(
+    error: str = "", *, status: int | None = 200, elapsed_s: float = 8.0, generates: bool = True
+) -> RequestRecord:
+    return RequestRecord(
+        method="POST", url="http://e/v1/chat/completions", status=status, started_s=0.0, elapsed_s=elapsed_s, bytes=0,
+        generates=generates, error=error,
+    )  # fmt: skip
+
+
+SILENT = request("e took the request and sent no answer within 8 s", status=None)
+
+
+@pytest.mark.parametrize(
+    ("requests", "state"),
+    [
+        ((SILENT, SILENT, request()), VerdictState.DEGRADED),
+        ((SILENT, request(status=503, elapsed_s=0.1)), VerdictState.DEGRADED),
+        ((SILENT, request(), request()), VerdictState.HEALTHY),  # one may be bad luck
+        ((SILENT, SILENT, *(request() for _ in range(7))), VerdictState.HEALTHY),
+        ((request("given up (CancelledError)"), request("given up (CancelledError)")), VerdictState.HEALTHY),
+        ((request("x", elapsed_s=0.2), request("x", elapsed_s=0.2)), VerdictState.HEALTHY),
+        ((request("x", generates=False), request("x", generates=False)), VerdictState.HEALTHY),
+    ],
+)
+def test_a_service_that_leaves_our_own_requests_unanswered_is_not_healthy(
+    requests: tuple[RequestRecord, ...], state: VerdictState
+) -> None:
+    steps = [report("w", "pass", "pass"), report("probe", "unknown", requests=requests)]
+    verdict = decide(book(expecting(), Step(id="probe", check="c")), steps, DIAGNOSIS)
+    assert verdict.state is state
+    if state is VerdictState.DEGRADED:
+        assert "requests for tokens that this run sent were not answered: " in verdict.summary
+        assert verdict.diagnosis is not None
