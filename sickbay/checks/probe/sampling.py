@@ -47,6 +47,7 @@ class ProbeSampling(Check):
     needs = ("url",)
     emits: ClassVar[Sequence[str]] = (
         "output.repeat_diversity_ratio",
+        "output.default_failing_ratio",
         "output.sampling_as_intended",
         "output.recovery_pinned_sampling",
         "output.top_choice_ratio",
@@ -120,6 +121,7 @@ class ProbeSampling(Check):
         chosen, expected, tokens = _choices(plain)
         signals = {
             "output.repeat_diversity_ratio": _diversity(plain),
+            "output.default_failing_ratio": _failing(plain),
             "output.recovery_pinned_sampling": _recovery(raw),
             "output.top_choice_ratio": _share(chosen, tokens, "chosen from the top"),
             "output.top_choice_expected_ratio": _share(expected, tokens, "probability of the likeliest"),
@@ -156,6 +158,14 @@ def _share(value: float, tokens: int, what: str) -> Reading:
     if tokens < TOKENS_MIN:
         return unknown(UnknownReason.UNSUPPORTED, f"{tokens} tokens with log probabilities, {TOKENS_MIN} are wanted")
     return measured(value, f"{what}, over {tokens} tokens without settings")
+
+
+def _failing(rows: Sequence[Row]) -> Reading:
+    """The same questions are asked by probe.answers with temperature 0: the two shares compare."""
+    if not rows:
+        return unknown(UnknownReason.ABSENT, "no answer came without settings")
+    wrong = sum(row.answer.text.right is False for row in rows)
+    return measured(wrong / len(rows), f"{wrong} of {len(rows)} answers without settings do not hold the known word")
 
 
 def _diversity(rows: Sequence[Row]) -> Reading:
@@ -222,7 +232,9 @@ def _outcome(signals: Mapping[str, Reading], plain: Sequence[Row]) -> Outcome:
     recovery = signals["output.recovery_pinned_sampling"].value
     if signals["output.sampling_as_intended"].value is False:
         return Outcome.FAIL
-    return Outcome.WARN if isinstance(recovery, float) and recovery > 0.5 else Outcome.PASS
+    failing = signals["output.default_failing_ratio"].value
+    cured = isinstance(recovery, float) and recovery > 0.5
+    return Outcome.WARN if cured or (isinstance(failing, float) and failing > 0.5) else Outcome.PASS
 
 
 def _summary(signals: Mapping[str, Reading], plain: Sequence[Row], raw: Raw) -> str:

@@ -12,6 +12,7 @@ from sickbay.checks.probe.answer import Answer, Token
 from sickbay.checks.probe.answer_text import look_at_text
 from sickbay.checks.probe.sampling import ProbeSampling
 from sickbay.engine.model.check import Result
+from sickbay.engine.model.outcome import Outcome
 
 
 def judged(*, chosen: int, best: float, tokens: int = 60, meant: float = 0.8, default: float = 0.8) -> Result:
@@ -53,4 +54,18 @@ def test_it_says_what_it_saw() -> None:
     assert reading.source == (
         "the default temperature is 0.8, as meant, but 100% of 60 tokens were the likeliest, the model itself gives "
         "them 70%: something beside it allows only the likeliest"
+    )
+
+
+def test_wrong_answers_without_settings_are_counted() -> None:
+    raw: dict[str, Any] = {"rows": [], "stopped": "", "context": {}}
+    for number, text in enumerate(("Paris.", "no", "no")):
+        answer = Answer(status=200, text=look_at_text(text, wanted=("paris",)))
+        raw["rows"].append({"arm": "plain", "number": number, "answer": answer.to_json()})
+    check = ProbeSampling()
+    params = {name: part["default"] for name, part in check.params["properties"].items()}
+    result = check.judge(raw, params)
+    assert result.outcome is Outcome.WARN
+    assert result.signals["output.default_failing_ratio"].source == (
+        "2 of 3 answers without settings do not hold the known word"
     )
