@@ -16,6 +16,7 @@ from sickbay.lab.model import find_model, require_server
 from sickbay.lab.model_edit import edited_copy, sha256_of
 from sickbay.lab.placed import placed
 from sickbay.lab.supervisor import note_end
+from sickbay.lab.vllm_server import converted_folder
 
 __all__ = ["Servers", "free_port"]
 
@@ -134,6 +135,8 @@ class Servers:
     def _model_file(self) -> Path:
         if self.fault.engine == "recorded":
             return Path()
+        if self.fault.engine == "vllm":
+            return converted_folder()
         good = find_model()
         return self.folder / "model" / good.name if self.fault.model else good
 

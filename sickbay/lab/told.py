@@ -35,7 +35,7 @@ def target_of(fault: Fault, servers: Servers, children: list[Child], *, user_url
     if told.get("model_path"):
         target["model_path"] = str(servers.model)
     if told.get("reference"):
-        target["reference_path"] = str(find_model())
+        target["reference_path"] = str(servers.model if fault.engine == "vllm" else find_model())
     if told.get("manifest"):
         target["manifest_path"] = str(servers.write_manifest())
     if logs := _logs(fault, servers, server):

@@ -24,7 +24,7 @@ from sickbay.lab.child import PR_SET_PDEATHSIG, announce, give_way, pin, read_co
 from sickbay.lab.errors import LaneMissingError
 from sickbay.lab.model import MODEL_ALIAS, find_model
 
-__all__ = ["find_vllm_python", "main", "vllm_command"]
+__all__ = ["converted_folder", "find_vllm_python", "main", "vllm_command"]
 
 CACHE = Path(os.environ.get("SICKBAY_LAB_CACHE", ".cache/lab"))
 CONVERT = """
@@ -57,9 +57,14 @@ def find_vllm_python() -> Path:
     return path.absolute()
 
 
+def converted_folder() -> Path:
+    """Where the lab's model is as vLLM reads it, once it was converted."""
+    return (CACHE / "smollm2-135m-hf").absolute()
+
+
 def converted_model(python: Path) -> Path:
     """The lab's model as vLLM reads it (bfloat16); converted on the first call, about half a minute."""
-    folder = (CACHE / "smollm2-135m-hf").absolute()
+    folder = converted_folder()
     if not (folder / "config.json").exists():
         source = find_model()
         partial = folder.with_name(f"{folder.name}.{os.getpid()}")
