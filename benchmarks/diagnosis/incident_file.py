@@ -58,6 +58,7 @@ class Incident:
     also_accept: tuple[str, ...]
     must_not_blame: tuple[str, ...]
     confidence: str
+    settled_by: frozenset[EvidenceClass] = frozenset()
 
     @property
     def accepted(self) -> frozenset[str]:
@@ -128,6 +129,7 @@ def load_incident(
         also_accept=expected.texts("also_accept"),
         must_not_blame=expected.texts("must_not_blame"),
         confidence=fields.text("confidence"),
+        settled_by=frozenset(EvidenceClass(kind) for kind in fields.texts("settled_by")),
     )
     return incident if len(problems) == before else None
 

@@ -19,6 +19,7 @@ class Found:
 
     readings: Mapping[str, Reading] = field(default_factory=dict)
     baseline: Mapping[str, Reading] = field(default_factory=dict)
+    kinds: frozenset[EvidenceClass] = frozenset()
 
 
 class IncidentStub:
@@ -35,10 +36,14 @@ class IncidentStub:
     def __init__(self, incident: Incident, classes: Collection[EvidenceClass] = ALL_CLASSES) -> None:
         self._readings: dict[str, Reading] = {}
         self._baseline: dict[str, Reading] = {}
+        self._kinds: dict[str, EvidenceClass] = {}
         for answer in incident.answers:
             if answer.kind in classes:
                 self._readings.update(answer.readings)
                 self._baseline.update(answer.baseline)
+                self._kinds |= dict.fromkeys(
+                    (*answer.readings, *(f"baseline.{n}" for n in answer.baseline)), answer.kind
+                )
 
     def ask(self, names: Collection[str]) -> Found:
         """The readings of these signals (`baseline.NAME` for the baseline's)."""
@@ -50,7 +55,8 @@ class IncidentStub:
                 baseline[signal] = self._baseline.get(signal, _missing(name))
             else:
                 readings[name] = self._readings.get(name, _missing(name))
-        return Found(readings=readings, baseline=baseline)
+        kinds = frozenset(self._kinds[name] for name in names if name in self._kinds)
+        return Found(readings=readings, baseline=baseline, kinds=kinds)
 
 
 def _missing(name: str) -> Reading:

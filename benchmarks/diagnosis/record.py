@@ -37,6 +37,7 @@ class Record:
         wall_s: seconds to the verdict (simulated where the case is a stub).
         requests: requests that made tokens.
         looks: looks taken, in order.
+        told: for each of them, the kinds of evidence that it brought; empty where the case holds nothing of it.
     """
 
     case: str
@@ -51,6 +52,7 @@ class Record:
     wall_s: float = 0.0
     requests: int = 0
     looks: tuple[str, ...] = ()
+    told: tuple[frozenset[str], ...] = ()
 
     @property
     def rank(self) -> int:

@@ -17,6 +17,7 @@ from benchmarks.diagnosis.incident_stub import ALL_CLASSES, IncidentStub
 from benchmarks.diagnosis.looks import LookCost, class_of, cost_of, costs_of, looks_of
 from benchmarks.diagnosis.record import Record, ranked_of
 from benchmarks.diagnosis.score import Score, calibration, score, table
+from benchmarks.diagnosis.suggestions import suggestions
 from sickbay.engine.diagnose.diagnosis import diagnose
 from sickbay.engine.errors import ProblemsError, SickbayError, UsageError
 from sickbay.engine.load.knowledge import Knowledge
@@ -64,6 +65,7 @@ ABLATION: Mapping[str, frozenset[EvidenceClass]] = {
 BUDGET = LookCost(seconds=1800, requests=600)
 """Half an hour and 600 requests: thirty experiments, or any number of reads that anybody would take."""
 _HELD_OUT_SHARE = 40
+_NOTHING: Mapping[str, frozenset[str]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,7 @@ class World:
     def first_look(self, incident: Incident) -> Run:
         """Rank on what was known at first, and ask for nothing."""
         diagnosis = self._diagnose(incident, incident.readings, incident.baseline)
-        return Run(record=self._record(incident, FIRST_LOOK, diagnosis, ()), diagnosis=diagnosis)
+        return Run(record=self._record(incident, FIRST_LOOK, diagnosis), diagnosis=diagnosis)
 
     def interactive(
         self, incident: Incident, classes: frozenset[EvidenceClass] = ALL_CLASSES, mode: str = INTERACTIVE
@@ -105,6 +107,7 @@ class World:
         stub = IncidentStub(incident, classes)
         readings, baseline = self._seen(incident.readings, classes), self._seen(incident.baseline, classes)
         taken: list[str] = []
+        told: list[frozenset[str]] = []
         while True:
             diagnosis = self._diagnose(incident, readings, baseline)
             look = diagnosis.next_look
@@ -118,7 +121,9 @@ class World:
             readings.update({key: value for key, value in found.readings.items() if not _known(readings, key)})
             baseline.update({key: value for key, value in found.baseline.items() if not _known(baseline, key)})
             taken.append(name)
-        return Run(record=self._record(incident, mode, diagnosis, tuple(taken)), diagnosis=diagnosis)
+            told.append(_told(found.kinds))
+        record = self._record(incident, mode, diagnosis, tuple(taken), tuple(told))
+        return Run(record=record, diagnosis=diagnosis)
 
     def _seen(self, readings: Mapping[str, Reading], classes: frozenset[EvidenceClass]) -> dict[str, Reading]:
         """What of the first look is evidence of these classes."""
@@ -148,7 +153,14 @@ class World:
         cost = self.cost(looks)
         return cost.seconds <= BUDGET.seconds and cost.requests <= BUDGET.requests
 
-    def _record(self, incident: Incident, mode: str, diagnosis: Diagnosis, looks: tuple[str, ...]) -> Record:
+    def _record(
+        self,
+        incident: Incident,
+        mode: str,
+        diagnosis: Diagnosis,
+        looks: tuple[str, ...] = (),
+        told: tuple[frozenset[str], ...] = (),
+    ) -> Record:
         cost = self.cost(looks)
         return Record(
             case=incident.id,
@@ -162,11 +174,17 @@ class World:
             wall_s=cost.seconds,
             requests=cost.requests,
             looks=looks,
+            told=told,
         )
 
 
 def _known(readings: Mapping[str, Reading], name: str) -> bool:
     return name in readings and readings[name].known
+
+
+def _told(kinds: frozenset[EvidenceClass]) -> frozenset[str]:
+    """Names of the kinds; what hardware counters tell counts as metrics, as in the ablation."""
+    return frozenset("metrics" if kind is EvidenceClass.HARDWARE else kind.value for kind in kinds)
 
 
 def is_held_out(case: str) -> bool:
@@ -183,8 +201,8 @@ def run_all(world: World, incidents: Sequence[Incident]) -> dict[str, list[Recor
     return found
 
 
-def report(found: Mapping[str, Sequence[Record]]) -> str:
-    """What the benchmark prints about incidents."""
+def report(found: Mapping[str, Sequence[Record]], settled_by: Mapping[str, frozenset[str]] = _NOTHING) -> str:
+    """What the benchmark prints about incidents. `settled_by`: case -> kinds of look of which each settles it."""
     first, full = found[FIRST_LOOK], found[INTERACTIVE]
     parts = [
         ("Incidents", [score(FIRST_LOOK, first), score(INTERACTIVE, full)]),
@@ -196,6 +214,7 @@ def report(found: Mapping[str, Sequence[Record]]) -> str:
     ]
     text = "\n\n".join(f"{title}\n{table(rows)}" for title, rows in parts)
     bands = [f"  {mode}: {_bands(records)}" for mode, records in ((FIRST_LOOK, first), (INTERACTIVE, full))]
+    text += "\n\nThe first suggested look\n" + suggestions(full, settled_by)
     return text + "\n\nRight, by band of the answer\n" + "\n".join(bands) + "\n\n" + _misses(full)
 
 
@@ -240,7 +259,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for incident in incidents:
             print(explain(world, incident))
     elif incidents:
-        print(report(run_all(world, incidents)))
+        print(report(run_all(world, incidents), {each.id: frozenset(each.settled_by) for each in incidents}))
     if problems:
         wrong = len({problem.at.path for problem in problems})
         print(ProblemsError(sorted(problems)), file=sys.stderr)

@@ -1,0 +1,41 @@
+"""What the suggested next looks are worth: whether they tell anything of the case, and whether they settle it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from benchmarks.diagnosis.record import Record
+from benchmarks.diagnosis.score import Share
+
+__all__ = ["suggestions"]
+
+FIRST_FEW = 3
+
+
+def suggestions(records: Sequence[Record], settled_by: Mapping[str, frozenset[str]]) -> str:
+    """The table for runs that took one suggested look after the other.
+
+    Args:
+        records: interactive runs; `told` holds, for each look, the kinds of evidence that it brought.
+        settled_by: case -> kinds of look of which each alone settles it, by its source; a case without is left out of
+            that line.
+    """
+    asked = [record for record in records if record.looks]
+    known = [record for record in asked if settled_by.get(record.case)]
+    rows = [
+        ("tells something of the case", [bool(_kinds(record, 1)) for record in asked]),
+        ("one of the first three does", [bool(_kinds(record, FIRST_FEW)) for record in asked]),
+        ("settles it by itself", [_settles(record, 1, settled_by) for record in known]),
+        ("one of the first three does", [_settles(record, FIRST_FEW, settled_by) for record in known]),
+        ("one of all that were taken does", [_settles(record, len(record.looks), settled_by) for record in known]),
+    ]
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {Share(sum(held), len(held))} of {len(held)}" for name, held in rows)
+
+
+def _kinds(record: Record, first: int) -> frozenset[str]:
+    return frozenset().union(*record.told[:first])
+
+
+def _settles(record: Record, first: int, settled_by: Mapping[str, frozenset[str]]) -> bool:
+    return bool(_kinds(record, first) & settled_by[record.case])
