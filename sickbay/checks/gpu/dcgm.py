@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from sickbay.checks.gpu.dcgm_look import read_dcgm
-from sickbay.checks.gpu.dcgm_page import Device, devices_of
+from sickbay.checks.gpu.dcgm_page import Device, devices_of, nameless
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
@@ -83,7 +84,12 @@ class GpuDcgm(Check):
                 UnknownReason.UNSUPPORTED,
                 "an exporter leaves a lost device out; nothing tells how many there should be",
             )
-        return _result(signals, last, gone)
+        found = _result(signals, last, gone)
+        lost_rows = nameless(raw["reads"][-1]["lines"])
+        if lost_rows and len(last) > 1:
+            told = f"{lost_rows} rows of the page name no GPU (no UUID, gpu or device label) and are left out"
+            return replace(found, summary=f"{found.summary}; {told}")
+        return found
 
 
 def _result(signals: dict[str, Reading], last: Devices, gone: list[str]) -> Result:

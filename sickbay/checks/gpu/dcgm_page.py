@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-__all__ = ["FIELDS", "FRESH_FIELDS", "Device", "devices_of"]
+__all__ = ["FIELDS", "FRESH_FIELDS", "Device", "devices_of", "nameless"]
 
 FIELDS = (
     "DCGM_FI_DEV_SM_CLOCK", "DCGM_FI_DEV_MAX_SM_CLOCK", "DCGM_FI_DEV_MEM_CLOCK", "DCGM_FI_DEV_MAX_MEM_CLOCK",
@@ -47,25 +48,63 @@ class Device:
     xids: dict[str, float] = field(default_factory=dict)
 
 
-def devices_of(lines: Sequence[str]) -> dict[str, Device]:
-    """Devices by UUID (or host and index, where the page has no UUID); lines that cannot be read are left out."""
-    # Late: a listing needs no metrics parser.
-    from prometheus_client.parser import text_string_to_metric_families
+def nameless(lines: Sequence[str]) -> int:
+    """Rows that do not say of which GPU they are: without UUID, gpu and device (labels that a relabelling dropped)."""
+    return sum(not _place(sample.labels) and not sample.labels.get("UUID") for sample in _samples(lines))
 
+
+def devices_of(lines: Sequence[str]) -> dict[str, Device]:
+    """Devices by UUID (or host and index, where the page has no UUID); lines that cannot be read are left out.
+
+    Rows that give an index only belong to the UUID that other rows give that index. Rows that name no device are taken
+    where the page has one device or none; with several they could be anybody's and are left out.
+    """
+    samples = _samples(lines)
+    known = {
+        _at(each.labels, each.labels[key]): each.labels["UUID"]
+        for each in samples
+        for key in ("gpu", "device")
+        if each.labels.get("UUID") and each.labels.get(key)
+    }
+    named = {each.labels.get("UUID") or _place(each.labels) for each in samples} - {""}
     found: dict[str, Device] = {}
-    for line in lines:
-        try:
-            samples = [each for family in text_string_to_metric_families(line + "\n") for each in family.samples]
-        except (ValueError, IndexError, KeyError, TypeError):  # the parser has no error class of its own
-            continue
-        for sample in samples:
-            _take(found, sample.name.removesuffix("_total"), sample.labels, float(sample.value))
+    for sample in samples:
+        place = _place(sample.labels)
+        uuid = sample.labels.get("UUID") or known.get(place, place)
+        if not uuid:
+            if len({known.get(each, each) for each in named}) > 1:
+                continue
+            uuid = next((known.get(each, each) for each in named), "?")
+        _take(found, sample.name.removesuffix("_total"), sample.labels, float(sample.value), uuid)
     return found
 
 
-def _take(found: dict[str, Device], name: str, labels: Mapping[str, str], value: float) -> None:
-    where = f"{labels.get('Hostname', '')}/{labels.get('gpu', labels.get('device', '?'))}".removeprefix("/")
-    uuid = labels.get("UUID") or where
+def _place(labels: Mapping[str, str]) -> str:
+    """Host and index; "" when the row has no index."""
+    index = labels.get("gpu") or labels.get("device")
+    return _at(labels, index) if index else ""
+
+
+def _at(labels: Mapping[str, str], index: str) -> str:
+    return f"{labels.get('Hostname', '')}/{index}".removeprefix("/")
+
+
+def _samples(lines: Sequence[str]) -> list[Any]:
+    """The samples of every line that can be read."""
+    # Late: a listing needs no metrics parser.
+    from prometheus_client.parser import text_string_to_metric_families
+
+    found = []
+    for line in lines:
+        try:
+            found += [each for family in text_string_to_metric_families(line + "\n") for each in family.samples]
+        except (ValueError, IndexError, KeyError, TypeError):  # the parser has no error class of its own
+            continue
+    return found
+
+
+def _take(found: dict[str, Device], name: str, labels: Mapping[str, str], value: float, uuid: str) -> None:
+    where = _place(labels) or "?"
     blank = BLANK64_MIN if name in _LARGE else BLANK_MIN
     if not 0 <= value < blank:  # also NaN
         return

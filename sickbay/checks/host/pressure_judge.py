@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sickbay.checks.host.weights_read import judge_weights_read
+from sickbay.checks.host.weights_read import judge_weights_read, weights_fall_out
 from sickbay.engine.model.check import Raw, Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
@@ -60,6 +60,8 @@ def judge_pressure(raw: Raw, params: Mapping[str, Any]) -> Result:
     }
     values = {name: reading.value for name, reading in signals.items() if isinstance(reading.value, float)}
     outcome, words = _outcome(values, params)
+    if again := weights_fall_out(signals["host.weights_reread_ratio"], raw.get("uptime_s")):
+        outcome, words = (Outcome.WARN if outcome is Outcome.PASS else outcome), [*words, again]
     return Result(outcome=outcome, summary="; ".join(words) or _calm(values), signals=signals, next_step=_next(outcome))
 
 

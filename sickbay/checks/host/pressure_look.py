@@ -24,7 +24,7 @@ async def look_pressure(look: Look, window_s: float) -> Raw:
     """Read twice, `window_s` apart."""
     if not look.target.is_local:
         return {"local": False}
-    pid, pid_error = await asyncio.to_thread(_engine_pid, look)
+    pid, pid_error, uptime_s = await asyncio.to_thread(_engine_pid, look)
     facts = await asyncio.to_thread(_facts, look, pid)
     first = await asyncio.to_thread(lambda: snapshot(look.files, pid, look.clock.monotonic()))
     runnable = [first["runnable"]]
@@ -36,6 +36,7 @@ async def look_pressure(look: Look, window_s: float) -> Raw:
         "local": True,
         "pid": pid,
         "pid_error": pid_error,
+        "uptime_s": uptime_s,
         **facts,
         "weights_read": await asyncio.to_thread(read_weights, look.files, last["engine"]) if last["engine"] else {},
         "runnable": [count for count in runnable if count is not None],
@@ -43,17 +44,17 @@ async def look_pressure(look: Look, window_s: float) -> Raw:
     }
 
 
-def _engine_pid(look: Look) -> tuple[int | None, str]:
+def _engine_pid(look: Look) -> tuple[int | None, str, float | None]:
     target = look.target
     if target.pid is None and not target.url and not target.direct_url:
-        return None, "the target names neither a pid nor a URL"
+        return None, "the target names neither a pid nor a URL", None
     try:
         process = find_process(look.files, target)
     except ProbeError as error:
-        return None, error.detail
+        return None, error.detail, None
     if process is None:
-        return None, f"no process of this host is seen behind {target.direct_url or target.url}"
-    return process.pid, ""
+        return None, f"no process of this host is seen behind {target.direct_url or target.url}", None
+    return process.pid, "", process.uptime_s
 
 
 def _facts(look: Look, pid: int | None) -> dict[str, Any]:

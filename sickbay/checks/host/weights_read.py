@@ -16,10 +16,12 @@ from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.look import Files
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
-__all__ = ["judge_weights_read", "mapped_bytes", "read_weights"]
+__all__ = ["judge_weights_read", "mapped_bytes", "read_weights", "weights_fall_out"]
 
 FILE_BYTES_MIN = 16 * 1024 * 1024
 """Smaller mapped files are no weights."""
+REREAD_MAX = 2.5
+"""Once to load, once by a warm-up, and room for read-ahead."""
 MAPS_BYTES_MAX = 4_000_000
 
 
@@ -62,3 +64,11 @@ def judge_weights_read(seen: dict[str, Any]) -> Reading:
         return unknown(UnknownReason.UNSUPPORTED, "the engine maps no large file: its weights are not read on demand")
     source = f"/proc/PID/io: {seen['read_bytes']} bytes read since its start, {seen['mapped_bytes']} bytes mapped"
     return measured(seen["read_bytes"] / seen["mapped_bytes"], source)
+
+
+def weights_fall_out(reread: Reading, uptime_s: float | None) -> str:
+    """In words, that the weights are read again and again, at least once an hour; "" when they are not."""
+    times = reread.value
+    if not isinstance(times, float) or not uptime_s or times <= REREAD_MAX or times * 3600.0 <= uptime_s:
+        return ""
+    return f"in the {uptime_s:.0f} s since its start the engine read its weights {times:.1f} times from disk"

@@ -55,6 +55,7 @@ class ProbePath(Check):
         "path.direct_error_ratio",
         "path.gateway_tpot_s",
         "path.stream_slowdown_ratio",
+        "serving.page_counts_us",
     )
     params: ClassVar[Mapping[str, Any]] = {
         "type": "object",

@@ -57,7 +57,8 @@ def judge_path(raw: Raw, *, clump_ratio: float) -> Result:
     )
     extra = _extra(gateway, direct, has_direct=bool(raw["has_direct"]))
     overhead = _overhead(gateway, direct, raw["context"], extra)
-    first = [s.ttft_s - (t.headers_s - (t.connect_s or 0.0)) for t, s in zip(gateway.traces, gateway.stats, strict=True)
+    # Never below 0: the headers' time is taken after a first read that may hold the token.
+    first = [max(0.0, s.ttft_s - (t.headers_s - (t.connect_s or 0.0))) for t, s in zip(gateway.traces, gateway.stats, strict=True)
              if s.ttft_s is not None and t.headers_s is not None]  # fmt: skip
     reads = [stats.reads_per_token for stats in gateway.stats]
     signals = {
@@ -78,9 +79,15 @@ def judge_path(raw: Raw, *, clump_ratio: float) -> Result:
         "path.gateway_present": _present(raw),
         **loss_signals(raw, NO_DIRECT),
         **pace_signals(raw),
+        "serving.page_counts_us": _counted(raw),
     }
     outcome = _outcome(gateway, buffered, unreadable=_unreadable(raw))
-    return Result(outcome=outcome, summary=_summary(raw, gateway, signals), signals=signals)
+    summary = _summary(raw, gateway, signals)
+    if signals["serving.page_counts_us"].value is False:
+        summary += f"; {signals['serving.page_counts_us'].source}: it is another server's page, or it stands still"
+        if outcome is Outcome.PASS and not raw.get("page_elsewhere"):
+            outcome = Outcome.WARN
+    return Result(outcome=outcome, summary=summary, signals=signals)
 
 
 def _even_pace(direct: _Way) -> float | None:
@@ -250,6 +257,20 @@ def _connect(raw: Raw) -> Reading:
         if times
         else unknown(UnknownReason.ABSENT, "no new connection was made")
     )
+
+
+def _counted(raw: Raw) -> Reading:
+    """Whether the engine's page counts our own requests: if it does not, it is another server's page."""
+    answered = [
+        each for each in raw["requests"] if not each["trace"]["failure"] and each["trace"]["chunks"] and each["server"]
+    ]
+    late = raw.get("late_count")
+    count = sum(float(each["server"].get("count", 0.0)) for each in answered) + (late or 0.0)
+    if count > 0:
+        return measured(True, f"{count:g} first tokens were counted around {len(answered)} requests of ours")
+    if not answered or late is None:
+        return unknown(UnknownReason.UNSUPPORTED, "the page's count of first tokens could not be read around a request")
+    return measured(False, f"{len(answered)} of our requests were answered, and the page counted no first token")
 
 
 def _present(raw: Raw) -> Reading:

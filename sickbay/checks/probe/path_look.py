@@ -78,6 +78,8 @@ async def look_path(look: Look, params: Mapping[str, Any], *, knocks: int) -> Ra
         "stopped": probe.stopped,
         "signs": sorted(probe.signs),
         "health": [entry for entry in health if entry],
+        "page_elsewhere": bool(look.target.metrics_url),
+        "late_count": await server.late(probe.counted()),
         "client_lag": lag.to_json(),
         "context": known_numbers(look, CONTEXT),
     }
@@ -96,6 +98,10 @@ class _Probe:
         self.signs: set[str] = set()
         self.knocks: list[dict[str, Any]] = []
         self.stopped = ""
+
+    def counted(self) -> float:
+        """First tokens that the engine's page counted around our own requests."""
+        return float(sum(each["server"].get("count", 0.0) for each in self.requests))
 
     async def knock(self) -> None:
         """One request of one token through the gateway: does it come through at all?"""

@@ -20,6 +20,7 @@ __all__ = ["ServerClock"]
 QUANTITY = "ttft_s"
 PAGE_BYTES_MAX = 4_000_000
 PAGE_TIMEOUT_S = 3.0
+LATE_S = 1.0
 
 
 class ServerClock:
@@ -49,6 +50,16 @@ class ServerClock:
         if self._last is None:
             return {}
         return {"count": self._last[0] - before[0], "sum_s": round(self._last[1] - before[1], 6)}
+
+    async def late(self, counted: float) -> float | None:
+        """What is counted a moment later, when nothing was so far: some engines count a request after its end.
+
+        None when nothing can be said, or when there is nothing to wait for.
+        """
+        if self._last is None or counted > 0 or time_left(self._look) < LATE_S + TIME_LEFT_MIN_S:
+            return None
+        await self._look.clock.sleep(LATE_S)
+        return (await self.lap()).get("count")
 
     async def _read(self) -> tuple[float, float] | None:
         metric = self._metric

@@ -16,6 +16,9 @@ from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknow
 if TYPE_CHECKING:
     from sickbay.engine.model.look import Look
 
+CLOCK_APART_S = 5.0
+"""Beyond the whole seconds of a Date header and a slow answer; time services keep hosts within milliseconds."""
+
 __all__ = ["ServingAlive", "connection_signals", "local_signals"]
 
 _LET_GO = "Let it go on (kill -CONT, or thaw its cgroup) and find who stopped it."
@@ -53,7 +56,7 @@ class ServingAlive(Check):
         "serving.reachable", "serving.connect_error", "serving.health_ok", "serving.health_s",
         "serving.answers_http", "serving.first_token_ok", "serving.first_token_s", "serving.http_status",
         "serving.error_text", "serving.auth_ok", "serving.lost_ratio", "serving.answer_complete",
-        "serving.direct_answers_http", "serving.direct_health_s",
+        "serving.direct_answers_http", "serving.direct_health_s", "serving.clock_ahead_s",
         "serving.model_served", "serving.models_served",
         "serving.engine_recognised", "serving.other_engine_port", "serving.port_listening",
         "serving.process_found", "serving.known_process_gone", "serving.process_stopped", "serving.process_uptime_s",
@@ -72,8 +75,11 @@ class ServingAlive(Check):
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """Signals and one sentence."""
-        found = connection_signals(raw) | _direct(raw) | _request(raw) | _models(raw) | local_signals(raw)
+        found = connection_signals(raw) | _clock(raw) | _direct(raw) | _request(raw) | _models(raw) | local_signals(raw)
         outcome, summary, next_step = _verdict(raw, found)
+        ahead_s = found["serving.clock_ahead_s"].value
+        if isinstance(ahead_s, float) and abs(ahead_s) > CLOCK_APART_S:
+            summary += f"; clocks disagree: the server's is {abs(ahead_s):.0f} s {'ahead' if ahead_s > 0 else 'behind'}"
         return Result(outcome=outcome, summary=summary, signals=found, next_step=next_step)
 
 
@@ -116,6 +122,16 @@ def connection_signals(raw: Raw) -> dict[str, Reading]:
             UnknownReason(engine["problem"]["reason"]), str(engine["problem"]["detail"])
         )
     return found
+
+
+def _clock(raw: Raw) -> dict[str, Reading]:
+    """How far the server's clock is from ours; its logs and its Prometheus tell times by it."""
+    health = raw["health"]
+    ahead_s = health.get("ahead_s")
+    if ahead_s is None:
+        reason = UnknownReason(health["problem"]["reason"]) if "problem" in health else UnknownReason.UNSUPPORTED
+        return {"serving.clock_ahead_s": unknown(reason, "no fresh answer with a Date header came")}
+    return {"serving.clock_ahead_s": measured(float(ahead_s), "Date header of the health route, whole seconds")}
 
 
 def _direct(raw: Raw) -> dict[str, Reading]:

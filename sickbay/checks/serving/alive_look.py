@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -87,8 +88,20 @@ async def ask_health(
         "path": path,
         "status": answer.status,
         "elapsed_s": round(answer.elapsed_s, 4),
+        "ahead_s": _ahead(answer, look.clock.wall()),
         "said": _error_words(answer),
     }
+
+
+def _ahead(answer: HttpResponse, ours_s: float) -> float | None:
+    """Seconds by which the server's clock is ahead of ours, by the Date header of a fresh answer; None without one."""
+    if answer.headers.get("age", "0").strip() not in {"", "0"}:
+        return None  # out of a cache: its date is of another time
+    try:
+        theirs_s = parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return round(theirs_s + 0.5 - ours_s, 3)  # whole seconds: half of one is the best guess
 
 
 async def _other_scheme(look: Look, health: dict[str, Any]) -> None:

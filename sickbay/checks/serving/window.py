@@ -67,7 +67,7 @@ class ServingWindow(Check):
         "serving.spec_acceptance_ratio", "serving.spec_acceptance_length", "serving.lora_slots_used_ratio",
         "serving.cuda_graph_miss_ratio", "serving.expert_balance", "serving.corrupted_requests",
         "serving.kv_transfer_failures", "serving.kv_transfer_s_mean", "serving.grammar_queue",
-        "serving.model_load_s",
+        "serving.model_load_s", "serving.page_models", "serving.page_model_matches",
     )  # fmt: skip
     sources = (
         "prometheus.io/docs/practices/histograms",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sickbay.checks.serving.page_honesty import model_signals
 from sickbay.checks.serving.window_latency import latency_signals
 from sickbay.checks.serving.window_laws import law_signals
 from sickbay.checks.serving.window_load import (
@@ -63,6 +64,7 @@ def _judged(
     found |= waiting_signals(reads, window.seconds)
     found |= context_signals([row.get("slots") for row in reads], window.seconds)
     found |= law_signals(window, found, [row.get("slots") for row in reads])
+    found |= model_signals(reads[-1]["lines"], raw.get("models", ()))
     found = {name: found[name] for name in emits}
     return Result(outcome=_outcome(found), summary=_summary(found), signals=found, next_step=_next(found))
 
@@ -134,7 +136,7 @@ def _outcome(found: Signals) -> Outcome:
         return Outcome.FAIL
     queued = found["serving.saturation"].value in _QUEUED or (number(found["serving.requests_waiting_min"]) or 0.0) > 0
     errors = (number(found["serving.error_ratio"]) or 0.0) > 0.01
-    odd = found["serving.counters_reset"].value is not False
+    odd = found["serving.counters_reset"].value is not False or found["serving.page_model_matches"].value is False
     if queued or errors or odd or (number(found["serving.preemptions"]) or 0.0) > 0:
         return Outcome.WARN
     if not found["serving.requests_running"].known and not found["serving.requests_waiting"].known:
@@ -168,6 +170,8 @@ def _summary(found: Signals) -> str:
         text += f"; {found['serving.counters_reset'].source} went back: a restart"
     elif not found["serving.counters_reset"].known:
         text += f"; {found['serving.counters_reset'].detail}"
+    if found["serving.page_model_matches"].value is False:
+        text += f"; another server's page: {found['serving.page_model_matches'].source}"
     return f"{text}, over {say('window_s', '.1f')} s"
 
 
@@ -176,6 +180,8 @@ def _next(found: Signals) -> str:
         return "Capture stacks of the engine before a restart loses them."
     if not found["serving.counters_reset"].known:
         return "Give one server's own address (--direct-url): these numbers mix several."
+    if found["serving.page_model_matches"].value is False:
+        return "Give the page of the engine that answers (--direct-url, or metrics_url in sickbay.yaml)."
     if found["serving.saturation"].value == "admission-limited":
         return "Compare the limit on running requests with what the hardware has room for."
     return ""

@@ -39,6 +39,7 @@ async def read_window(look: Look, window_s: float) -> dict[str, Any]:
         "metrics": metrics_to_json(found.spec.metrics),
         "absent": dict(found.spec.absent),
         "mirrors": list(found.spec.mirror_labels),
+        "models": [] if look.target.metrics_url else list(found.models),
         "reads": [],
     }
     began = look.clock.monotonic()

@@ -43,6 +43,8 @@ def _is(name: str, wanted: object) -> Callable[[Values, Mapping[str, Any]], bool
     return lambda values, _: values[name] == wanted
 
 
+REREAD_MAX = 2.5
+"""Weights read from disk: once to load, once by a warm-up, and room for read-ahead (`host.pressure`)."""
 RULES = (
     Rule("oom", ("host.cgroup_oom_kills",), _least("host.cgroup_oom_kills", 1), "{0:.0f} kills for memory"),
     Rule("oom", ("memory.oom",), _is("memory.oom", True), "the log tells a failed allocation"),
@@ -120,6 +122,15 @@ RULES = (
         ("probe.ttft_short_s_p50",),
         _over("probe.ttft_short_s_p50", "slo_ttft_s"),
         "our short prompts take {0:.2f} s to the first token",
+    ),
+    Rule(
+        "high-ttft",
+        ("host.weights_reread_ratio", "serving.process_uptime_s"),
+        lambda values, _: (
+            float(values["host.weights_reread_ratio"]) > REREAD_MAX
+            and float(values["host.weights_reread_ratio"]) * 3600.0 > float(values["serving.process_uptime_s"])
+        ),
+        "the weights were read {0:.1f} times from disk in the {1:.0f} s since the start: they fall out of memory",
     ),
     Rule("slow-itl", ("serving.itl_s_p50",), _over("serving.itl_s_p50", "slo_itl_s"), "a token takes {0:.3f} s"),
     Rule(

@@ -45,7 +45,11 @@ def add_target_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--pid", type=int, help="process id of the engine on this host")
     group.add_argument("--local", action=argparse.BooleanOptionalAction, help="the engine runs on this host")
     group.add_argument(
-        "--log", action="append", default=[], metavar="FILE", help="a log file of the engine; repeatable"
+        "--log",
+        action="append",
+        default=[],
+        metavar="LOG",
+        help="a log of the engine: FILE, journald:UNIT, or 'loki:URL QUERY'; repeatable",
     )
     group.add_argument("--model-path", metavar="PATH", help="the weights on this host")
     group.add_argument("--reference", metavar="PATH", help="the model's published files: tokenizer, template, weights")
@@ -159,7 +163,7 @@ def _overrides(args: argparse.Namespace, target: Target) -> dict[str, Any]:
     elif target.api_key is None and os.environ.get("SICKBAY_API_KEY"):
         found["api_key"] = Secret(env="SICKBAY_API_KEY")
     if args.log:
-        found["logs"] = (*target.logs, *(LogSource(kind="file", where=path) for path in args.log))
+        found["logs"] = (*target.logs, *(_log(given) for given in args.log))
     if args.prometheus:
         found["prometheus"] = PrometheusSource(url=_checked_url(args.prometheus, "prometheus"), selector=args.selector)
     if args.at:
@@ -225,3 +229,26 @@ def _checked_url(url: str, flag: str) -> str:
 def _name_of(url: str) -> str:
     """A target's name made from its address: host and port."""
     return urlsplit(url if "://" in url else f"http://{url}").netloc.rsplit("@", 1)[-1] or url
+
+
+def _log(given: str) -> LogSource:
+    """A log as the option names it: a file, or `journald:UNIT`, or `loki:URL QUERY`.
+
+    Raises:
+        UsageError: a kind without its place, or Loki without a query.
+    """
+    kind, colon, rest = given.partition(":")
+    if not colon or kind not in {"journald", "loki"}:
+        return LogSource(kind="file", where=given)
+    where, _, query = rest.strip().partition(" ")
+    if not where:
+        raise UsageError(f"--log {given}: wanted journald:UNIT, e.g. journald:vllm.service, or 'loki:URL QUERY'")
+    if kind == "journald":
+        if query.strip():
+            raise UsageError(f"--log {given!r}: a unit's name has no space in it; each log wants its own --log")
+        return LogSource(kind=kind, where=where)
+    if not where.startswith(("http://", "https://")) or not query.strip():
+        raise UsageError(
+            f"--log {given!r}: wanted a URL and a query, e.g. --log 'loki:http://loki:3100 {{app=\"vllm\"}}'"
+        )
+    return LogSource(kind=kind, where=where, query=query.strip())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sickbay.engine.model.outcome import Outcome, VerdictState
 from sickbay.engine.model.report import ExpectationReport, RequestRecord, StepReport
@@ -47,6 +47,7 @@ def decide(
     is blamed. A service that leaves the run's own requests without an answer is never healthy, whatever else holds.
     """
     deciding, critical = _deciding(runbook, steps, vocabulary or {})
+    deciding = _believed(deciding, diagnosis)
     failed = [each for each in deciding if each.outcome is Outcome.FAIL]
     warned = [each for each in deciding if each.outcome is Outcome.WARN]
     if failed:
@@ -66,11 +67,13 @@ def decide(
     met = [each for each in deciding if each.outcome is Outcome.PASS]
     blind = sorted({each.name for each in deciding if each.outcome is Outcome.UNKNOWN})
     silent = sorted({each.name for each in deciding if each.outcome is Outcome.SKIP and each.promise})
-    if not blind and not silent:
+    doubts = [doubt.says for doubt in diagnosis.doubts] if diagnosis is not None else []
+    if not blind and not silent and not doubts:
         return Verdict(state=VerdictState.HEALTHY, summary=f"all that was promised holds: {_listed(met)}")
     summary = f"all that could be measured holds: {_listed(met)}"
     summary += f". Not measured: {', '.join(blind)}" if blind else ""
     summary += f". This engine does not tell: {', '.join(silent)}" if silent else ""
+    summary += f". Not believed: {'; '.join(doubts[:2])}" if doubts else ""
     return Verdict(state=VerdictState.HEALTHY, summary=summary)
 
 
@@ -92,6 +95,18 @@ def _is_unanswered(request: RequestRecord) -> bool:
         return True
     broken_off = request.error.startswith("given up")
     return bool(request.error) and not broken_off and request.elapsed_s >= PATIENCE_S
+
+
+def _believed(deciding: Sequence[_Deciding], diagnosis: Diagnosis | None) -> list[_Deciding]:
+    """A promise about a value that cannot be true is neither kept nor broken."""
+    doubts = diagnosis.doubts if diagnosis is not None else ()
+    said = {name: doubt.says for doubt in doubts for name in doubt.signals}
+    return [
+        replace(each, outcome=Outcome.UNKNOWN, detail=f"{each.name} is not believed: {said[each.name]}")
+        if each.promise and each.name in said and each.outcome is not Outcome.SKIP
+        else each
+        for each in deciding
+    ]
 
 
 def _deciding(

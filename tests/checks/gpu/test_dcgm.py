@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sickbay.checks.gpu.dcgm import GpuDcgm
-from sickbay.checks.gpu.dcgm_page import devices_of
+from sickbay.checks.gpu.dcgm_page import devices_of, nameless
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.check import Result
 from sickbay.engine.model.outcome import Outcome
@@ -168,3 +168,32 @@ def test_what_is_no_page(serve: Serve, status: int, text: str, reason: UnknownRe
     with pytest.raises(ProbeError) as caught:
         looked(serve(status, text))
     assert (caught.value.reason, words in caught.value.detail) == (reason, True), caught.value.detail
+
+
+def test_rows_without_a_uuid_belong_to_the_one_with_their_index() -> None:
+    lines = [
+        'DCGM_FI_DEV_GPU_TEMP{gpu="0",UUID="GPU-a",Hostname="h"} 40',
+        'DCGM_FI_DEV_GPU_TEMP{gpu="1",UUID="GPU-b",Hostname="h"} 90',
+        'DCGM_FI_DEV_GPU_UTIL{gpu="1",Hostname="h"} 70',
+    ]
+    found = devices_of(lines)
+    assert set(found) == {"GPU-a", "GPU-b"}
+    assert found["GPU-b"].fields == {"DCGM_FI_DEV_GPU_TEMP": 90.0, "DCGM_FI_DEV_GPU_UTIL": 70.0}
+
+
+def test_rows_that_name_no_device_are_nobodys_among_several_and_told() -> None:
+    lines = [
+        'DCGM_FI_DEV_GPU_TEMP{gpu="0",UUID="GPU-a"} 40',
+        'DCGM_FI_DEV_GPU_TEMP{gpu="1",UUID="GPU-b"} 41',
+        "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL 7",
+    ]
+    assert nameless(lines) == 1
+    assert all("DCGM_FI_DEV_ECC_DBE_VOL_TOTAL" not in device.fields for device in devices_of(lines).values())
+    result = judged("\n".join(lines))
+    assert result.summary.endswith("; 1 rows of the page name no GPU (no UUID, gpu or device label) and are left out")
+    assert result.signals["gpu.ecc_uncorrected"].known is False
+
+
+def test_a_page_whose_labels_were_dropped_is_one_device() -> None:
+    found = devices_of(["DCGM_FI_DEV_GPU_TEMP 40", "DCGM_FI_DEV_GPU_UTIL 70"])
+    assert {uuid: len(device.fields) for uuid, device in found.items()} == {"?": 2}

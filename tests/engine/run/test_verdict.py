@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from sickbay.engine.model.expression import Expression
 from sickbay.engine.model.outcome import Layer, Outcome, VerdictState
 from sickbay.engine.model.report import ExpectationReport, RequestRecord, StepReport
 from sickbay.engine.model.runbook import Expectation, Group, Runbook, Step
-from sickbay.engine.model.verdict import Band, CauseFinding, Diagnosis
+from sickbay.engine.model.verdict import Band, CauseFinding, Diagnosis, Doubt
 from sickbay.engine.run.verdict import decide
 
 LIMIT = Expression(source="> 1", names=(), program=lambda _: None)
@@ -196,3 +197,18 @@ def test_a_service_that_leaves_our_own_requests_unanswered_is_not_healthy(
     if state is VerdictState.DEGRADED:
         assert "requests for tokens that this run sent were not answered: " in verdict.summary
         assert verdict.diagnosis is not None
+
+
+@pytest.mark.parametrize("measured", ["fail", "warn", "pass"])
+def test_a_promise_about_a_value_that_is_not_believed_is_neither_kept_nor_broken(measured: str) -> None:
+    lie = replace(DIAGNOSIS, doubts=(Doubt(id="lie", says="another server's page", signals=("x.y",)),))
+    verdict = decide(book(expecting()), [report("w", measured, measured)], lie)
+    assert verdict.state is VerdictState.INCONCLUSIVE
+    assert verdict.summary.startswith("cannot be said: x.y is not believed: another server's page")
+
+
+def test_a_healthy_service_is_told_what_is_not_believed() -> None:
+    lie = replace(DIAGNOSIS, doubts=(Doubt(id="lie", says="another server's page", signals=("serving.other",)),))
+    verdict = decide(book(expecting()), [report("w", "pass", "pass")], lie)
+    assert verdict.state is VerdictState.HEALTHY
+    assert verdict.summary.endswith(". Not believed: another server's page")
