@@ -58,8 +58,11 @@ def judge_path(raw: Raw, *, clump_ratio: float) -> Result:
     extra = _extra(gateway, direct, has_direct=bool(raw["has_direct"]))
     overhead = _overhead(gateway, direct, raw["context"], extra)
     # Never below 0: the headers' time is taken after a first read that may hold the token.
-    first = [max(0.0, s.ttft_s - (t.headers_s - (t.connect_s or 0.0))) for t, s in zip(gateway.traces, gateway.stats, strict=True)
-             if s.ttft_s is not None and t.headers_s is not None]  # fmt: skip
+    first = [
+        max(0.0, stats.ttft_s - (trace.headers_s - (trace.connect_s or 0.0)))
+        for trace, stats in zip(gateway.traces, gateway.stats, strict=True)
+        if stats.ttft_s is not None and trace.headers_s is not None
+    ]
     reads = [stats.reads_per_token for stats in gateway.stats]
     signals = {
         "path.overhead_s": overhead,
