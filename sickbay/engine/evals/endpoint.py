@@ -10,6 +10,7 @@ from typing import Any
 
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.evals.item import Asked, Item
+from sickbay.engine.evals.retry import retry_after_s
 from sickbay.engine.evals.scorer import Given
 from sickbay.engine.model.look import Clock, Http
 from sickbay.engine.model.signal import UnknownReason
@@ -19,6 +20,7 @@ __all__ = ["CHAT_PATH", "Endpoint", "ask_once", "body_of", "read_given"]
 CHAT_PATH = "/v1/chat/completions"
 ANSWER_BYTES_MAX = 4_000_000
 ERROR_CHARS_MAX = 160
+TOKENS_MAX = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,7 @@ async def ask_once(endpoint: Endpoint, body: Mapping[str, Any], clock: Clock, *,
             return Given(
                 failure=f"HTTP {response.status}: {_message(response.text)}", reason=_reason(response.status).value,
                 status=response.status, elapsed_s=elapsed_s,
+                retry_after_s=retry_after_s(response.headers, clock.wall()),
             )  # fmt: skip
         return read_given(response.json(), elapsed_s)
     except BudgetExceededError:
@@ -89,23 +92,32 @@ def read_given(body: Any, elapsed_s: float = 0.0) -> Given:
     choices = body.get("choices") if isinstance(body, Mapping) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, Mapping):
-        found = json.dumps(body)[:60] if isinstance(body, (Mapping, list)) else repr(body)[:60]
-        failure = f"an answer without choices: {found}"
-        return Given(failure=failure, reason=UnknownReason.MALFORMED.value, status=200, elapsed_s=elapsed_s)
+        found = _message(json.dumps(body)) if isinstance(body, (Mapping, list)) else repr(body)[:60]
+        return _malformed(f"HTTP 200, and an answer without choices: {found}"[:ERROR_CHARS_MAX], elapsed_s)
     message = choice.get("message")
     message = message if isinstance(message, Mapping) else {}
     content = message.get("content", choice.get("text"))
+    if content is None:
+        content = message.get("refusal")  # OpenAI puts a refusal there, and null into content
+    if not isinstance(content, (str, list, type(None))):
+        return _malformed(f"content that is no text: {json.dumps(content)[:60]}", elapsed_s)
+    listed = message.get("tool_calls")
+    calls = listed if isinstance(listed, list) else ()
     usage = body.get("usage")
     usage = usage if isinstance(usage, Mapping) else {}
     return Given(
         text=_text(content),
         finish=str(choice.get("finish_reason") or ""),
-        tool_calls=tuple(_call(each) for each in message.get("tool_calls") or () if isinstance(each, Mapping)),
+        tool_calls=tuple(_call(each) for each in calls if isinstance(each, Mapping)),
         prompt_tokens=_count(usage.get("prompt_tokens")),
         output_tokens=_count(usage.get("completion_tokens")),
         elapsed_s=elapsed_s,
         status=200,
     )
+
+
+def _malformed(failure: str, elapsed_s: float) -> Given:
+    return Given(failure=failure, reason=UnknownReason.MALFORMED.value, status=200, elapsed_s=elapsed_s)
 
 
 def _text(content: Any) -> str:
@@ -125,7 +137,9 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _count(value: Any) -> int | None:
-    return int(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0 else None
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= TOKENS_MAX:
+        return None
+    return int(value)
 
 
 def _reason(status: int) -> UnknownReason:

@@ -15,6 +15,7 @@ from sickbay.engine.evals.cache import AnswerCache
 from sickbay.engine.evals.endpoint import Endpoint, ask_once, body_of
 from sickbay.engine.evals.item import EvalSet, Item, digest
 from sickbay.engine.evals.journal import EvalJournal
+from sickbay.engine.evals.retry import RETRIED_STATUSES, wait_s
 from sickbay.engine.evals.row import EvalRun, Row
 from sickbay.engine.evals.scorer import Asking, Given, Scorer
 from sickbay.engine.evals.scoring import row_of
@@ -22,7 +23,6 @@ from sickbay.engine.model.look import Clock
 
 __all__ = ["Options", "Progress", "refuse_commands", "run_evals", "run_key"]
 
-RETRIED_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 RETRIED_REASONS = frozenset({"refused", "unreachable"})
 """A time-out is not asked again: it is an answer about the service."""
 DEAD_AFTER = 10
@@ -38,7 +38,7 @@ class Options:
     Attributes:
         concurrency: requests under way at the same time, over all arms.
         retries: further attempts after a failure that may pass; every one is told in the row.
-        backoff_s: wait before the first of them; doubles.
+        backoff_s: wait before the first of them; doubles. A longer `Retry-After` of the server is kept to.
         stop_when: asked after every row; True ends the run early (a sequential test that has its answer).
     """
 
@@ -190,8 +190,8 @@ class _Run:
             given = await ask_once(endpoint, body, self._clock, timeout_s=options.timeout_s)
             if not _may_pass(given) or len(retried) >= options.retries or self.stopped:
                 break
+            await self._clock.sleep(wait_s(len(retried), options.backoff_s, given.retry_after_s))
             retried.append(given.failure)
-            await self._clock.sleep(options.backoff_s * 2 ** (len(retried) - 1))
         if options.cache is not None:
             options.cache.put(key, given)
         return given, tuple(retried), False

@@ -31,6 +31,7 @@ class Given:
     status: int = 0
     failure: str = ""
     reason: str = ""  # an UnknownReason, when it failed
+    retry_after_s: float | None = None  # what the server asked to wait, when it failed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from sickbay.engine.errors import ProbeError
+from sickbay.engine.evals.retry import RETRIED_STATUSES, retry_after_s, wait_s
 from sickbay.engine.evals.scorer import Asking, Post
 from sickbay.engine.gate.arm import Arm, open_arm
 from sickbay.engine.model.signal import UnknownReason
@@ -17,6 +18,8 @@ from sickbay.engine.run.http import StepHttp
 __all__ = ["asking_for", "open_judge"]
 
 TIMEOUT_S = 120.0
+RETRIES, BACKOFF_S = 2, 0.5
+"""A judge that is told to slow down has not judged: it is asked again, under the same budget."""
 JUDGE_KEY = "SICKBAY_JUDGE_API_KEY"
 
 
@@ -59,7 +62,14 @@ async def open_judge(
 
 def _post(arm: Arm) -> Post:
     async def post(path: str, body: Mapping[str, Any]) -> Any:
-        answer = await StepHttp(arm.client).request("POST", path, json=dict(body), timeout_s=TIMEOUT_S, generates=True)
+        clock = arm.client.clock
+        for attempt in range(RETRIES + 1):
+            answer = await StepHttp(arm.client).request(
+                "POST", path, json=dict(body), timeout_s=TIMEOUT_S, generates=True
+            )
+            if answer.status not in RETRIED_STATUSES or attempt == RETRIES:
+                break
+            await clock.sleep(wait_s(attempt, BACKOFF_S, retry_after_s(answer.headers, clock.wall())))
         if answer.status != 200:
             raise ProbeError(UnknownReason.ABSENT, f"POST {path}: HTTP {answer.status}: {answer.text[:120]}")
         return answer.json()

@@ -39,6 +39,13 @@ def judged(*replies: str, **params: Any) -> tuple[Score, list[Mapping[str, Any]]
         ('{"pass": "yes"}', False, "judge: wanted 'pass' to be one of true, false: '{\"pass\": \"yes\"}'"),
         ('{"pass": 1}', False, "judge: wanted 'pass' to be one of true, false: '{\"pass\": 1}'"),
         ("", False, "judge: no verdict in its reply: ''"),
+        ("<html>502</html>", False, "judge: no verdict in its reply: '<html>502</html>'"),
+        ('{"pass": NaN}', False, "judge: no verdict in its reply: '{\"pass\": NaN}'"),
+        (
+            'It says {"pass": true}, but no: {"pass": false}',
+            False,
+            'judge: several verdicts in one reply: \'It says {"pass": true}, but no: {"pass": false}\'',
+        ),
     ],
 )
 def test_prose_is_an_error_and_never_a_verdict(reply: str, passed: bool, error: str) -> None:

@@ -24,7 +24,7 @@ Answer = Callable[[dict[str, Any], int], Any]
 
 
 class Stub:
-    """`answer(body, nth)` gives a text, a whole message, or (status, text); `asked` counts texts of last messages."""
+    """`answer(body, nth)` gives a text, a message, (status, text) or a response; `asked` counts last messages."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
@@ -39,6 +39,8 @@ class Stub:
         found = self.answer(body, self.asked[text])
         if body.get("stream"):
             return await self._stream(request, body)
+        if isinstance(found, web.Response):
+            return found
         if isinstance(found, tuple):
             return web.Response(status=found[0], text=found[1])
         message = found if isinstance(found, dict) else {"role": "assistant", "content": found}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from sickbay.engine.errors import ConfigError
 from sickbay.engine.evals.cache import AnswerCache
@@ -82,6 +83,41 @@ def test_a_retry_is_made_and_told(scorers: Mapping[str, Scorer]) -> None:
     assert (row.item, row.retried, row.passed) == ("4", ("HTTP 503: busy",), True)
     assert stub.total == run.requests == 7
     assert summary_of(run).retried == 1
+
+
+class Waits(SystemClock):
+    """Writes down how long it should have slept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slept: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+
+
+@pytest.mark.parametrize(
+    ("header", "waited"),
+    [
+        ({}, [0.5, 1.0]), ({"Retry-After": "7"}, [7.0, 7.0]), ({"Retry-After": "0"}, [0.5, 1.0]),
+        ({"Retry-After": "100000"}, [30.0, 30.0]), ({"Retry-After": "Wed, 21 Oct 2099 07:28:00 GMT"}, [30.0, 30.0]),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, [0.5, 1.0]), ({"Retry-After": "soon"}, [0.5, 1.0]),
+        ({"Retry-After": "nan"}, [0.5, 1.0]), ({"Retry-After": "-3"}, [0.5, 1.0]),
+    ],
+)  # fmt: skip
+def test_a_server_that_says_when_to_come_back_is_kept_to(
+    header: dict[str, str], waited: list[float], scorers: Mapping[str, Scorer]
+) -> None:
+    async def run() -> tuple[EvalRun, list[float]]:
+        clock = Waits()
+        stub = Stub(lambda _, nth: web.Response(status=429, text="slow down", headers=header) if nth < 3 else "0")
+        async with serving(stub) as url, endpoint_at(url) as endpoint:
+            done = await run_evals(echo_set(1), {"it": endpoint}, scorers, clock=clock, options=Options())
+        return done["it"], clock.slept
+
+    run_, slept = asyncio.run(run())
+    assert (run_.rows[0].passed, slept) == (True, waited)
+    assert run_.rows[0].retried == ("HTTP 429: slow down",) * 2
 
 
 def test_what_failed_is_no_wrong_answer(scorers: Mapping[str, Scorer]) -> None:
