@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from importlib import resources
 
 from sickbay.engine.gate.model import Outcome
@@ -68,30 +69,34 @@ def _differences(card: Scorecard) -> str:
     changed = differing(card)
     if not changed:
         return ""
-    rows = "".join(
-        f"<tr><th>{_safe(name)}</th><td>{_safe(old)}</td><td>{_safe(new)}</td></tr>" for name, new, old in changed
-    )
-    heads = "<tr><th></th><th>baseline</th><th>candidate</th></tr>"
-    return f"<h2>What differs between the two</h2><table>{heads}{rows}</table>"
+    rows = [(name, old, new) for name, new, old in changed]
+    return f"<h2>What differs between the two</h2>{_table(('', 'baseline', 'candidate'), rows)}"
 
 
 def _waivers(card: Scorecard) -> str:
-    rows = "".join(
-        f"<tr><td>{_safe(each.rule)}</td><td>{each.state}</td><td>{each.expires}</td><td>{_safe(each.owner)}</td>"
-        f"<td>{_safe(each.approver)}</td><td>{_safe(each.reason)}</td></tr>"
-        for each in card.waivers
-    )
-    heads = "<tr><th>rule</th><th>state</th><th>until</th><th>owner</th><th>approver</th><th>reason</th></tr>"
-    return f"<h2>Waivers</h2><table>{heads}{rows}</table>" if rows else ""
+    heads = ("rule", "state", "until", "owner", "approver", "reason")
+    rows = [(each.rule, each.state, each.expires, each.owner, each.approver, each.reason) for each in card.waivers]
+    return f"<h2>Waivers</h2>{_table(heads, rows)}" if rows else ""
 
 
 def _provenance(card: Scorecard) -> str:
-    rows = "".join(
-        f"<tr><th>{_safe(name)}</th><td>{_safe(new)}</td><td>{_safe(old)}</td></tr>" for name, new, old in sides(card)
-    )
+    table = _table(("", "candidate", "baseline"), list(sides(card)))
     about = "".join(f"<tr><th>{_safe(name)}</th><td>{_safe(text)}</td></tr>" for name, text in about_rows(card))
-    heads = "<tr><th></th><th>candidate</th><th>baseline</th></tr>"
-    return f"<h2>Provenance</h2><table>{heads}{rows}</table><table>{about}</table>"
+    return f"<h2>Provenance</h2>{table}<table>{about}</table>"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A head that is "" has the row's name below it. On a narrow screen each cell takes a line and says what it is."""
+    lines = ["".join(f"<th>{head}</th>" for head in heads)]
+    for row in rows:
+        cells = zip(heads, row, strict=True)
+        lines.append(
+            "".join(
+                f'<td data-name="{head}">{_safe(text)}</td>' if head else f"<th>{_safe(text)}</th>"
+                for head, text in cells
+            )
+        )
+    return f"<table class=wide>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>"
 
 
 def _safe(text: str) -> str:
