@@ -45,7 +45,8 @@ VOCABULARY = [
     "retrieval-failure", "index-stale", "eval-harness-error", "measurement-artifact", "prompt-regression",
     "unsafe-tool-action", "input-drift", "model-limitation", "bad-fine-tune", "accelerator-pressure",
     "prefix-cache-stale", "spec-decode-divergence", "batch-nondeterminism", "server-down", "server-frozen",
-    "wrong-address", "auth-rejected", "model-not-served", "adapter-churn",
+    "wrong-address", "auth-rejected", "model-not-served", "adapter-churn", "disk-full", "clock-skew",
+    "shared-memory-too-small", "mig-mismatch",
 ]
 # fmt: on
 """Cause ids are an interface: other people's files name them."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GpuModes"]
 
+_SPLIT = {True: "split by MIG", False: "whole"}
 _COMPUTE = {0: "default", 1: "exclusive-thread", 2: "prohibited", 3: "exclusive-process"}
 
 
@@ -29,10 +30,22 @@ class GpuModes(Check):
 
     name = "gpu.modes"
     title = "Persistence, MIG and compute mode of the GPUs"
-    emits = ("gpu.persistence_on", "gpu.mig_enabled", "gpu.mig_pending", "gpu.compute_mode")
+    emits = (
+        "gpu.persistence_on",
+        "gpu.mig_enabled",
+        "gpu.mig_pending",
+        "gpu.mig_unexpected",
+        "gpu.mig_mixed",
+        "gpu.compute_mode",
+    )
     isolated = True
     loads = LOADS
-    params: ClassVar[Mapping[str, Any]] = schema()
+    params: ClassVar[Mapping[str, Any]] = schema(
+        mig={
+            "enum": ["", "whole", "split"], "default": "",
+            "description": "what the devices must be; empty: whichever they are",
+        }
+    )  # fmt: skip
     sources = (
         "persistence mode: NVIDIA driver persistence documentation; a configuration warning in NVIDIA/DCGM",
         "row remapping and others are not supported with MIG: NVML API reference",
@@ -61,6 +74,8 @@ class GpuModes(Check):
                 warn.append(f"{label(device)}: persistence mode is off")
             if mig[0] != mig[1]:
                 warn.append(f"{label(device)}: a MIG change waits for a reset")
+            if len(mig) > 1 and params["mig"] and (mig[0] == 1) != (params["mig"] == "split"):
+                fail.append(f"{label(device)}: is {_SPLIT[mig[0] == 1]}, wanted {params['mig']}")
             if mode == 2:
                 fail.append(f"{label(device)}: compute mode is prohibited, nothing can run")
         signals = {
@@ -69,6 +84,7 @@ class GpuModes(Check):
             "gpu.mig_pending": _flag(devices, "mig", lambda mig: mig[0] != mig[1], any),
             "gpu.compute_mode": _modes(devices),
         }
+        signals |= _split(signals["gpu.mig_enabled"], params["mig"])
         known = any(reading.known for reading in signals.values())
         words = f"{len(devices)} GPUs" if known else "no device tells its modes"
         good = Outcome.PASS if known and not hidden else Outcome.UNKNOWN
@@ -78,6 +94,20 @@ class GpuModes(Check):
             signals=signals,
             next_step="nvidia-smi -pm 1, or run nvidia-persistenced" if warn else "",
         )
+
+
+def _split(enabled: Reading, wanted: str) -> dict[str, Reading]:
+    """Whether the split is not the wanted one, and whether it is the same everywhere."""
+    if not enabled.known:
+        nothing = unknown(UnknownReason.UNSUPPORTED, enabled.detail)
+        return {"gpu.mig_unexpected": nothing, "gpu.mig_mixed": nothing}
+    flags = {bool(flag) for flag in enabled.by.values()} or {bool(enabled.value)}
+    return {
+        "gpu.mig_unexpected": measured(flags != {wanted == "split"}, f"wanted: {wanted}")
+        if wanted
+        else unknown(UnknownReason.NOT_CONFIGURED, "nobody says whether whole or split devices are wanted"),
+        "gpu.mig_mixed": measured(len(flags) > 1, "MIG mode of each device"),
+    }
 
 
 def _flag(devices: list[Any], key: str, holds: Any, over_all: Any) -> Reading:

@@ -15,10 +15,16 @@ if TYPE_CHECKING:
 __all__ = ["HostDisk"]
 
 _GB = 1e9
+SMALL_FACTOR = 10
+"""A file system of less than ten times the least free space was made small, and is judged by its share alone."""
 
 
 class HostDisk(Check):
-    """Space left for models, logs and temporary files. A mount that does not answer hangs this check, not the run."""
+    """Space left for models, logs, caches and temporary files.
+
+    Of an engine on this host the folders that its variables name (HF_HOME, TMPDIR …), its working folder and its logs
+    are looked at as well, through its own root. A mount that does not answer hangs this check, not the run.
+    """
 
     name = "host.disk"
     title = "Is there disk space for models, logs and temporary files"
@@ -30,7 +36,7 @@ class HostDisk(Check):
         "properties": {
             "paths": {
                 "type": "array", "items": {"type": "string", "pattern": "^/"}, "default": [],
-                "description": "folders to look at beside /, /tmp, /var/log and the target's model path",
+                "description": "folders to look at beside /, /tmp, /var/log, model path and what the engine uses",
             },
             "free_warn": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.1},
             "free_fail": {"type": "number", "minimum": 0, "maximum": 1, "default": 0.02},
@@ -49,12 +55,17 @@ class HostDisk(Check):
         """Ask each file system."""
         if not look.target.is_local:
             return NOT_LOCAL
-        from sickbay.checks.host.space import read_space  # late: what a check says of itself must load fast
+        # Late: what a check says of itself must load fast.
+        from sickbay.checks.host.disk_places import engine_places, read_nearest
+        from sickbay.checks.host.space import read_space
 
         paths = ["/", "/tmp", "/var/log", *params["paths"]]  # noqa: S108  # looked at, not written to
         if look.target.model_path.startswith("/"):
             paths.append(look.target.model_path)
-        return {"local": True, "paths": {path: read_space(look, path) for path in dict.fromkeys(paths)}}
+        found = {path: read_space(look, path) for path in dict.fromkeys(paths)}
+        for name, path in engine_places(look).items():
+            found.setdefault(name, read_nearest(look, path))
+        return {"local": True, "paths": found}
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """Judge the fullest."""
@@ -65,7 +76,9 @@ class HostDisk(Check):
         for path, space in read.items():
             share = space["free_bytes"] / space["total_bytes"]
             words = f"{path}: {share:.1%} free ({space['free_bytes'] / _GB:.1f} GB)"
-            if share < params["free_fail"] or space["free_bytes"] < params["free_bytes_fail"]:
+            least = params["free_bytes_fail"]
+            few = space["free_bytes"] < least and space["total_bytes"] >= SMALL_FACTOR * least
+            if share < params["free_fail"] or few:
                 fail.append(words)
             elif share < params["free_warn"]:
                 warn.append(words)

@@ -22,7 +22,7 @@ COUNTS = (
     "log.context_shift_lines", "log.sampling_override_lines", "log.worker_stall_lines", "log.untuned_kernel_lines",
     "log.device_assert_lines", "log.retriever_errors", "log.connection_limit_lines", "log.template_error_lines",
     "log.eager_fallback_lines", "log.context_refused_lines", "log.error_lines",
-    "log.abort_lines", "log.fabric_errors", "log.pcie_errors", "log.vector_width_errors",
+    "log.abort_lines", "log.fabric_errors", "log.pcie_errors", "log.vector_width_errors", "log.disk_full_lines",
 )  # fmt: skip
 NUMBERS = {
     "asked": "memory.oom_requested_bytes",
@@ -33,7 +33,13 @@ NUMBERS = {
 }
 PLANNED = {"kv-init": "memory.kv_pool_ratio", "load": "memory.weights_ratio"}
 _TOLD = ("memory.oom_phase", "memory.oom_place", "memory.oom_requested_ratio")
-BAD = ("log.kv_space_errors", "log.leak_lines", "log.worker_stall_lines", "log.device_assert_lines")
+BAD = (
+    "log.disk_full_lines",
+    "log.kv_space_errors",
+    "log.leak_lines",
+    "log.worker_stall_lines",
+    "log.device_assert_lines",
+)
 
 
 class LogsPatterns(Check):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sickbay.checks.serving.alive import ServingAlive
 from sickbay.checks.serving.baseline import ServingBaseline
+from sickbay.checks.serving.clock import ServingClock
 from sickbay.checks.serving.config import ServingConfig
 from sickbay.checks.serving.history import ServingHistory
 from sickbay.checks.serving.rendering import ServingRendering
@@ -15,8 +16,8 @@ from sickbay.engine.model.check import Check
 __all__ = ["CHECKS", "sickbay_checks"]
 
 CHECKS: tuple[Check, ...] = (
-    ServingAlive(), ServingBaseline(), ServingConfig(), ServingHistory(), ServingRendering(), ServingStill(),
-    ServingWindow(),
+    ServingAlive(), ServingBaseline(), ServingClock(), ServingConfig(), ServingHistory(), ServingRendering(),
+    ServingStill(), ServingWindow(),
 )  # fmt: skip
 
 

@@ -130,6 +130,31 @@ def test_modes(node: Nodes, judge: Judge, change: dict[str, object], outcome: Ou
         assert result.summary == f"GPU 1 ({UUID}1): {words}"
 
 
+@pytest.mark.parametrize(
+    ("split", "wanted", "unexpected"),
+    [
+        ([], "", None),
+        ([], "whole", False),
+        ([], "split", True),
+        ([0, 1], "", None),
+        ([0, 1], "whole", True),
+        ([0, 1], "split", False),
+        ([1], "", None),
+        ([1], "whole", True),
+    ],
+)
+def test_split_or_whole(node: Nodes, judge: Judge, split: list[int], wanted: str, unexpected: bool | None) -> None:
+    devices = node("h100", 2)
+    for index in split:
+        devices.device(index, mig=[1, 1])
+    result = judge(GpuModes(), mig=wanted)
+    assert result.outcome is (Outcome.FAIL if unexpected else Outcome.PASS), result.summary
+    assert result.signals["gpu.mig_unexpected"].value == unexpected
+    assert result.signals["gpu.mig_mixed"].value is (len(split) == 1)
+    if unexpected:
+        assert ("is split by MIG, wanted whole" if split else "is whole, wanted split") in result.summary
+
+
 def test_devices_without_mig(node: Nodes, judge: Judge) -> None:
     node("t4", 1)
     assert judge(GpuModes()).signals["gpu.mig_enabled"].value is False

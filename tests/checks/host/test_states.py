@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from sickbay.checks.host.processes import HostProcesses
 from sickbay.engine.model.check import Check, Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import UnknownReason
-from sickbay.engine.model.target import Target
+from sickbay.engine.model.target import LogSource, Target
 
 Runs = Callable[..., tuple[dict[str, Any], Result]]
 Tree = Callable[[dict[str, str]], str]
@@ -127,13 +129,86 @@ def disk(run_check: Runs, tree: Tree, **given: Any) -> Result:
         ({}, Outcome.PASS),
         ({"free_warn": 1}, Outcome.WARN),
         ({"free_fail": 1, "free_warn": 1}, Outcome.FAIL),
-        ({"free_bytes_fail": 1e18}, Outcome.FAIL),
     ],
 )
 def test_disk(run_check: Runs, tree: Tree, given: dict[str, float], outcome: Outcome) -> None:
     result = disk(run_check, tree, **given)
     assert result.outcome is outcome
     assert set(result.signals["host.disk_free_ratio"].by) == {"/", "/tmp", "/var/log", "/models"}
+
+
+def space(free: float, total: float, **more: Any) -> dict[str, Any]:
+    return {
+        "total_bytes": total, "free_bytes": free, "inodes": 100, "inodes_free": 50, "read_only": False,
+    } | more  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("space", "outcome", "words"),
+    [
+        pytest.param(space(500e6, 5e9), Outcome.PASS, "at least 10% free", id="at-the-least"),
+        pytest.param(space(499e6, 5e9), Outcome.FAIL, "/v: 10.0% free (0.5 GB)", id="below-the-least"),
+        pytest.param(space(250e6, 500e6), Outcome.PASS, "at least 50% free", id="made-small"),
+        pytest.param(space(9e6, 500e6), Outcome.FAIL, "/v: 1.8% free (0.0 GB)", id="made-small-and-full"),
+        pytest.param(space(5e11, 1e12, inodes_free=1), Outcome.FAIL, "/v: 1.0% of inodes free", id="no-inodes"),
+    ],
+)
+def test_one_file_system(space: dict[str, Any], outcome: Outcome, words: str) -> None:
+    defaults = {name: part["default"] for name, part in HostDisk.params["properties"].items()}
+    result = HostDisk().judge({"local": True, "paths": {"/v": space}}, defaults)
+    assert (result.outcome, result.summary) == (outcome, words)
+
+
+def test_the_folders_of_an_engine(run_check: Runs, tree: Tree) -> None:
+    """Through the engine's root; one that is still to be made counts as the folder above; nothing else is kept."""
+    variables = "HF_HOME=/cache/hf\0TMPDIR=relative\0HOME=/srv\0TOKEN=secret\0XDG_CACHE_HOME=/cache"
+    files = {
+        "/proc/42/stat": "42 (vllm) S 1 1 1 0 -1 0 0 0 0 0 5 0 0 0 20 0 1 0 100 0 0\n",
+        "/proc/42/environ": variables,
+        "/proc/42/root/cache/x": "",
+        "/proc/42/cwd/x": "",
+        "/logs/engine.log": "",
+    }
+    log = LogSource(kind="file", where="/logs/engine.log")
+    target = Target(name="t", local=True, root=tree(files), pid=42, logs=(log,))
+    raw, result = run_check(HostDisk(), target)
+    assert set(raw["paths"]) >= {
+        "/logs", "the engine's working folder", "/cache/hf of the engine", "/cache of the engine",
+    }  # fmt: skip
+    assert "error" not in raw["paths"]["/cache/hf of the engine"]
+    assert "secret" not in str(raw)
+    assert "/srv/.cache of the engine" not in result.signals["host.disk_free_ratio"].by
+
+
+FULL = """
+import json, subprocess, sys
+from sickbay.checks.host.disk import HostDisk
+from sickbay.checks.host.space import read_space
+place = sys.argv[1]
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,nr_inodes=40", "none", place], check=True)
+try:
+    with open(f"{place}/log", "wb") as log:
+        log.write(bytes(2**21))
+except OSError as error:
+    assert error.errno == 28, error
+class Look:
+    class target:
+        root = "/"
+params = {name: part["default"] for name, part in HostDisk.params["properties"].items()}
+raw = {"local": True, "paths": {place: read_space(Look, place)}}
+result = HostDisk().judge(raw, params)
+print(result.outcome, result.signals["host.disk_free_ratio"].value)
+"""
+
+
+def test_a_file_system_that_is_really_full(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["unshare", "--mount", "--map-root-user", sys.executable, "-c", FULL, str(tmp_path)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode and ("unshare" in done.stderr or "mount" in done.stderr):
+        pytest.skip("this container may not mount a file system")
+    assert done.stdout == "fail 0.0\n", done.stderr
 
 
 def test_a_folder_that_is_not_there(run_check: Runs, tree: Tree) -> None:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import Context
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any, TypeVarTuple
 
@@ -171,7 +172,10 @@ def replayed(options: Mapping[str, Any]) -> Iterator[Replayed]:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         asked.append((request.method, request.path))
-        return await engine.handle(request)
+        answer = await engine.handle(request)
+        if not answer.prepared:
+            answer.headers["Date"] = formatdate(clock.wall(), usegmt=True)
+        return answer
 
     async def serve() -> None:
         app = web.Application(client_max_size=16 * 2**20)
