@@ -161,8 +161,10 @@ def _modules(raw: Raw) -> Reading:
 
 def _equal(raw: Raw) -> Reading:
     """Share of questions whose answers with and without adapters are the same, tokens and log probabilities."""
-    if raw["declared"] and not raw["on"]:
-        return measured(1.0, "an adapter is declared and none is on: the base model answers")
+    if not raw["declared"]:
+        return _none_declared()
+    if not any(row["scale"] for row in raw["declared"]):
+        return measured(1.0, "the declared adapter is not on: the base model answers")
     pairs = _pairs(raw)
     if not pairs:
         why = "no adapter is on" if not raw["on"] else f"no pair of answers came: {raw['stopped'] or _failure(raw)}"

@@ -35,17 +35,24 @@ async def look_adapter(look: Look, params: Mapping[str, Any]) -> dict[str, Any]:
     listed = await _listed(look, asking.found)
     declared = look.target.adapters
     rows = [_row(look, each, listed) for each in declared]
-    undeclared = [row for row in listed if row["scale"] and row["name"] not in {each.name for each in declared}]
+    applied = _applied(look, asking, listed)
+    undeclared = [row for row in applied if row["name"] not in {each.name for each in declared}]
     raw: dict[str, Any] = {
         "declared": rows,
-        "on": [row["name"] for row in listed if row["scale"]],
+        "on": [row["name"] for row in applied],
         "undeclared": [row["name"] for row in undeclared],
         "rows": asking.rows,
         "stopped": "",
     }
-    if any(row["scale"] for row in listed):
+    if applied or (listed and any(row["scale"] for row in rows)):
         await _answers(asking, listed, int(params["questions"]), int(params["max_tokens"]))
     return raw | {"stopped": asking.stopped}
+
+
+def _applied(look: Look, asking: Asking, listed: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Adapters that shape what users get: on llama.cpp all that are on, elsewhere the one that they ask for by name."""
+    asked = look.target.model or next((each.name for each in look.target.adapters), asking.route.model)
+    return [row for row in listed if row["scale"] and (not row["parent"] or row["name"] == asked)]
 
 
 async def _listed(look: Look, found: EngineFound | None) -> list[dict[str, Any]]:

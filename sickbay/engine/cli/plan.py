@@ -75,6 +75,8 @@ def _step(step: PlannedStep, number: str) -> Iterator[str]:
         yield "       with " + ", ".join(f"{name}={value}" for name, value in step.params.items())
     if step.step.when:
         yield f"       when {step.step.when.source}"
+    if step.step.unless:
+        yield f"       unless {step.step.unless.source}"
     for item in step.step.expect:
         bounds = ", ".join(f"{word} {e.source}" for word, e in (("warn", item.warn), ("fail", item.fail)) if e)
         yield f"       expects {item.signal}: {bounds}"

@@ -101,8 +101,9 @@ def _when_problems(name: str, when: Expression, domains: Domains) -> Iterator[Pr
 
 def _signal_problems(one: ReadStep, steps: Sequence[ReadStep], checks: Mapping[str, Check]) -> Iterator[Problem]:
     before = _measured([other for other in steps if other.group < one.group])
-    if one.step.when is not None:
-        yield from _unread(one, one.step.when, before, steps, checks)
+    for condition in (one.step.when, one.step.unless):
+        if condition is not None:
+            yield from _unread(one, condition, before, steps, checks)
     own = before | set(one.check.emits if one.check is not None else ())
     for expectation in one.step.expect:
         if one.check is not None and expectation.signal not in one.check.emits:

@@ -153,7 +153,7 @@ def _unused_inputs(
         used |= one.parameters.inputs if one.parameters is not None else set()
         used |= {input_of(item) for item in step.for_each}
         bands = [band for item in step.expect for band in (item.warn, item.fail)]
-        used |= _inputs_of([step.when, *bands])
+        used |= _inputs_of([step.when, step.unless, *bands])
     for cause in causes:
         used |= _inputs_of([cause.requires, *(rule.when for rule in cause.evidence)])
     declared = book.below("inputs")

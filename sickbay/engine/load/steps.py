@@ -101,6 +101,7 @@ class StepReader:
             check=name,
             params=parameters.written if parameters is not None else {},
             when=self._condition(fields, "when", compiler),
+            unless=self._condition(fields, "unless", compiler),
             needs=fields.texts("needs"),
             on_fail=OnFail(on_fail) if on_fail in set(OnFail) else OnFail.CONTINUE,
             critical=fields.flag("critical"),

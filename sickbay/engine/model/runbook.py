@@ -74,6 +74,7 @@ class Step:
         id: unique in the runbook; the check's name unless given ("probe.ttft", "probe.ttft#2").
         needs: ids of the parent steps; if one did not end in pass or warn, this step is SKIP, named after it.
         when: run only if true; false is SKIP, unknown is SKIP with the missing signals named.
+        unless: SKIP only if true, for what earlier steps already decided; unknown runs.
         critical: its fail makes the run failing, its unknown inconclusive.
         for_each: a list input or entity list; the step runs once per item as `item`.
         deadline_s: None: the check's own cost, with slack, inside the run's deadline.
@@ -84,6 +85,7 @@ class Step:
     ask: Ask | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     when: Expression | None = None
+    unless: Expression | None = None
     needs: tuple[str, ...] = ()
     on_fail: OnFail = OnFail.CONTINUE
     critical: bool = False

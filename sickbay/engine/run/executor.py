@@ -295,6 +295,9 @@ class _Execution:
             why = self._condition(planned)
             if why:
                 return skipped(planned, running, code="when", why=why, reason=UnknownReason.NOT_ASKED)
+        if planned.step.unless is not None and planned.step.unless.truth(running.values()):
+            why = f"not needed, earlier steps decided: {planned.step.unless.source}"
+            return skipped(planned, running, code="when", why=why, reason=UnknownReason.NOT_ASKED)
         if self._time_is_up():
             self._cut = True
             return skipped(

@@ -44,11 +44,13 @@ def probe(target: Target) -> Result:
     return asyncio.run(main())
 
 
-def on_vllm(models: Any, *declared: Adapter, on: tuple[str, ...] = RIGHT, off: tuple[str, ...] = WRONG) -> Result:
+def on_vllm(
+    models: Any, *declared: Adapter, model: str = "", on: tuple[str, ...] = RIGHT, off: tuple[str, ...] = WRONG
+) -> Result:
     """A stand-in for vLLM that lists these models; answers come in turn with the adapter and without."""
     chats = [answered(text) for pair in zip(on, off, strict=True) for text in pair]
     with serving({"/v1/models": ok(models), "/v1/chat/completions": chats}) as pages:
-        return probe(Target(name="t", url=pages.url, adapters=declared))
+        return probe(Target(name="t", url=pages.url, model=model, adapters=declared))
 
 
 def known(result: Result) -> dict[str, Any]:
@@ -77,12 +79,25 @@ def test_a_declared_adapter_that_is_not_listed_costs_no_request() -> None:
     result = on_vllm({"data": MODELS["data"][:1]}, SUPPORT)
     assert result.outcome is Outcome.FAIL
     assert result.summary == (
-        "declared and not on: support; on: none; an adapter is declared and none is on: the base model answers"
+        "declared and not on: support; on: none; the declared adapter is not on: the base model answers"
     )
 
 
+def test_adapters_that_the_users_do_not_ask_for_are_nobodys_concern() -> None:
+    """vLLM applies an adapter to requests under its name alone; the users of the base model are not asked about it."""
+    result = on_vllm(MODELS)
+    assert (result.outcome, result.summary) == (Outcome.PASS, "no adapter is on, and none is declared")
+    assert not result.signals["output.adapter_equals_base_ratio"].known
+
+
+def test_callers_who_ask_the_base_model_do_not_get_the_adapter() -> None:
+    result = on_vllm(MODELS, SUPPORT, model="base", off=RIGHT)
+    assert known(result)["output.adapter_equals_base_ratio"] == 1.0
+    assert result.outcome is Outcome.FAIL
+
+
 def test_an_adapter_that_nobody_declared_and_that_harms() -> None:
-    result = on_vllm(MODELS, on=WRONG, off=RIGHT)
+    result = on_vllm(MODELS, model="support", on=WRONG, off=RIGHT)
     assert result.outcome is Outcome.FAIL
     seen = known(result)
     assert (seen["model.adapters_undeclared"], seen["output.recovery_adapter_off"]) == (1.0, 1.0)

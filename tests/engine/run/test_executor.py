@@ -102,6 +102,22 @@ def test_when(bench: Any, expression: Any) -> None:
     assert (missing.reason, missing.summary) == ("when", "its condition cannot be said without x.z: x.z > 9")
 
 
+def test_unless(bench: Any, expression: Any) -> None:
+    """What earlier steps decided is not looked at again; what cannot be said keeps no step from running."""
+    bench.check("a.a", returning(value=5.0), emits=("x.y",))
+    bench.check("b.b")
+    report = bench.run(
+        Step(id="a", check="a.a"),
+        Step(id="decided", check="b.b", unless=expression("x.y > 4", "x.y")),
+        Step(id="open", check="b.b", unless=expression("x.y > 9", "x.y")),
+        Step(id="unknown", check="b.b", unless=expression("x.z > 9", "x.z")),
+    )
+    assert outcomes(report) == {"a": "pass", "decided": "skip", "open": "pass", "unknown": "pass"}
+    assert (report.steps[1].reason, report.steps[1].summary) == (
+        "when", "not needed, earlier steps decided: x.y > 4",
+    )  # fmt: skip
+
+
 def test_needs_and_the_name_of_the_parent(bench: Any) -> None:
     bench.check("bad.one", returning(outcome="fail"), emits=("x.y",))
     bench.check("a.a", emits=("x.z",))
