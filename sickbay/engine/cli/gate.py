@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sickbay.engine.cli.delivery import Output
+from sickbay.engine.cli.gate_plan import look_book, plan_as_text, plan_gate
 from sickbay.engine.cli.gate_runbooks import runbook_problems
 from sickbay.engine.cli.targeting import find_config, read_config_file
 from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import DeliveryError, ProbeError, ProblemsError, UsageError
 from sickbay.engine.evals.runner import refuse_commands
-from sickbay.engine.gate.judge import planned_items
 from sickbay.engine.gate.load import load_gate
-from sickbay.engine.gate.model import CheckRule, EvalRule, Gate, LatencyRule, RunbookRule
+from sickbay.engine.gate.model import EvalRule, Gate, RunbookRule
 from sickbay.engine.gate.render import FORMATS, form_of_path, render
 from sickbay.engine.model.outcome import ExitCode
 from sickbay.engine.model.target import Secret, Target
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from sickbay.engine.model.report import Report, StepReport
 
 __all__ = ["arguments", "call"]
-
-LOOK_S, LOOK_REQUESTS = 300.0, 200
-"""Most that one check of a gate may take."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,7 +75,8 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     for warning in warnings:
         sys.stderr.write(f"{warning}\n")
     if args.plan:
-        return _plan(gate, args.discordance)
+        sys.stdout.write(plan_as_text(plan_gate(gate, tools, args.discordance)))
+        return ExitCode.HEALTHY
     if not args.allow_commands:
         for rule in gate.rules:
             if isinstance(rule, EvalRule):
@@ -104,28 +102,6 @@ def _output(item: str) -> Output:
     if not Path(file).resolve().parent.is_dir():
         raise UsageError(f"--output: no folder {str(Path(file).parent)!r} to write {Path(file).name!r} into")
     return Output(form, Path(file))
-
-
-def _plan(gate: Gate, discordance: float) -> int:
-    requests = 0
-    counted = sum(isinstance(rule, EvalRule) and rule.critical and not rule.shadow for rule in gate.rules)
-    for rule in gate.rules:
-        if isinstance(rule, EvalRule):
-            have, need = len(rule.evalset.items), planned_items(rule, discordance, rules=max(1, counted))
-            asked = 2 * have * rule.evalset.asked.samples
-            requests += asked
-            words = "enough" if have >= need else f"TOO FEW: it will mostly be inconclusive; {need} are needed"
-            sys.stdout.write(
-                f"{rule.id}: {have} items, {asked} requests; a margin of {rule.margin * 100:g} points at "
-                f"{discordance:.0%} discordance needs {need} items: {words}\n"
-            )
-        elif isinstance(rule, LatencyRule):
-            requests += 2 * (rule.pairs + 1)
-            sys.stdout.write(f"{rule.id}: {rule.pairs} pairs, {2 * (rule.pairs + 1)} requests\n")
-        else:
-            sys.stdout.write(f"{rule.id}: a {'check' if isinstance(rule, CheckRule) else 'runbook'}\n")
-    sys.stdout.write(f"{requests} requests to both sides together, allowed {gate.requests} to each\n")
-    return ExitCode.HEALTHY
 
 
 def _target(text: str, model: str, args: argparse.Namespace, side: str) -> Target:
@@ -232,18 +208,11 @@ async def _runbook(rule: RunbookRule, tools: Tools, target: Target) -> Report:
 
 async def _look(tools: Tools, name: str, params: Mapping[str, Any], target: Target, effect: str) -> StepReport:
     """One check at one target, as a runbook of one step."""
-    from sickbay.engine.model.check import Effect
-    from sickbay.engine.model.runbook import Budget, Group, Runbook, Step
     from sickbay.engine.run.executor import run_runbook
     from sickbay.engine.run.plan import make_plan
 
-    check = tools.knowledge.checks.get(name)
-    if check is None:
-        raise UsageError(f"no check named {name!r}")
-    step = Step(id=name, check=name, params=params, critical=True)
-    budget = Budget(deadline_s=LOOK_S, effect=Effect(effect) if effect else check.effect, requests=LOOK_REQUESTS)
-    book = Runbook(name="gate", title=name, why="a rule of a gate", groups=(Group((step,)),), causes=(), budget=budget)
-    plan = make_plan(book, target, {}, tools.knowledge, effect_ceiling=budget.effect, only=(), skip=())
+    book = look_book(name, params, tools, effect)
+    plan = make_plan(book, target, {}, tools.knowledge, effect_ceiling=book.budget.effect, only=(), skip=())
     return (await run_runbook(plan, environment=tools.environment())).steps[0]
 
 

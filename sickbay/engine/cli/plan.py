@@ -1,4 +1,4 @@
-"""`sickbay plan RUNBOOK`: what a run would do, without touching the target."""
+"""`sickbay plan RUNBOOK|GATE.yaml`: what a run or a gate would do, without touching the target."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ import json
 import sys
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 
 from sickbay.engine.cli.planning import make_plan_from
 from sickbay.engine.cli.setting import add_run_flags
 from sickbay.engine.cli.targeting import add_target_flags
 from sickbay.engine.cli.tools import Tools
+from sickbay.engine.errors import ProblemsError
+from sickbay.engine.load.lint import kind_of
+from sickbay.engine.load.text_file import read_named
+from sickbay.engine.load.yaml_source import read_yaml
 from sickbay.engine.model.outcome import ExitCode
 from sickbay.engine.run.plan import Plan, PlannedStep
 
@@ -21,7 +26,7 @@ _WIDTH = 80
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The same flags as `run`."""
+    """The same flags as `run`; a gate wants none of them."""
     add_run_flags(parser)
     add_target_flags(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text")
@@ -29,11 +34,41 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(args: argparse.Namespace, tools: Tools) -> int:
     """Print the plan; always exit 0 when there is one."""
+    if _is_gate(args.runbook):
+        return _gate(args, tools)
     plan = make_plan_from(args, tools).plan
     if args.format == "json":
         sys.stdout.write(json.dumps(_as_json(plan), indent=2, ensure_ascii=False) + "\n")
     else:
         sys.stdout.writelines(f"{short}\n" for line in _lines(plan) for short in _within(line))
+    return ExitCode.HEALTHY
+
+
+def _is_gate(name: str) -> bool:
+    """A YAML file that has the key `gate`."""
+    path = Path(name)
+    if path.suffix not in {".yaml", ".yml"} or not path.is_file():
+        return False
+    node = read_yaml(read_named(path, "plan"), name, [])
+    return node is not None and kind_of(node.data) == "gate"
+
+
+def _gate(args: argparse.Namespace, tools: Tools) -> int:
+    from sickbay.engine.cli.gate_plan import plan_as_json, plan_as_text, plan_gate
+    from sickbay.engine.cli.gate_runbooks import runbook_problems
+    from sickbay.engine.evals.stats.power import DISCORDANCE
+    from sickbay.engine.gate.load import load_gate
+
+    gate, warnings = load_gate(Path(args.runbook), tools.plugins.scorers, tools.knowledge.checks)
+    wrong = runbook_problems(gate, tools)
+    if wrong:
+        raise ProblemsError(sorted(set(wrong)))
+    for warning in warnings:
+        sys.stderr.write(f"{warning}\n")
+    plan = plan_gate(gate, tools, DISCORDANCE)
+    as_json = args.format == "json"
+    text = json.dumps(plan_as_json(plan), indent=2, ensure_ascii=False) + "\n" if as_json else plan_as_text(plan)
+    sys.stdout.write(text)
     return ExitCode.HEALTHY
 
 

@@ -20,7 +20,15 @@ from sickbay.engine.gate.watch import LatencyWatch
 from sickbay.engine.measure.stream_stats import median
 from sickbay.engine.model.outcome import VerdictState
 
-__all__ = ["PLAN_POWER", "judge_eval", "judge_latency", "judge_latency_watch", "judge_runbook", "planned_items"]
+__all__ = [
+    "PLAN_POWER",
+    "judge_eval",
+    "judge_latency",
+    "judge_latency_watch",
+    "judge_runbook",
+    "plan_power",
+    "planned_items",
+]
 
 PLAN_POWER = 0.98
 """Chance that all eval rules pass a release that is no worse, at the planned sizes; the rest is room for slices."""
@@ -29,8 +37,12 @@ EXAMPLES_MAX = 5
 
 def planned_items(rule: EvalRule, discordance: float, *, rules: int = 1) -> int:
     """Items the rule needs, before anything is run, where so many rules must all pass a release that is no worse."""
-    power = 1.0 - (1.0 - PLAN_POWER) / rules
-    return items_needed_exactly(rule.margin, discordance, alpha=1 - rule.confidence, power=power)
+    return items_needed_exactly(rule.margin, discordance, alpha=1 - rule.confidence, power=plan_power(rules))
+
+
+def plan_power(rules: int) -> float:
+    """The chance that each of so many rules must have, so that all of them together pass at `PLAN_POWER`."""
+    return 1.0 - (1.0 - PLAN_POWER) / rules
 
 
 def judge_eval(

@@ -15,7 +15,13 @@ from statsmodels.stats import proportion
 from sickbay.engine.evals.compare import Finding, Pair, compare, compare_slices
 from sickbay.engine.evals.stats.many import holm
 from sickbay.engine.evals.stats.means import bca_bounds, clustered_mean, sign_flip_p
-from sickbay.engine.evals.stats.power import items_needed, margin_resolved
+from sickbay.engine.evals.stats.power import (
+    items_needed,
+    items_needed_exactly,
+    margin_resolved,
+    margin_resolved_exactly,
+    pass_chance,
+)
 from sickbay.engine.evals.stats.proportions import binomial_tail, mcnemar_exact, tango_interval, tango_p_below, wilson
 from sickbay.engine.evals.stats.ranks import hodges_lehmann
 from sickbay.engine.evals.stats.rare import rare_bounds
@@ -141,6 +147,15 @@ def test_power_tables() -> None:
     assert margin_resolved(0) == 1.0
     with pytest.raises(ValueError, match="a margin is above 0"):
         items_needed(0.0)
+
+
+@pytest.mark.parametrize("items", [150, 700])
+def test_what_so_many_items_can_show_is_what_needs_so_many(items: int) -> None:
+    margin = margin_resolved_exactly(items, 0.1, alpha=0.025, power=0.98)
+    # One more or less is rounding: the search for the number of items goes on in steps of two in a hundred.
+    assert items <= items_needed_exactly(margin * 0.999, 0.1, alpha=0.025, power=0.98) <= items * 1.04
+    assert pass_chance(items, margin, 0.1, alpha=0.025) == pytest.approx(0.98, abs=0.01)
+    assert margin_resolved_exactly(1, 0.1, alpha=0.025, power=0.98) == 1.0
 
 
 def pairs(better: int, worse: int, n: int, clusters: int = 0) -> list[Pair]:

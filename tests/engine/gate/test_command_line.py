@@ -135,9 +135,40 @@ def test_nothing_answers(gate: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "the candidate does not answer" in capsys.readouterr().err
 
 
-def test_plan_asks_nothing(gate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+PLANNED = """\
+chat: 4 rules; where 5% of the items differ
+  echo: 100 items, 3 samples each, 300 requests a side; can show a margin of
+    11.2 points, wanted 10: TOO FEW: it will mostly be inconclusive; 118 are
+    needed
+  ttft: 6 pairs, 7 requests a side; may be 1.5 times the baseline's
+  serving.config: the check serving.config, asks for no answer
+  security: the check security.exposure, at most 2 requests to the candidate
+requests: at most 309 to the candidate, 307 to a baseline that is asked too,
+retries apart; allowed 308 to each side
+TOO MANY for the candidate: raise requests: in the gate
+"""
+
+
+def test_plan_asks_nothing_and_tells_cost_and_what_can_be_shown(gate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gate.write_text(
+        "gate: chat\nrequests: 308\nevals:\n  - {set: echo.yaml, margin: 0.1, samples: 3}\n"
+        "latency: [{metric: ttft, ratio_max: 1.5, pairs: 6}]\n"
+        "checks: [{check: serving.config}, {id: security, check: security.exposure}]\n"
+    )
     assert sickbay("gate", gate, "--plan", "--discordance", "0.05") == 0
-    assert "TOO FEW: it will mostly be inconclusive; 118 are needed" in capsys.readouterr().out
+    assert capsys.readouterr().out == PLANNED
+    assert sickbay("plan", gate, "--format", "json") == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["schema"], plan["discordance"]) == ("sickbay.gate-plan.v1", 0.1)
+    assert plan["requests"] == {"candidate": 309, "baseline": 307, "judge": 0}
+    assert [rule["too_few"] for rule in plan["rules"]] == [True, False, False, False]
+    assert plan["rules"][0]["margin_shown"] > 0.1
+
+
+@pytest.mark.parametrize("share", ["0", "1", "5", "-0.1", "nan"])
+def test_a_discordance_that_is_no_share(share: str, gate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sickbay("gate", gate, "--plan", "--discordance", share) == 64
+    assert "wanted a share above 0 and below 1" in capsys.readouterr().err
 
 
 def test_eval_and_again_against_its_own_result(

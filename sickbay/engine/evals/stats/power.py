@@ -7,7 +7,14 @@ import math
 from sickbay.engine.evals.stats.proportions import tango_p_below
 from sickbay.engine.evals.stats.student import normal_cdf, normal_quantile
 
-__all__ = ["DISCORDANCE", "items_needed", "items_needed_exactly", "margin_resolved", "pass_chance"]
+__all__ = [
+    "DISCORDANCE",
+    "items_needed",
+    "items_needed_exactly",
+    "margin_resolved",
+    "margin_resolved_exactly",
+    "pass_chance",
+]
 
 DISCORDANCE = 0.10
 """Assumed share of items on which two runs differ, where nothing better is known: a new prompt's size."""
@@ -49,6 +56,20 @@ def items_needed_exactly(margin: float, discordance: float, *, alpha: float, pow
     while pass_chance(n, margin, discordance, alpha=alpha) < power:
         n = math.ceil(n * 1.02) + 1
     return n
+
+
+def margin_resolved_exactly(items: int, discordance: float, *, alpha: float, power: float) -> float:
+    """The smallest margin for which so many items are enough: `items_needed_exactly` turned round; at most 1.0."""
+    low, high = 0.0, 1.0
+    if pass_chance(items, high, discordance, alpha=alpha) < power:
+        return 1.0
+    for _ in range(20):
+        middle = (low + high) / 2.0
+        if pass_chance(items, middle, discordance, alpha=alpha) < power:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def pass_chance(n: int, margin: float, discordance: float, *, alpha: float) -> float:
