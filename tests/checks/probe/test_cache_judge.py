@@ -14,7 +14,7 @@ UNTOLD = unknown(UnknownReason.UNSUPPORTED, "no count")
     ("warm_over_cold", "reused"),
     [
         pytest.param(0.1, True, id="nearly-all-was-saved"),
-        pytest.param(0.35, True, id="at-the-edge"),
+        pytest.param(0.33, True, id="just-over-the-edge"),
         pytest.param(0.46, None, id="neither"),
         pytest.param(0.63, False, id="hardly-anything"),
         pytest.param(1.2, False, id="slower-than-the-first"),
@@ -26,8 +26,8 @@ def test_by_the_clock(warm_over_cold: float, *, reused: bool | None) -> None:
     if reused is None:
         assert found.reason is UnknownReason.INCONSISTENT
         assert found.detail == (
-            "by time: the repeat took 46% of the first, a short prompt 5%: neither all nor nothing was saved; take more "
-            "pairs"
+            "by time: the repeat took 46% of the first, a short prompt 5%: neither all nor nothing was saved; take "
+            "more pairs"
         )
 
 
