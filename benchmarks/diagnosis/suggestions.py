@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from benchmarks.diagnosis.record import Record
 from benchmarks.diagnosis.score import Share
@@ -10,6 +11,8 @@ from benchmarks.diagnosis.score import Share
 __all__ = ["suggestions"]
 
 FIRST_FEW = 3
+OPENING = frozenset({"serving.alive", "serving.window"})
+"""Looks that open every runbook: a suggestion counts from the first one after them."""
 
 
 def suggestions(records: Sequence[Record], settled_by: Mapping[str, frozenset[str]]) -> str:
@@ -20,7 +23,7 @@ def suggestions(records: Sequence[Record], settled_by: Mapping[str, frozenset[st
         settled_by: case -> kinds of look of which each alone settles it, by its source; a case without is left out of
             that line.
     """
-    asked = [record for record in records if record.looks]
+    asked = [each for each in map(_after_the_opening, records) if each.looks]
     known = [record for record in asked if settled_by.get(record.case)]
     rows = [
         ("tells something of the case", [bool(_kinds(record, 1)) for record in asked]),
@@ -31,6 +34,11 @@ def suggestions(records: Sequence[Record], settled_by: Mapping[str, frozenset[st
     ]
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:<{width}}  {Share(sum(held), len(held))} of {len(held)}" for name, held in rows)
+
+
+def _after_the_opening(record: Record) -> Record:
+    rows = [(look, told) for look, told in zip(record.looks, record.told, strict=True) if look not in OPENING]
+    return replace(record, looks=tuple(look for look, _ in rows), told=tuple(told for _, told in rows))
 
 
 def _kinds(record: Record, first: int) -> frozenset[str]:

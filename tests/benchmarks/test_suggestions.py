@@ -7,7 +7,8 @@ from benchmarks.diagnosis.suggestions import suggestions
 
 
 def record(case: str, *told: str) -> Record:
-    looks = tuple(f"look-{at}" for at in range(len(told)))
+    looks = ("serving.alive", *(f"look-{at}" for at in range(len(told))))
+    told = ("metrics", *told)
     return Record(
         case=case, mode="interactive", symptom="oom", looks=looks,
         told=tuple(frozenset({kind} if kind else ()) for kind in told),
