@@ -15,6 +15,8 @@ __all__ = ["model_signals", "page_models"]
 
 _LABEL = re.compile(r'[{,]\s*model_name="((?:[^"\\]|\\.)*)"')
 NAMES_MAX = 64
+NO_NAMES = frozenset({"", "undefined", "unknown", "none", "null"})
+"""What stands in the label where an engine was given no name (trtllm-serve 1.x writes `undefined`)."""
 
 
 def page_models(lines: Iterable[str]) -> tuple[str, ...]:
@@ -22,7 +24,7 @@ def page_models(lines: Iterable[str]) -> tuple[str, ...]:
     found: set[str] = set()
     for line in lines:
         for name in _LABEL.findall(line):
-            if name and len(found) < NAMES_MAX:
+            if name.casefold() not in NO_NAMES and len(found) < NAMES_MAX:
                 found.add(name)
     return tuple(sorted(found))
 

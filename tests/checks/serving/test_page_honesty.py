@@ -39,6 +39,8 @@ def test_what_cannot_be_compared() -> None:
     assert model_signals(["llamacpp:requests_processing 0"], ["m"])["serving.page_models"].reason is (
         UnknownReason.UNSUPPORTED
     )
+    nameless = ['trtllm_request_success_total{model_name="undefined"} 1.0']
+    assert model_signals(nameless, ["m"])["serving.page_models"].reason is UnknownReason.UNSUPPORTED
     assert model_signals(LINES, [])["serving.page_model_matches"].reason is UnknownReason.NOT_CONFIGURED
 
 
