@@ -39,6 +39,7 @@ class ProbeAdapter(Check):
         "model.adapter_file_matches",
         "model.adapter_scale_ratio",
         "model.adapters_declared",
+        "model.adapters_wrong",
         "model.adapters_undeclared",
         "model.adapter_modules_applied_ratio",
         "output.adapter_equals_base_ratio",
@@ -94,6 +95,7 @@ class ProbeAdapter(Check):
             "model.adapter_file_matches": _file(raw),
             "model.adapter_scale_ratio": _scale(raw),
             "model.adapters_declared": measured(float(len(raw["declared"])), "the target's adapters"),
+            "model.adapters_wrong": _wrong(raw),
             "model.adapters_undeclared": measured(
                 float(len(raw["undeclared"])), f"on and not declared: {', '.join(raw['undeclared']) or 'none'}"
             ),
@@ -116,6 +118,12 @@ def _listed(raw: Raw) -> Reading:
     if off:
         return measured(False, f"declared and not on: {', '.join(off)}; on: {on}")
     return measured(True, f"all {len(raw['declared'])} declared adapters are on: {on}")
+
+
+def _wrong(raw: Raw) -> Reading:
+    wrong = [row["name"] for row in raw["declared"] if not row["scale"] or row.get("equal") is False]
+    told = f"of {len(raw['declared'])} declared adapters not on, or of another file: {', '.join(wrong) or 'none'}"
+    return measured(float(len(wrong)), told)
 
 
 def _file(raw: Raw) -> Reading:

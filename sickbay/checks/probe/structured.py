@@ -37,6 +37,7 @@ class ProbeStructured(Check):
     effect = Effect.LIGHT
     needs = ("url",)
     emits: ClassVar[Sequence[str]] = (
+        "output.formats_ignored",
         "output.schema_followed",
         "output.tool_call_returned",
         "output.tool_text_in_content",
@@ -81,6 +82,7 @@ class ProbeStructured(Check):
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """What came back, by its form."""
         signals = {
+            "output.formats_ignored": _ignored(raw),
             "output.schema_followed": _followed(raw, "schema"),
             "output.tool_call_returned": _followed(raw, "tool"),
             "output.tool_text_in_content": _as_text(raw),
@@ -113,6 +115,18 @@ def _followed(raw: Raw, what: str) -> Reading:
     if row["form"] in {"failed", "cut"}:
         return unknown(UnknownReason.ABSENT, _said(row))
     return measured(row["form"] == "followed", _said(row))
+
+
+def _ignored(raw: Raw) -> Reading:
+    """Over what was asked for and answered; a refusal ignores nothing."""
+    readings = {what: _followed(raw, what) for what in ("schema", "tool")}
+    known = {what: reading for what, reading in readings.items() if reading.known}
+    if not known:
+        return readings["schema"]
+    return measured(
+        float(sum(reading.value is False for reading in known.values())),
+        "; ".join(reading.source for reading in known.values()),
+    )
 
 
 def _as_text(raw: Raw) -> Reading:

@@ -65,6 +65,7 @@ def test_the_declared_adapter_answers() -> None:
         "model.adapter_scale_ratio": 1.0,
         "model.adapters_declared": 1.0,
         "model.adapters_undeclared": 0.0,
+        "model.adapters_wrong": 0.0,
         "output.adapter_equals_base_ratio": 0.0,
     }
 

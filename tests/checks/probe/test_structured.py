@@ -54,20 +54,26 @@ def known(result: Result) -> dict[str, Any]:
 def test_both_are_applied() -> None:
     result = through([answered(GOOD), answered(**CALL)])
     assert result.outcome is Outcome.PASS
-    assert known(result) == {"schema_followed": True, "tool_call_returned": True, "tool_text_in_content": False}
+    assert known(result) == {
+        "formats_ignored": 0.0, "schema_followed": True, "tool_call_returned": True, "tool_text_in_content": False,
+    }  # fmt: skip
     assert result.summary == "an answer under a schema: as asked; a forced tool call: as asked"
 
 
 def test_a_call_that_stays_text() -> None:
     result = through([answered(GOOD), answered(f'<tool_call>{{"name": "{WORD}"}}</tool_call>')])
     assert result.outcome is Outcome.WARN
-    assert known(result) == {"schema_followed": True, "tool_call_returned": False, "tool_text_in_content": True}
+    assert known(result) == {
+        "formats_ignored": 1.0, "schema_followed": True, "tool_call_returned": False, "tool_text_in_content": True,
+    }  # fmt: skip
 
 
 def test_a_template_without_tools_is_no_fault() -> None:
     bare = {**PROPS, "chat_template_caps": {"supports_tools": False}}
     result = through([answered(GOOD)], props=bare)
-    assert (result.outcome, known(result)) == (Outcome.PASS, {"schema_followed": True})
+    assert (result.outcome, known(result)) == (
+        Outcome.PASS, {"formats_ignored": 0.0, "schema_followed": True},
+    )  # fmt: skip
 
 
 def test_a_refusal_is_unknown_and_says_why() -> None:
@@ -127,6 +133,6 @@ def test_on_real_llamacpp(tmp_path: Path) -> None:
 
     child = start("llamacpp", "sickbay.lab.llamacpp_server", {"parallel": 1, "ctx": 1024}, folder=tmp_path)
     try:
-        assert known(probe(Target(name="t", url=child.url))) == {"schema_followed": True}
+        assert known(probe(Target(name="t", url=child.url))) == {"formats_ignored": 0.0, "schema_followed": True}
     finally:
         child.stop()
