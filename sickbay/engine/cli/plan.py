@@ -18,6 +18,7 @@ from sickbay.engine.load.lint import kind_of
 from sickbay.engine.load.text_file import read_named
 from sickbay.engine.load.yaml_source import read_yaml
 from sickbay.engine.model.outcome import ExitCode
+from sickbay.engine.model.shown_url import shown_url
 from sickbay.engine.run.plan import Plan, PlannedStep
 
 __all__ = ["arguments", "call"]
@@ -81,7 +82,7 @@ def _within(line: str) -> list[str]:
 def _lines(plan: Plan) -> Iterator[str]:
     book = plan.runbook
     yield f"{book.name}: {book.title}"
-    yield f"target   {plan.target.name} {plan.target.url}"
+    yield f"target   {plan.target.name} {shown_url(plan.target.url)}"
     yield "inputs   " + (", ".join(f"{name}={value}" for name, value in plan.inputs.items()) or "none")
     yield (
         f"cost     at most {plan.requests} of {book.budget.requests} requests, "
@@ -124,7 +125,7 @@ def _as_json(plan: Plan) -> dict[str, object]:
         "schema": "sickbay.plan.v1",
         "runbook": plan.runbook.name,
         "target": plan.target.name,
-        "url": plan.target.url,
+        "url": shown_url(plan.target.url),
         "inputs": dict(plan.inputs),
         "effect_ceiling": plan.effect_ceiling.value,
         "requests": plan.requests,

@@ -19,6 +19,7 @@ from sickbay.engine.load.duration import duration_s
 from sickbay.engine.load.targets import load_config
 from sickbay.engine.load.text_file import read_named
 from sickbay.engine.model.config import Config
+from sickbay.engine.model.shown_url import shown_url
 from sickbay.engine.model.target import Adapter, LogSource, PrometheusSource, Secret, Target
 
 __all__ = ["add_target_flags", "choose_target", "find_config", "read_config_file"]
@@ -220,15 +221,16 @@ def _checked_url(url: str, flag: str) -> str:
         parts = urlsplit(full)
         port_is_sound = parts.port is None or parts.port > 0
     except ValueError as error:
-        raise UsageError(f"--{flag}: {url!r} is no URL ({error}); wanted e.g. http://host:8000") from error
+        raise UsageError(f"--{flag}: {shown_url(url)!r} is no URL ({error}); wanted e.g. http://host:8000") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_sound:
-        raise UsageError(f"--{flag}: {url!r} is no http or https URL; wanted e.g. http://host:8000")
+        raise UsageError(f"--{flag}: {shown_url(url)!r} is no http or https URL; wanted e.g. http://host:8000")
     return full.rstrip("/").removesuffix("/v1") if flag != "metrics-url" else full
 
 
 def _name_of(url: str) -> str:
     """A target's name made from its address: host and port."""
-    return urlsplit(url if "://" in url else f"http://{url}").netloc.rsplit("@", 1)[-1] or url
+    shown = shown_url(url if "://" in url else f"http://{url}")
+    return shown.partition("://")[2].partition("/")[0] or shown
 
 
 def _log(given: str) -> LogSource:

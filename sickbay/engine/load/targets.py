@@ -16,6 +16,7 @@ from sickbay.engine.load.yaml_node import Node
 from sickbay.engine.load.yaml_source import read_yaml
 from sickbay.engine.model.config import Config, Job, Serve
 from sickbay.engine.model.problem import Position, Problem
+from sickbay.engine.model.shown_url import shown_url
 from sickbay.engine.model.target import Adapter, LogSource, PrometheusSource, Secret, Target
 
 __all__ = ["load_config", "read_config"]
@@ -170,11 +171,11 @@ def _what_is_wrong(url: str) -> tuple[str, Code]:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        return f"{url[:80]!r} is no URL: {error}", Code.BAD_URL
+        return f"{shown_url(url)[:80]!r} is no URL: {error}", Code.BAD_URL
     if parts.password is not None:
         return "the URL has a password in it, which is not shown", Code.SECRET_IN_FILE
     if parts.scheme not in {"http", "https"} or not parts.hostname or port == 0 or any(c.isspace() for c in url):
-        return f"wanted a URL with http or https, found {url[:80]!r}", Code.BAD_URL
+        return f"wanted a URL with http or https, found {shown_url(url)[:80]!r}", Code.BAD_URL
     return "", Code.BAD_URL
 
 

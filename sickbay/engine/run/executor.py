@@ -16,13 +16,14 @@ from sickbay.engine.evidence.redact import Redactor
 from sickbay.engine.model.outcome import Outcome, worst
 from sickbay.engine.model.report import Report, StepReport
 from sickbay.engine.model.runbook import OnFail
+from sickbay.engine.model.shown_url import shown_url
 from sickbay.engine.model.signal import Reading, UnknownReason
 from sickbay.engine.run.budget import RequestBudget
 from sickbay.engine.run.candidates import candidates
 from sickbay.engine.run.environment import Asker, Environment
 from sickbay.engine.run.events import Event, EventKind, OnEvent
 from sickbay.engine.run.expectations import shown_value
-from sickbay.engine.run.http import HttpClient, shown
+from sickbay.engine.run.http import HttpClient
 from sickbay.engine.run.merge import merge_baseline, merge_into, merge_steps
 from sickbay.engine.run.plan import Plan, PlannedStep
 from sickbay.engine.run.retake import retaken
@@ -386,7 +387,7 @@ class _Execution:
             runbook=plan.runbook.name,
             title=plan.runbook.title,
             target=plan.target.name,
-            url=running.redactor.text(shown(plan.target.url)) if plan.target.url else "",
+            url=running.redactor.text(shown_url(plan.target.url)) if plan.target.url else "",
             engine=engine.spec.name if engine is not None else _text(signals, "serving.engine") or _recorded(steps),
             engine_version=engine.version if engine is not None else _text(signals, "serving.engine_version"),
             model=(engine.model if engine is not None else "") or plan.target.model,

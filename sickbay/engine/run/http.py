@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json as _json
-import re
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit
 
 from sickbay._version import __version__
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.look import Chunk, Clock, HttpResponse
 from sickbay.engine.model.report import RequestRecord
+from sickbay.engine.model.shown_url import shown_url
 from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.model.target import Secret, Target
 from sickbay.engine.run.budget import RequestBudget
@@ -34,7 +34,6 @@ __all__ = ["HttpClient", "StepHttp"]
 
 REDIRECTS_MAX = 3
 _FOLLOWED = {301, 302, 303, 307, 308}
-_SECRET_QUERY = re.compile(r"((?:^|&)[^=&]*(?:key|token|secret|passw|sig|auth)[^=&]*=)[^&]*", re.IGNORECASE)
 _HARMLESS = {"accept", "content-type"}
 
 
@@ -100,7 +99,7 @@ class HttpClient:
             url = base.rstrip("/").removesuffix("/v1") + url
         if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
             raise HttpProbeError(
-                UnknownReason.NOT_CONFIGURED, f"{shown(url)!r} is no URL; wanted http://host:port/path"
+                UnknownReason.NOT_CONFIGURED, f"{shown_url(url)!r} is no URL; wanted http://host:port/path"
             )
         return url
 
@@ -149,7 +148,7 @@ class _Opened:
 
     @property
     def what(self) -> str:
-        return f"{self.method} {shown(self.url)}"
+        return f"{self.method} {shown_url(self.url)}"
 
     @property
     def sent_at_s(self) -> float:
@@ -270,7 +269,7 @@ class StepHttp:
             body = b"".join([chunk.data async for chunk in stream.bounded()])
             return HttpResponse(
                 method=method,
-                url=shown(opened.url),
+                url=shown_url(opened.url),
                 status=stream.status,
                 headers=stream.headers,
                 body=body,
@@ -312,7 +311,7 @@ class StepHttp:
         clock = self.client.clock
         full = self.client.resolve(url, direct=direct)
         if generates:
-            self.client.budget.take(f"{method} {shown(full)}")
+            self.client.budget.take(f"{method} {shown_url(full)}")
         opened = _Opened(method, full, Exchange(), clock.monotonic())
         error = ""
         try:
@@ -354,7 +353,7 @@ class StepHttp:
             opened.exchange = type(opened.exchange)()
         raise HttpProbeError(
             UnknownReason.MALFORMED,
-            f"{opened.method} {shown(opened.url)}: more than {REDIRECTS_MAX} redirects; is it a loop?",
+            f"{opened.method} {shown_url(opened.url)}: more than {REDIRECTS_MAX} redirects; is it a loop?",
             kind="redirect",
         )
 
@@ -408,7 +407,7 @@ class StepHttp:
         self.records.append(
             RequestRecord(
                 method=opened.method,
-                url=shown(opened.url),
+                url=shown_url(opened.url),
                 status=opened.response.status if opened.response is not None else None,
                 started_s=opened.started_at_s - self.client.began_at_s,
                 elapsed_s=self.client.clock.monotonic() - opened.started_at_s,
@@ -442,16 +441,6 @@ class _translated:  # noqa: N801  # reads as the `with` statement it is
             raise HttpProbeError(
                 UnknownReason.NOT_CONFIGURED, f"{self._opened.what}: cannot be sent: {error}"
             ) from error
-
-
-def shown(url: str) -> str:
-    """The URL without user, password, secret query values and fragment: fit for a report."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return url[:200]
-    query = _SECRET_QUERY.sub(r"\1***", parts.query)
-    return urlunsplit((parts.scheme, parts.netloc.rsplit("@", 1)[-1], parts.path, query, ""))
 
 
 def _origin(url: str) -> str:

@@ -22,6 +22,7 @@ from sickbay.engine.errors import ConfigError
 from sickbay.engine.evidence.state import state_folder
 from sickbay.engine.load.text_file import read_bytes
 from sickbay.engine.model.report import Report, StepReport
+from sickbay.engine.model.shown_url import kept_url
 from sickbay.engine.report.codec import decode, encode
 from sickbay.engine.run.run_id import new_run_id
 
@@ -74,7 +75,7 @@ class Journal:
                 "runbook_path": plan.runbook.position.path,
                 "runbook_sha256": plan.runbook_sha256,
                 "target": plan.target.name,
-                "url": _without_user(plan.target.url),
+                "url": kept_url(plan.target.url),
                 "inputs": dict(plan.inputs),
                 "effect_ceiling": plan.effect_ceiling.value,
                 "only": list(plan.only),
@@ -244,9 +245,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _without_user(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{separator}{host.rsplit('@', 1)[-1]}{slash}{path}" if separator else url

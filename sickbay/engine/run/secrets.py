@@ -6,6 +6,7 @@ import os
 
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.load.text_file import read_bytes
+from sickbay.engine.model.shown_url import secrets_in
 from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.model.target import Secret, Target
 
@@ -60,4 +61,15 @@ def known_secrets(target: Target) -> dict[str, str]:
                 found[reveal(secret, what)] = what
             except ProbeError:
                 continue  # a secret that cannot be read cannot leak; the request that needs it says so
+    for url in _urls(target):
+        found |= dict.fromkeys(secrets_in(url), "secret in a URL")
     return found
+
+
+def _urls(target: Target) -> list[str]:
+    source = target.prometheus
+    logs = [log.where for log in target.logs if log.kind == "loki"]
+    return [
+        target.url, target.direct_url, target.metrics_url, target.dcgm_url, *target.replicas, *logs,
+        *([source.url] if source is not None else []),
+    ]  # fmt: skip

@@ -13,11 +13,12 @@ import pytest
 
 from sickbay._version import __version__
 from sickbay.engine.errors import BudgetExceededError, ProbeError
+from sickbay.engine.model.shown_url import shown_url
 from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.model.target import Secret, Target
 from sickbay.engine.run.budget import RequestBudget
 from sickbay.engine.run.clock import SystemClock
-from sickbay.engine.run.http import HttpClient, StepHttp, shown
+from sickbay.engine.run.http import HttpClient, StepHttp
 from sickbay.engine.run.threads import DaemonThreads
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -529,4 +530,4 @@ def test_a_line_break_in_a_header_cannot_be_sent(raw_server: Any) -> None:
 
 
 def test_what_a_report_may_show_of_a_url() -> None:
-    assert shown("http://me:pw@host:80/a?api_key=1&b=2#frag") == "http://host:80/a?api_key=***&b=2"
+    assert shown_url("http://me:pw@host:80/a?api_key=1&b=2#frag") == "http://host:80/a?api_key=***&b=2"
