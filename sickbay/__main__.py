@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -22,8 +23,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - it stays open
         if sys.stderr is None:
             sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
-    from sickbay.engine.cli.main import main as run_command_line  # late: `import sickbay.__main__` costs nothing
-
+    try:
+        from sickbay.engine.cli.main import main as run_command_line  # late: `import sickbay.__main__` costs nothing
+    except KeyboardInterrupt:  # before there is anything that could answer it
+        sys.stderr.write("sickbay: interrupted\n")
+        return 128 + signal.SIGINT
     code = run_command_line(argv, _tools)
     if argv is None:
         from sickbay.engine.cli.leaving import leave

@@ -72,3 +72,29 @@ def test_a_closed_standard_output_is_not_an_answer_given() -> None:
         ExitCode.NOT_DELIVERED,
         "sickbay: standard output is closed; the answer went nowhere\n",
     )
+
+
+INTERRUPTED = """
+import sys
+where = sys.argv.pop(1)
+
+class Interrupt:
+    def find_spec(self, name, path=None, target=None):
+        if name == where:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupt())
+from sickbay.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["sickbay.engine.cli.main", "sickbay.engine.cli.lint", "sickbay.face", "sickbay.engine.load.yaml_scalars"],
+)
+def test_an_interruption_while_it_starts_is_told_in_one_line(where: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, where, "lint", "none.yaml"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (ExitCode.INTERRUPTED, "", "sickbay: interrupted\n")
