@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from sickbay.engine.cli.gate_runbooks import runbook_problems
 from sickbay.engine.cli.tools import Tools
 from sickbay.engine.load.codes import Code
-from sickbay.engine.load.lint import Reader, lint_text
+from sickbay.engine.load.did_you_mean import did_you_mean
+from sickbay.engine.load.fields import Fields
+from sickbay.engine.load.lint import Reader, kind_of, lint_text
 from sickbay.engine.load.text_file import read_text
+from sickbay.engine.load.yaml_source import read_yaml
 from sickbay.engine.model.problem import Problem
 
 __all__ = ["lint_any"]
@@ -34,7 +38,22 @@ def lint_any(path: Path, tools: Tools) -> list[Problem]:
         "evalset": evalset,
         "promptfoo": evalset,
     }
-    return lint_text(text, str(path), tools.knowledge, readers)
+    return sorted({*lint_text(text, str(path), tools.knowledge, readers), *_engine_problems(text, str(path), tools)})
+
+
+def _engine_problems(text: str, path: str, tools: Tools) -> Iterator[Problem]:
+    """Engines that a target names and nobody brings. The engines are plugins', so the loader cannot know them."""
+    if "targets" not in text or "engine" not in text:
+        return
+    node = read_yaml(text, path, [])
+    if node is None or kind_of(node.data) != "config":
+        return
+    for _, target in Fields(node).below("targets"):
+        fields = Fields(target)
+        name = fields.text("engine")
+        if name not in {"", "auto"} and name not in tools.plugins.engines:
+            hint = did_you_mean(name, tools.plugins.engines, "see `sickbay engines`")
+            yield Problem(fields.value_at("engine"), Code.WRONG_VALUE, f"no engine {name!r}", hint)
 
 
 def _begins_with_an_item(text: str) -> bool:

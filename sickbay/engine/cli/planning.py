@@ -22,7 +22,7 @@ from sickbay.engine.model.signal import Reading
 from sickbay.engine.model.target import Target
 from sickbay.engine.run.plan import Plan, make_plan
 
-__all__ = ["Planned", "make_plan_from", "read_baseline"]
+__all__ = ["Planned", "make_plan_from", "read_baseline", "refuse_unknown_engine"]
 
 _DEADLINE_MAX_S = 86_400.0
 
@@ -35,6 +35,13 @@ class Planned:
     baseline: Mapping[str, Reading]
 
 
+def refuse_unknown_engine(target: Target, tools: Tools, where: str) -> None:
+    """Raise UsageError when the target names an engine that nobody brings."""
+    if target.engine not in {"", "auto"} and target.engine not in tools.plugins.engines:
+        hint = did_you_mean(target.engine, tools.plugins.engines, "see `sickbay engines`")
+        raise UsageError(f"{where}: no engine {target.engine!r}; {hint}")
+
+
 def make_plan_from(args: argparse.Namespace, tools: Tools) -> Planned:
     """Read runbook, target, inputs and baseline; nothing of the target is touched.
 
@@ -44,9 +51,7 @@ def make_plan_from(args: argparse.Namespace, tools: Tools) -> Planned:
     target, config = choose_target(args)
     if config and config.folders:
         tools.extra_folders = tuple(Path(folder) for folder in config.folders)
-    if target.engine not in {"", "auto"} and target.engine not in tools.plugins.engines:
-        hint = did_you_mean(target.engine, tools.plugins.engines, "see `sickbay engines`")
-        raise UsageError(f"--engine: no engine {target.engine!r}; {hint}")
+    refuse_unknown_engine(target, tools, "--engine" if args.engine else f"target {target.name!r}")
     book, _ = find_runbook(args.runbook, tools)
     book = _with_flags(book, args)
     plan = make_plan(

@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
-from sickbay.engine.cli.planning import read_baseline
+from sickbay.engine.cli.planning import read_baseline, refuse_unknown_engine
 from sickbay.engine.cli.setting import find_runbook
 from sickbay.engine.cli.targeting import find_config, read_config_file
 from sickbay.engine.cli.tools import Tools
@@ -73,5 +73,6 @@ def _planned(job: Job, config: Config, tools: Tools) -> tuple[Plan, Mapping[str,
     """
     book, _ = find_runbook(job.runbook, tools)
     target = config.targets[job.target]
+    refuse_unknown_engine(target, tools, f"target {target.name!r}")
     inputs = resolve_inputs(book, {name: str(value) for name, value in job.set.items()})
     return make_plan(book, target, inputs, tools.knowledge), read_baseline(target, tools)

@@ -353,6 +353,25 @@ class TestTargets:
         )
 
 
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["lint", "sickbay.yaml"], "sickbay.yaml:2:34: error: no engine 'vlm'; did you mean 'vllm'? [wrong-value]"),
+        (["run", "high-ttft", "--target", "a"], "sickbay: target 'a': no engine 'vlm'; did you mean 'vllm'?"),
+        (["serve"], "sickbay: target 'a': no engine 'vlm'; did you mean 'vllm'?"),
+    ],
+    ids=["lint", "run", "serve"],
+)
+def test_an_engine_of_the_config_that_nobody_brings(call: Call, argv: list[str], message: str) -> None:
+    Path("sickbay.yaml").write_text(
+        'targets:\n  a: {url: "http://h:1", engine: vlm}\n'
+        'serve: {listen: "127.0.0.1:0", jobs: [{runbook: high-ttft, target: a, every: 5m}]}\n'
+    )
+    answer = call(*argv)
+    assert message in (answer.out + answer.err).splitlines()
+    assert answer.code in {ExitCode.USAGE, ExitCode.INVALID}
+
+
 class TestRun:
     """A real run against an address where nobody listens: short, because only one step is run."""
 
