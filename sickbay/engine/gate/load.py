@@ -11,9 +11,9 @@ from typing import Any
 
 import jsonschema_rs
 
-from sickbay.engine.errors import ProblemsError
+from sickbay.engine.errors import ConfigError, ProblemsError
 from sickbay.engine.evals.item import EvalSet
-from sickbay.engine.evals.judge_check import uses_judge
+from sickbay.engine.evals.judge_check import read_judge_check, uses_judge
 from sickbay.engine.evals.load import read_eval_set
 from sickbay.engine.evals.overlap import training_problems
 from sickbay.engine.evals.read.beside import read_beside
@@ -159,7 +159,10 @@ class _Reader:
         text = read_beside(path, fields.value_at("set"), self._problems)
         if text is None:
             return None
-        return read_eval_set(path, self._scorers, self._problems, uses, slices=by, text=text)
+        found: list[Problem] = []
+        evalset = read_eval_set(path, self._scorers, found, uses, slices=by, text=text)
+        self._problems += [_named_here(problem, path, fields) for problem in found]
+        return evalset
 
     def eval_rule(self, node: Node) -> EvalRule | None:
         fields = Fields(node)
@@ -249,6 +252,11 @@ class _Reader:
                 hint = "make it with: sickbay judge LABELS --judge-url URL --output FILE"
                 where = at.at if at else node.at
                 self._problems.append(Problem(where, Code.NOT_READABLE, f"no file {str(path)!r}", hint))
+            else:
+                try:
+                    read_judge_check(path)
+                except ConfigError as error:
+                    self._problems.append(Problem(at.at if at else node.at, Code.WRONG_VALUE, str(error)))
         return JudgeUse(**data, position=node.at)
 
     def waiver(self, node: Node, rules: tuple[Rule, ...], *, whole: bool) -> Waiver:
@@ -265,6 +273,11 @@ class _Reader:
             message = f"the waiver is for {part!r} of the rule {rule.id!r}, which has no such part"
             hint = did_you_mean(part, _parts(rule), f"there are: {listed(_parts(rule)) or 'none'}")
             self._problems.append(Problem(at.at if at else node.at, Code.WAIVER, message, hint))
+        for name in ("owner", "approver", "reason"):
+            if not data[name].strip():
+                self._problems.append(
+                    Problem(Fields(node).value_at(name), Code.EMPTY, f"{name}: nothing but blanks", "name somebody")
+                )
         if data["approver"].strip().casefold() == data["owner"].strip().casefold():
             approver = node.child("approver")
             message = f"{data['owner']!r} both owns and approves this waiver"
@@ -280,6 +293,17 @@ class _Reader:
             expires = date.min
         covers = tuple(data.pop("covers", ("inconclusive",)))
         return Waiver(expires=expires, covers=covers, position=node.at, **data)
+
+
+def _named_here(problem: Problem, path: Path, fields: Fields) -> Problem:
+    """A field that the gate slices by and no item has is told where the gate names it."""
+    if problem.code != Code.EMPTY_SLICE or problem.at != Position(str(path)):
+        return problem
+    for each in fields.items("slices"):
+        by = Fields(each)
+        if f"field {by.text('by')!r} " in problem.message:
+            return replace(problem, at=by.value_at("by"))
+    return problem
 
 
 def _parts(rule: Rule) -> list[str]:

@@ -58,8 +58,15 @@ def test_without_the_extra_it_says_how_to_get_it(tmp_path: Path, monkeypatch: py
     assert zip_members.ZSTD == 93
 
 
-def own(rows: object) -> str:
-    return json.dumps({"schema": "sickbay.eval.v1", "name": "s", "rows": rows})
+def own(rows: object = ({"item": "a"},), **changes: object) -> str:
+    return json.dumps({"schema": "sickbay.eval.v1", "name": "s", "rows": rows, **changes})
+
+
+def test_a_line_separator_inside_a_text_ends_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "samples_t_1.jsonl"
+    path.write_text(json.dumps({"doc_id": 0, "acc": 1, "doc": {"q": "a\u2028b\u0085c"}}, ensure_ascii=False) + "\n")
+    (run,) = read_results(path)
+    assert run.rows[0].fields == {"q": "a\u2028b\u0085c"}
 
 
 @pytest.mark.parametrize(
@@ -68,6 +75,12 @@ def own(rows: object) -> str:
         ("a.json", "", "a.json: the file is empty; wanted the result of an earlier run"),
         ("a.json", "{\n 3", "a.json:2:2: not JSON: Expecting property name enclosed in double quotes"),
         ("a.json", "[" * 100_000, "a.json: not JSON: nested too deeply"),
+        ("a.json", own(asked=[1]), "a.json: asked: wanted an object, found [1]"),
+        ("a.json", own(scorers=[1]), "a.json: scorers: wanted an object, found [1]"),
+        ("a.json", own(planned=True), "a.json: planned: wanted a number, found True"),
+        ("a.json", own([{"item": "a", "fields": {"lang": 1}}]), "a.json: rows[0]: fields.lang: wanted text, found 1"),
+        ("a.json", own([{"item": "a", "sample": True}]), "a.json: rows[0]: sample: wanted a number, found True"),
+        ("a.json", own([{"item": "a", "why": 4}]), "a.json: rows[0]: why: wanted text, found 4"),
         ("a.json", "[]", "a.json: no result file of a known form; wanted"),
         ("a.json", '{"schema": "sickbay.eval.v1"}', "a.json: no eval run: wanted an object with a name"),
         ("a.json", '{"schema": "sickbay.eval.v9"}', "a.json: the result is sickbay.eval.v9, this version reads sickbay.eval.v1"),

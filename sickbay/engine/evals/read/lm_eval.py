@@ -25,7 +25,7 @@ def read_lm_eval(text: str, path: Path) -> EvalRun:
     rows: dict[str, Row] = {}
     lines: dict[str, int] = {}
     chosen = ""
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):  # not splitlines: JSON may hold U+2028
         if not line.strip():
             continue
         at = f"{path}:{number}:1"

@@ -90,7 +90,7 @@ def _wrong(row: Any) -> str:
             return f"{name}: wanted a whole number, found {row[name]!r}"
     prompt = row.get("prompt")
     if not isinstance(prompt, Mapping) or not isinstance(prompt.get("raw"), str):
-        return "prompt.raw: wanted the text that was asked (promptfoo 0.60 and later keep it)"
+        return "prompt.raw: wanted the text that was asked; written by an older promptfoo?"
     if not isinstance(row.get("success"), bool):
         return f"success: wanted true or false, found {row.get('success')!r}"
     return ""

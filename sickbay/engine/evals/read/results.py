@@ -101,6 +101,9 @@ def _own(data: Any, at: str) -> EvalRun:
     """A run that `EvalRun.to_json` wrote. Whatever somebody changed by hand is told with its place."""
     if not isinstance(data, Mapping) or not isinstance(data.get("name"), str):
         raise ConfigError(f"{at}: no eval run: wanted an object with a name")
+    for name, kinds in _RUN_KINDS.items():
+        if name in data and (not isinstance(data[name], kinds) or isinstance(data[name], bool)):
+            raise ConfigError(f"{at}: {name}: wanted {_name(kinds[0])}, found {data[name]!r}"[:200])
     rows = data.get("rows")
     if not isinstance(rows, list) or not rows:
         raise ConfigError(f"{at}: the run {data['name']!r} has no rows; nothing can be paired with it")
@@ -119,9 +122,15 @@ def _own(data: Any, at: str) -> EvalRun:
         raise ConfigError(f"{at}: no eval run of {SCHEMA}: {error}") from error
 
 
+_RUN_KINDS: Mapping[str, tuple[type, ...]] = {
+    "version": (str,), "set_sha256": (str,), "format": (str,), "asked": (dict,), "scorers": (dict,), "about": (dict,),
+    "planned": (int,), "requests": (int,), "stopped": (str,), "started_at": (int, float), "elapsed_s": (int, float),
+}  # fmt: skip
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "item": (str,), "sample": (int,), "passed": (bool, type(None)), "value": (int, float, type(None)), "error": (str,),
-    "reason": (str,), "sha256": (str,), "cluster": (str,), "fields": (dict,), "retried": (list,),
+    "reason": (str,), "sha256": (str,), "cluster": (str,), "fields": (dict,), "retried": (list,), "why": (str,),
+    "label": (str,), "wanted_label": (str,), "finish": (str,), "prompt_tokens": (int, type(None)),
+    "output_tokens": (int, type(None)), "elapsed_s": (int, float),
 }  # fmt: skip
 
 
@@ -131,6 +140,11 @@ def _wrong(row: Any) -> str:
     for name, kinds in _KINDS.items():
         if name in row and not isinstance(row[name], kinds):
             return f"{name}: wanted {' or '.join(_name(kind) for kind in kinds)}, found {row[name]!r}"[:160]
+    if isinstance(row.get("sample"), bool):
+        return f"sample: wanted a number, found {row['sample']!r}"
+    for key, text in row.get("fields", {}).items():
+        if not isinstance(text, str):
+            return f"fields.{key}: wanted text, found {text!r}"[:160]
     value = row.get("value")
     if value is not None and not (math.isfinite(value) and 0.0 <= value <= 1.0):
         return f"value: wanted 0 to 1, found {value!r}"
