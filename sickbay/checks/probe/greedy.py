@@ -45,6 +45,7 @@ class ProbeGreedy(Check):
         "output.loaded_differs_ratio",
         "output.small_gap_ratio",
         "output.shift_loaded_over_noise",
+        "output.shift_warm_over_noise",
     )
     params: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -146,17 +147,21 @@ def _signals(pairs: Mapping[str, Sequence[Pair]], *, others: bool) -> dict[str, 
     alone = _differs("repeats alone", pairs["alone"])
     if others and alone.known:
         alone = unknown(UnknownReason.INCONSISTENT, "other requests ran meanwhile, so no answer was given alone")
-    shift = unknown(UnknownReason.UNSUPPORTED, "the server tells no log probabilities, or no pair begins alike")
-    if shifted is not None and noise is not None:
-        source = f"mean shift {shifted:.4f} among others, {noise:.4f} between repeats (at least {NOISE_MIN} counts)"
-        shift = measured(shifted / max(noise, NOISE_MIN), source)
     return {
         "output.alone_differs_ratio": alone,
         "output.warm_differs_ratio": _differs("answers from a cold cache", pairs["warm"]),
         "output.loaded_differs_ratio": _differs("answers among others", pairs["loaded"]),
         "output.small_gap_ratio": _small_gaps(gaps),
-        "output.shift_loaded_over_noise": shift,
+        "output.shift_loaded_over_noise": _over_noise("among others", shifted, noise),
+        "output.shift_warm_over_noise": _over_noise("from a cold cache", mean_shift(pairs["warm"]), noise),
     }
+
+
+def _over_noise(where: str, shifted: float | None, noise: float | None) -> Reading:
+    if shifted is None or noise is None:
+        return unknown(UnknownReason.UNSUPPORTED, "the server tells no log probabilities, or no pair begins alike")
+    source = f"mean shift {shifted:.4f} {where}, {noise:.4f} between repeats (at least {NOISE_MIN} counts)"
+    return measured(shifted / max(noise, NOISE_MIN), source)
 
 
 def _differs(what: str, pairs: Sequence[Pair]) -> Reading:

@@ -55,6 +55,13 @@ def test_a_shift_before_the_split_is_told_against_the_noise_floor() -> None:
     assert value(result, "output.shift_loaded_over_noise") == pytest.approx(20.0)
 
 
+def test_a_cold_answer_that_parts_at_a_near_tie_shows_no_shift() -> None:
+    result = judged("a x c", "a b c", answer("a b c"), running=2.0)
+    assert value(result, "output.warm_differs_ratio") == 1.0
+    assert value(result, "output.shift_warm_over_noise") == 0.0
+    assert reason(result, "output.alone_differs_ratio") is UnknownReason.INCONSISTENT
+
+
 def test_a_cold_answer_that_differs() -> None:
     result = judged("a x c", "a b c", answer("a b c"))
     assert result.outcome is Outcome.WARN
