@@ -30,7 +30,7 @@ __all__ = ["KINDS", "Reader", "kind_of", "lint_file", "lint_text"]
 KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "runbook": ("runbook", "steps", "causes", "inputs", "budget", "title", "why"),
     "cause": ("cause", "layer", "means", "evidence", "prior", "fix", "explains"),
-    "config": ("targets", "serve", "runbooks", "thresholds"),
+    "config": ("targets", "serve", "runbooks"),
     "vocabulary": ("version", "signals"),
     "inferences": ("version", "derivations", "contradictions"),
     "signals": ("signals", "baseline"),
@@ -47,7 +47,7 @@ _BY_SCHEMA: Final = {"gate": "gate.v1", "evalset": "evalset.v1"}
 
 _FIRST: Final = {
     "runbook": "runbook", "cause": "cause", "targets": "config", "serve": "config", "runbooks": "config",
-    "thresholds": "config", "version": "vocabulary", "signals": "signals", "baseline": "signals",
+    "version": "vocabulary", "signals": "signals", "baseline": "signals",
     "derivations": "inferences", "contradictions": "inferences", "gate": "gate", "evalset": "evalset",
 }  # fmt: skip
 

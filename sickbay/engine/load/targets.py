@@ -54,7 +54,6 @@ def read_config(text: str, path: str, problems: list[Problem]) -> Config | None:
         targets=targets,
         serve=_serve(fields.below("serve"), targets, problems) if "serve" in fields else None,
         folders=tuple(reader.beside(folder) for folder in fields.texts("runbooks")),
-        thresholds={name: value for name, one in fields.below("thresholds") if (value := as_value(one)) is not None},
         path=path,
     )
 

@@ -39,11 +39,9 @@ class Config:
         targets: by name.
         serve: None when the file has no `serve:`.
         folders: folders with more runbooks, causes and signals; relative ones are taken from the file's own folder.
-        thresholds: site overrides, by name.
     """
 
     targets: Mapping[str, Target] = field(default_factory=dict)
     serve: Serve | None = None
     folders: tuple[str, ...] = ()
-    thresholds: Mapping[str, float | str | bool] = field(default_factory=dict)
     path: str = ""

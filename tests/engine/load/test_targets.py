@@ -37,7 +37,6 @@ serve:
     - {runbook: high-ttft, target: chat-prod, every: 5m, jitter: 10s, set: {slo_ttft_s: 1}}
     - {runbook: triage, target: chat-prod, every: 90}
 runbooks: [books, /etc/sickbay/books]
-thresholds: {gpu.temperature_celsius: 90}
 """
 
 
@@ -60,7 +59,6 @@ def test_everything_it_says_is_in_the_model() -> None:
     assert chat.position.line == 4
     assert config.targets["empty-but-named"].tls_verify
     assert config.folders == ("/srv/ops/books", "/etc/sickbay/books")
-    assert config.thresholds == {"gpu.temperature_celsius": 90.0}
 
 
 def test_jobs() -> None:
