@@ -13,6 +13,7 @@ from typing import Any
 
 from sickbay.checks.probe.answer import Question
 from sickbay.checks.probe.asking import Asking, begin
+from sickbay.checks.probe.prepare import seed_for
 from sickbay.checks.probe.questions import QUESTIONS
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.measure.adapter_modules import applied_modules
@@ -137,17 +138,26 @@ def _hash(look: Look, path: str) -> str | None:
 
 
 async def _answers(asking: Asking, listed: Sequence[Mapping[str, Any]], questions: int, max_tokens: int) -> None:
-    """The same easy questions as the users ask them, and at the engine with every adapter off."""
+    """The same easy questions as the users ask them, and at the engine with every adapter off.
+
+    llama.cpp may give a prompt's cached state to a request with other adapters (ggml-org/llama.cpp#26207). So each of
+    these prompts begins with a number that nobody else sends, and is computed without the cache: neither arm reads what
+    the other left, and no user gets what was computed without the adapter.
+    """
+    seed = seed_for(asking.look, 0)
     route, parents = asking.route, [row["parent"] for row in listed if row["parent"]]
     names = {row["name"] for row in listed}
     declared = [each.name for each in asking.look.target.adapters if each.name in names]
     users = replace(route, model=asking.look.target.model or next(iter(declared), route.model)) if parents else route
     base = replace(route, model=parents[0]) if parents else route
-    off = None if parents else {"lora": [{"id": row["id"], "scale": 0.0} for row in listed]}
+    fresh = {} if parents else {"cache_prompt": False}
+    off = fresh if parents else fresh | {"lora": [{"id": row["id"], "scale": 0.0} for row in listed]}
     for number, known in enumerate(QUESTIONS[:questions]):
+        head = {"role": "system", "content": f"{seed + number}. You are a helpful assistant."}
         plain = Question(
-            messages=[{"role": "user", "content": known.text}], max_tokens=max_tokens, logprobs=2, wanted=known.wanted
-        )
+            messages=[head, {"role": "user", "content": known.text}],
+            max_tokens=max_tokens, logprobs=2, wanted=known.wanted, extra=fresh,
+        )  # fmt: skip
         try:
             asking.route, asking.direct = users, False
             await asking.ask("on", number, plain)
