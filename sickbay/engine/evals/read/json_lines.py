@@ -45,17 +45,24 @@ class Line:
         return placed(self.text, self.node.line, self.node.source)[0]
 
 
-def read_lines(lines: Iterable[Line], problems: list[Problem], read: Callable[[Node], _Read]) -> list[_Read]:
-    """Each line read; one that has problems is read again, so that they are told with their columns."""
-    found = []
+def read_lines(
+    lines: Iterable[Line], problems: list[Problem], read: Callable[[Node, list[Problem]], _Read]
+) -> list[_Read]:
+    """Each line read; one that has problems is read again, so that they are told with their columns.
+
+    `read` appends a line's problems to the list it is given: to look through all of them at each line would take the
+    square of their number.
+    """
+    made = []
     for line in lines:
-        before = len(problems)
-        made = read(line.node)
-        if len(problems) > before:
-            del problems[before:]
-            made = read(line.placed())
-        found.append(made)
-    return found
+        found: list[Problem] = []
+        one = read(line.node, found)
+        if found:
+            found = []
+            one = read(line.placed(), found)
+        problems += found
+        made.append(one)
+    return made
 
 
 def _line(line: str, number: int, source: SourceText, problems: list[Problem]) -> Line | None:

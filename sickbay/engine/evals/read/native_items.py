@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +25,7 @@ __all__ = ["fits", "item_of", "read_native_lines"]
 def read_native_lines(text: str, context: Context) -> list[Item]:
     """Items of a JSONL file; lines that do not fit are problems and left out."""
     lines = json_nodes(text, context.path, context.problems)
-    found = read_lines(lines, context.problems, lambda node: _line_item(node, context))
+    found = read_lines(lines, context.problems, lambda node, told: _line_item(node, replace(context, problems=told)))
     return [item for item in found if item is not None]
 
 

@@ -5,6 +5,7 @@ Format: openai/evals, docs/build-eval.md. What else stands on a line becomes a f
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sickbay.engine.evals.item import Item, ScorerUse
@@ -23,7 +24,7 @@ _OWN = frozenset({"input", "ideal", "id", "sample_id", "metadata"})
 def read_openai_lines(text: str, context: Context) -> list[Item]:
     """The samples; a sample without a name is called by its line."""
     lines = json_nodes(text, context.path, context.problems)
-    found = read_lines(lines, context.problems, lambda node: _item(node, context))
+    found = read_lines(lines, context.problems, lambda node, told: _item(node, replace(context, problems=told)))
     return [item for item in found if item is not None]
 
 
