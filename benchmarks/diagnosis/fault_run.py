@@ -101,7 +101,9 @@ def _record_json(record: Record | None) -> dict[str, Any] | None:
         return None
     fields = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
     sets = {name: sorted(fields[name]) for name in ("accepted", "must_not_blame")}
-    return {**fields, **sets, "ranking": [dataclasses.asdict(ranked) for ranked in record.ranking]}
+    told = [sorted(kinds) for kinds in record.told]
+    ranking = [dataclasses.asdict(ranked) for ranked in record.ranking]
+    return {**fields, **sets, "ranking": ranking, "told": told}
 
 
 def _record(data: Mapping[str, Any] | None) -> Record | None:
@@ -109,4 +111,5 @@ def _record(data: Mapping[str, Any] | None) -> Record | None:
         return None
     ranking = tuple(Ranked(**{**ranked, "band": Band(ranked["band"])}) for ranked in data["ranking"])
     sets: dict[str, Any] = {name: frozenset(data[name]) for name in ("accepted", "must_not_blame")}
-    return Record(**{**data, **sets, "ranking": ranking, "looks": tuple(data["looks"])})
+    told = tuple(frozenset(kinds) for kinds in data.get("told", ()))
+    return Record(**{**data, **sets, "ranking": ranking, "looks": tuple(data["looks"]), "told": told})
