@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from sickbay.checks.probe.asking import rows_of
 from sickbay.checks.probe.greedy_compare import compare
 from sickbay.checks.probe.questions import QUESTIONS
+from sickbay.checks.probe.timeout_param import timeout_param
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
@@ -62,13 +63,7 @@ class ProbeAdapter(Check):
                 "maximum": 256,
                 "default": 16,
             },
-            "timeout_s": {
-                "description": "most seconds for one answer",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "maximum": 120,
-                "default": 15.0,
-            },
+            "timeout_s": timeout_param(default=15.0, maximum=120),
         },
         "additionalProperties": False,
     }

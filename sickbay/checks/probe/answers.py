@@ -17,6 +17,7 @@ from sickbay.checks.probe.gateway_effect import gateway_signals
 from sickbay.checks.probe.prepare import known_numbers
 from sickbay.checks.probe.questions import QUESTIONS, Known
 from sickbay.checks.probe.rendering import Rendering
+from sickbay.checks.probe.timeout_param import timeout_param
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
@@ -96,13 +97,7 @@ class ProbeAnswers(Check):
                 "maximum": 8,
                 "default": 0,
             },
-            "timeout_s": {
-                "description": "most seconds for one answer",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "maximum": 120,
-                "default": 15.0,
-            },
+            "timeout_s": timeout_param(default=15.0, maximum=120),
         },
         "additionalProperties": False,
     }

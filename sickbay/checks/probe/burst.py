@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from sickbay.checks.probe.timeout_param import timeout_param
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
@@ -53,13 +54,7 @@ class ProbeBurst(Check):
                 "default": 48,
             },
             "seed": {"description": "seed of the prompts; 0 takes a new one each run", "type": "integer", "default": 0},
-            "timeout_s": {
-                "description": "most seconds for one answer",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "maximum": 300,
-                "default": 20.0,
-            },
+            "timeout_s": timeout_param(default=20.0, maximum=300),
         },
         "additionalProperties": False,
     }

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from sickbay.checks.probe.timeout_param import timeout_param
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
@@ -42,13 +43,7 @@ class ProbeDisconnect(Check):
                 "maximum": 8192,
                 "default": 701,
             },
-            "timeout_s": {
-                "description": "most seconds until the first token",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "maximum": 120,
-                "default": 10.0,
-            },
+            "timeout_s": timeout_param(default=10.0, maximum=120, describe="most seconds until the first token"),
         },
         "additionalProperties": False,
     }

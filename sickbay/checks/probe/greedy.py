@@ -14,6 +14,7 @@ from sickbay.checks.probe.asking import begin, disobeyed, rows_of
 from sickbay.checks.probe.greedy_compare import Pair, compare, mean_shift
 from sickbay.checks.probe.prepare import known_numbers, seed_for
 from sickbay.checks.probe.prompts import PromptMaker
+from sickbay.checks.probe.timeout_param import timeout_param
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
@@ -72,13 +73,7 @@ class ProbeGreedy(Check):
                 "default": 20,
             },
             "seed": {"description": "seed of the prompts; 0 takes a new one each run", "type": "integer", "default": 0},
-            "timeout_s": {
-                "description": "most seconds for one answer",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "maximum": 120,
-                "default": 15.0,
-            },
+            "timeout_s": timeout_param(default=15.0, maximum=120),
         },
         "additionalProperties": False,
     }

@@ -14,6 +14,7 @@ from sickbay.checks.probe.asking import begin, rows_of
 from sickbay.checks.probe.prepare import calibrate, known_numbers, seed_for
 from sickbay.checks.probe.prompts import PromptMaker
 from sickbay.checks.probe.rendering import Rendering
+from sickbay.checks.probe.timeout_param import timeout_param
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
@@ -63,13 +64,7 @@ class ProbeNeedle(Check):
                 "default": 0,
             },
             "seed": {"description": "seed of the prompt; 0 takes a new one each run", "type": "integer", "default": 0},
-            "timeout_s": {
-                "description": "most seconds for one answer",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "maximum": 300,
-                "default": 20.0,
-            },
+            "timeout_s": timeout_param(default=20.0, maximum=300),
         },
         "additionalProperties": False,
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from sickbay.checks.probe.timeout_param import timeout_param
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 
 if TYPE_CHECKING:
@@ -85,13 +86,7 @@ class ProbePath(Check):
                 "default": 0.8,
             },
             "seed": {"description": "seed of the prompts; 0 takes a new one each run", "type": "integer", "default": 0},
-            "timeout_s": {
-                "description": "most seconds for one request",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "maximum": 600,
-                "default": 15.0,
-            },
+            "timeout_s": timeout_param(default=15.0, maximum=600, describe="most seconds for one request"),
         },
         "additionalProperties": False,
     }

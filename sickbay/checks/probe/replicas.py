@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from sickbay.checks.probe.timeout_param import timeout_param
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
@@ -58,13 +59,7 @@ class ProbeReplicas(Check):
                 "maximum": 6,
                 "default": 0,
             },
-            "timeout_s": {
-                "description": "most seconds for one answer",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "maximum": 120,
-                "default": 10.0,
-            },
+            "timeout_s": timeout_param(default=10.0, maximum=120),
         },
         "additionalProperties": False,
     }

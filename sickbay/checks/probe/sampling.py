@@ -15,6 +15,7 @@ from sickbay.checks.probe.answer import Question
 from sickbay.checks.probe.asking import Row, begin, disobeyed, rows_of
 from sickbay.checks.probe.prepare import known_numbers
 from sickbay.checks.probe.questions import QUESTIONS
+from sickbay.checks.probe.timeout_param import timeout_param
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
@@ -77,13 +78,7 @@ class ProbeSampling(Check):
                 "maximum": 5,
                 "default": -1.0,
             },
-            "timeout_s": {
-                "description": "most seconds for one answer",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "maximum": 120,
-                "default": 15.0,
-            },
+            "timeout_s": timeout_param(default=15.0, maximum=120),
         },
         "additionalProperties": False,
     }

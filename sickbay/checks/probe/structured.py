@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from sickbay.checks.probe.timeout_param import timeout_param
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
@@ -54,13 +55,9 @@ class ProbeStructured(Check):
                 "default": 48,
             },
             "seed": {"description": "names the field; 0 takes a new one each run", "type": "integer", "default": 0},
-            "timeout_s": {
-                "description": "most seconds for one answer; a new schema is compiled first",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "maximum": 120,
-                "default": 15.0,
-            },
+            "timeout_s": timeout_param(
+                default=15.0, maximum=120, describe="most seconds for one answer; a new schema is compiled first"
+            ),
         },
         "additionalProperties": False,
     }

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from sickbay.checks.probe.timeout_param import timeout_param
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 
 if TYPE_CHECKING:
@@ -90,13 +91,7 @@ class ProbeTtft(Check):
             },
             "cached_pair": {"description": "send the first longest prompt twice", "type": "boolean", "default": True},
             "seed": {"description": "seed of the prompts; 0 takes a new one each run", "type": "integer", "default": 0},
-            "timeout_s": {
-                "description": "most seconds for one request",
-                "type": "number",
-                "exclusiveMinimum": 0,
-                "maximum": 600,
-                "default": 20.0,
-            },
+            "timeout_s": timeout_param(default=20.0, maximum=600, describe="most seconds for one request"),
         },
         "additionalProperties": False,
     }
