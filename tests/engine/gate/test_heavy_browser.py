@@ -8,8 +8,6 @@ import math
 import os
 import random
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
@@ -29,6 +27,7 @@ from sickbay.engine.gate.model import EvalRule, LatencyRule, Outcome, Rule, Runb
 from sickbay.engine.gate.render import render
 from sickbay.engine.gate.scorecard import Scorecard, WaiverState, decide, settle
 from sickbay.engine.model.outcome import VerdictState
+from tests.chromium import chromium
 from tests.engine.gate.test_show import HOSTILE
 
 pytestmark = pytest.mark.heavy
@@ -36,11 +35,6 @@ pytestmark = pytest.mark.heavy
 WIDTHS = (400, 1280)
 CONTRAST_MIN = 4.5
 """WCAG 2.2, 1.4.3: text of common size."""
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--no-first-run", "--hide-scrollbars", "--enable-logging=stderr",
-)  # fmt: skip
-
 MEASURE = """<!doctype html><meta charset=utf-8><body style='margin:0'><script>
 const widths = %s, found = {}
 function channel(v) { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4 }
@@ -114,15 +108,6 @@ def served(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
-def chromium(*arguments: str, home: Path) -> tuple[str, str]:
-    path = shutil.which("chromium")
-    assert path, "chromium is not installed; run tests/heavy/setup.sh"
-    command = [path, *FLAGS, f"--user-data-dir={home / 'profile'}", *arguments]
-    environ = {**os.environ, "HOME": str(home)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=environ)
-    return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
-
-
 def run_of(scores: list[bool]) -> EvalRun:
     rows = tuple(
         Row(item=f"fr-{i}", passed=passed, value=float(passed), fields={"language": ("de", "en", "fr")[i % 3]},
@@ -184,7 +169,7 @@ def test_the_scorecard_can_be_read(scheme: str, hostile: bool, served: tuple[str
     (tmp_path / "card.html").write_text(render(card, "html"))
     (tmp_path / "measure.html").write_text(MEASURE % json.dumps(WIDTHS))
     colours = f"--blink-settings=preferredColorScheme={0 if scheme == 'dark' else 1}"
-    dom, console = chromium("--window-size=1300,2000", colours, "--dump-dom", f"{url}/measure.html", home=tmp_path)
+    dom, console = chromium(colours, "--dump-dom", f"{url}/measure.html", home=tmp_path, window="1300,2000")
     assert console == ""
     match = re.search(r"<pre id=\"found\">(.*?)</pre>", dom, re.DOTALL)
     assert match, dom[-400:]
@@ -205,9 +190,9 @@ def test_the_scorecard_can_be_read(scheme: str, hostile: bool, served: tuple[str
                 f"<body style='margin:0'><iframe src=card.html style='width:{width}px;height:3400px;border:0'></iframe>"
             )
             chromium(
-                f"--window-size={max(width, 500)},3400",
                 colours,
                 f"--screenshot={picture}",
                 f"{url}/frame.html",
                 home=tmp_path,
+                window=f"{max(width, 500)},3400",
             )

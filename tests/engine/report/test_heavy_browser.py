@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,29 +11,9 @@ import pytest
 
 from sickbay.engine.model.report import Report
 from sickbay.engine.report.formats import render
+from tests.chromium import chromium
 
 pytestmark = pytest.mark.heavy
-
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--no-first-run",
-    "--hide-scrollbars",
-    "--enable-logging=stderr",
-    "--window-size=1000,1400",
-)
-
-
-def chromium(*arguments: str, home: Path) -> tuple[str, str]:
-    path = shutil.which("chromium")
-    assert path, "chromium is not installed; run tests/heavy/setup.sh"
-    command = [path, *FLAGS, f"--user-data-dir={home / 'profile'}", *arguments]
-    environ = {**os.environ, "HOME": str(home)}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=environ)
-    return done.stdout, "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
 
 
 def test_the_page_renders_without_a_complaint(named_report: tuple[str, Report], tmp_path: Path) -> None:
