@@ -1,7 +1,6 @@
 """probe.cache: does the engine reuse a prompt's beginning, and do the callers' prompts have one to reuse.
 
 A repeated prompt tells the engine's part. Two or more recorded prompts of one conversation tell the callers' part.
-What the slots of llama.cpp reuse for users' requests tells how much both together give.
 """
 
 from __future__ import annotations
@@ -46,8 +45,6 @@ class ProbeCache(Check):
         "probe.prefix_reused",
         "client.common_prefix_ratio",
         "client.prefix_break_same_place",
-        "serving.slot_reused_tokens_p50",
-        "serving.slot_prompt_tokens_p50",
     )
     params: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -108,7 +105,7 @@ class ProbeCache(Check):
 
         cold, warm, short = (ttfts(traces_of(raw, kind)) for kind in ("cold", "warm", "short"))
         speedup = over(cold, warm)
-        signals = _prefixes(raw["prefixes"]) | _slots(raw["slots"])
+        signals = _prefixes(raw["prefixes"])
         if speedup is None:
             gone = unknown(UnknownReason.ABSENT, f"no prompt was answered twice: {failure_of(raw)}")
             signals |= dict.fromkeys(self.emits[:5], gone)
@@ -182,12 +179,3 @@ def _prefixes(found: Mapping[str, Any]) -> dict[str, Reading]:
         names[0]: measured(sum(shares) / len(shares), source),
         names[1]: measured(same, f"{source}; they part at {', '.join(str(each) for each, _ in pairs[:4])}"),
     }
-
-
-def _slots(rows: Sequence[Sequence[float]]) -> dict[str, Reading]:
-    names = ("serving.slot_reused_tokens_p50", "serving.slot_prompt_tokens_p50")
-    if not rows:
-        return dict.fromkeys(names, unknown(UnknownReason.UNSUPPORTED, "no slot tells what it reused of a prompt"))
-    source = f"{len(rows)} requests seen in the slots"
-    middle = [sorted(row[at] for row in rows)[len(rows) // 2] for at in (0, 1)]
-    return {name: measured(float(value), source) for name, value in zip(names, middle, strict=True)}

@@ -1,4 +1,4 @@
-"""The world-facing half of probe.cache: pairs, slots, recorded prompts. Only lengths of texts leave it."""
+"""The world-facing half of probe.cache: pairs, recorded prompts. Only lengths of texts leave it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 from sickbay.checks.probe.prepare import known_numbers, time_left
 from sickbay.checks.probe.timed import begin_timed, traces_of
-from sickbay.engine.errors import BudgetExceededError, ProbeError
+from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.check import Raw
-from sickbay.engine.model.look import EngineFound, Files, Look
+from sickbay.engine.model.look import Files, Look
 from sickbay.engine.model.signal import UnknownReason
 
 __all__ = ["common_prefixes", "look_cache"]
@@ -27,7 +27,6 @@ async def look_cache(look: Look, params: Mapping[str, Any]) -> Raw:
     """Everything once."""
     context = known_numbers(look, ("serving.context_length_tokens", "serving.requests_waiting"))
     timed = await begin_timed(look, seed=int(params["seed"]), timeout_s=float(params["timeout_s"]), count_tokens=True)
-    slots = await _slots(look, timed.found)
     room = float(context.get("serving.context_length_tokens", 0.0))
     length = min(int(params["prompt_tokens"]), int(0.8 * room) - 64) if room > 0 else int(params["prompt_tokens"])
     for _ in range(int(params["pairs"])):
@@ -44,29 +43,9 @@ async def look_cache(look: Look, params: Mapping[str, Any]) -> Raw:
         "rows": timed.rows,
         "stopped": timed.stopped,
         "seed": timed.seed,
-        "slots": slots,
         "prefixes": _recorded(look.files, str(params["prompts_file"])),
         "context": context,
     }
-
-
-async def _slots(look: Look, found: EngineFound | None) -> list[list[int]]:
-    """[reused, length] of each prompt that llama.cpp's slots hold; [] where nobody tells."""
-    endpoint = found.spec.endpoints.get("slots") if found else None
-    if endpoint is None:
-        return []
-    try:
-        answer = await look.http.request("GET", endpoint.path, timeout_s=min(3.0, time_left(look)), direct=True)
-        body = answer.json() if answer.status == 200 else []
-    except BudgetExceededError:
-        raise
-    except ProbeError:
-        return []
-    rows = [row for row in body if isinstance(row, Mapping)] if isinstance(body, list) else []
-    pairs = [(row.get("n_prompt_tokens_cache"), row.get("n_prompt_tokens")) for row in rows]
-    return [
-        [int(reused), int(length)] for reused, length in pairs if isinstance(reused, int) and isinstance(length, int)
-    ]
 
 
 def _recorded(files: Files, path: str) -> dict[str, Any]:

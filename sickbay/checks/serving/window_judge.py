@@ -16,7 +16,13 @@ from sickbay.checks.serving.window_load import (
     token_signals,
     traffic_signals,
 )
-from sickbay.checks.serving.window_slots import context_signals, slot_signals, waiting_signals
+from sickbay.checks.serving.window_slots import (
+    context_signals,
+    hit_signals,
+    reuse_signals,
+    slot_signals,
+    waiting_signals,
+)
 from sickbay.engine.measure.exposition import parse_lines
 from sickbay.engine.measure.metric_json import metrics_from_json
 from sickbay.engine.measure.window import PageRead, Window
@@ -58,12 +64,14 @@ def _judged(
         "serving.counters_reset": _reset(window),
     }
     found |= load_signals(window, raw.get("settings", {}))
-    found |= kv_signals(window, [row.get("slots") for row in reads])
+    slots = [row.get("slots") for row in reads]
+    found |= kv_signals(window, slots)
     found |= traffic_signals(window) | token_signals(window) | latency_signals(window)
-    found |= slot_signals([row.get("slots") for row in reads], found, window.seconds)
+    found |= hit_signals(slots, found)
+    found |= slot_signals(slots, found, window.seconds)
     found |= waiting_signals(reads, window.seconds)
-    found |= context_signals([row.get("slots") for row in reads], window.seconds)
-    found |= law_signals(window, found, [row.get("slots") for row in reads])
+    found |= context_signals(slots, window.seconds) | reuse_signals(slots, window.seconds)
+    found |= law_signals(window, found, slots)
     found |= model_signals(reads[-1]["lines"], raw.get("models", ()))
     found = {name: found[name] for name in emits}
     return Result(outcome=_outcome(found), summary=_summary(found), signals=found, next_step=_next(found))

@@ -125,18 +125,21 @@ def _slot(row: Any) -> dict[str, float]:
     """Numbers only: a slot's answer may hold the prompt.
 
     `tokens` are those the slot holds, its output included; `decoded` is that output; `task` tells requests apart.
+    `reused` are the prompt tokens that its cache had, -1 where this build does not tell or has not looked yet.
     """
 
     def count(*paths: str, missing: float = 0.0) -> float:
         found = next((dig(row, path) for path in paths if isinstance(dig(row, path), (int, float))), None)
         return missing if found is None else float(found)
 
+    begun = count("n_prompt_tokens_processed") + count("n_prompt_tokens_cache") > 0
     return {
         "task": count("id_task", missing=-1.0),
         "busy": float(bool(dig(row, "is_processing"))),
         "context": count("n_ctx"),
         "tokens": count("n_prompt_tokens", "n_past"),  # n_past: builds of 2024
         "decoded": count("next_token.0.n_decoded", "next_token.n_decoded"),
+        "reused": count("n_prompt_tokens_cache", missing=-1.0) if begun else -1.0,
     }
 
 

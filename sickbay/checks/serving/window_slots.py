@@ -8,7 +8,10 @@ from typing import Any
 from sickbay.checks.serving.window_load import Signals, number
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
-__all__ = ["context_signals", "slot_signals", "waiting_signals"]
+__all__ = ["context_signals", "hit_signals", "reuse_signals", "slot_signals", "waiting_signals"]
+
+_PROMPT_SHARE = 0.5
+"""Share of the prompt tokens seen in the slots that the counters must hold to say something of them."""
 
 Slots = Sequence[Sequence[Mapping[str, float]] | None]
 
@@ -86,6 +89,39 @@ def context_signals(slots: Slots, seconds: float) -> Signals:
         why = "derived from /slots: tokens of the fullest busy slot over its context"
         reading = measured(max(held), why, window_s=seconds)
     return {"serving.context_used_ratio_max": reading}
+
+
+def reuse_signals(slots: Slots, seconds: float) -> Signals:
+    """What users' requests took from the cache, of how long a prompt: medians over the requests seen running.
+
+    A slot at rest tells of a request of long ago, and one that has not begun tells nothing yet; neither counts.
+    """
+    seen: dict[tuple[int, float], tuple[float, float]] = {}
+    for row in slots:
+        for index, slot in enumerate(row or ()):
+            if slot["busy"] and slot.get("reused", -1.0) >= 0:
+                length = slot["tokens"] - slot.get("decoded", 0.0)
+                seen[index, slot.get("task", length)] = (slot["reused"], length)
+    names = ("serving.slot_reused_tokens_p50", "serving.slot_prompt_tokens_p50")
+    if not seen:
+        return dict.fromkeys(names, unknown(UnknownReason.NO_TRAFFIC, "no running request tells what it reused"))
+    why = f"derived from /slots: {len(seen)} requests seen running"
+    middle = [sorted(pair[at] for pair in seen.values())[len(seen) // 2] for at in (0, 1)]
+    return {name: measured(value, why, window_s=seconds) for name, value in zip(names, middle, strict=True)}
+
+
+def hit_signals(slots: Slots, found: Mapping[str, Reading]) -> Signals:
+    """The hit ratio, unknown where the counters leave out most of the prompts that the slots show.
+
+    llama.cpp counts a prompt when it has been read. Where one takes longer than the window, the counters hold only
+    short requests, our own among them, and their share says nothing of the users'.
+    """
+    name = "serving.prefix_cache_hit_ratio"
+    counted, shown = number(found.get("serving.prefix_cache_queries")), sum(_lengths(slots))
+    if not found[name].known or counted is None or counted >= _PROMPT_SHARE * shown:
+        return {}
+    why = f"the counters hold {counted:.0f} prompt tokens, which count once read; the slots show {shown:.0f}"
+    return {name: unknown(UnknownReason.INCONSISTENT, why)}
 
 
 def _lengths(slots: Slots) -> list[float]:

@@ -158,7 +158,8 @@ def test_slots_are_kept_as_numbers_only() -> None:
         "/slots": ok(secret),
     }
     raw, result = window(routes)
-    assert raw["reads"][0]["slots"] == [{"task": 9.0, "busy": 1.0, "context": 1024.0, "tokens": 44.0, "decoded": 4.0}]
+    row = {"task": 9.0, "busy": 1.0, "context": 1024.0, "tokens": 44.0, "decoded": 4.0, "reused": -1.0}
+    assert raw["reads"][0]["slots"] == [row]
     assert "secret" not in json.dumps(raw)
     assert value(result, "requests_running_limit") == 2
     assert value(result, "kv_used_tokens") == 44

@@ -3,7 +3,13 @@
 from typing import Any
 
 from sickbay.checks.serving.window_load import kv_signals
-from sickbay.checks.serving.window_slots import context_signals, slot_signals, waiting_signals
+from sickbay.checks.serving.window_slots import (
+    context_signals,
+    hit_signals,
+    reuse_signals,
+    slot_signals,
+    waiting_signals,
+)
 from sickbay.engine.measure.exposition import parse_lines
 from sickbay.engine.measure.window import PageRead, Window
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
@@ -99,3 +105,35 @@ def test_slots_that_hold_more_than_one_pool_have_their_own() -> None:
 
 def test_slots_that_hold_little_have_room_either_way() -> None:
     assert kv_usage(slot(100, 1), slot(100, 2)).value == 200 / 4096
+
+
+def reusing(reused: float, tokens: float, task: float, busy: float = 1.0) -> dict[str, float]:
+    return slot(tokens, task, busy) | {"reused": reused}
+
+
+def test_what_running_requests_took_from_the_cache() -> None:
+    """A slot at rest is of long ago, and one that has not begun (-1) tells nothing yet."""
+    rows = [
+        [reusing(-1, 1600, 7), reusing(0, 40, 1, busy=0.0)],
+        [reusing(1500, 1600, 7), reusing(0, 40, 1, busy=0.0)],
+        [reusing(1550, 1700, 8) | {"decoded": 50.0}, reusing(0, 40, 1, busy=0.0)],
+    ]
+    signals = reuse_signals(rows, 10.0)
+    assert signals["serving.slot_reused_tokens_p50"].value == 1550.0
+    assert signals["serving.slot_prompt_tokens_p50"].value == 1650.0
+    assert signals["serving.slot_reused_tokens_p50"].source == "derived from /slots: 2 requests seen running"
+
+
+def test_a_build_that_does_not_tell_reuse_is_no_zero() -> None:
+    assert reuse_signals([[slot(1600, 7)]], 10.0)["serving.slot_reused_tokens_p50"].reason is UnknownReason.NO_TRAFFIC
+
+
+def test_a_hit_ratio_of_our_own_request_is_not_the_users() -> None:
+    """22 tokens of ours were counted while 1,628 of a user's were being read."""
+    known = {name: measured(value) for name, value in (("hit_ratio", 1.0), ("queries", 22.0))}
+    before = {f"serving.prefix_cache_{name}": reading for name, reading in known.items()}
+    after = hit_signals([[slot(1628, 7)]], before)["serving.prefix_cache_hit_ratio"]
+    assert after.reason is UnknownReason.INCONSISTENT
+    assert after.detail == "the counters hold 22 prompt tokens, which count once read; the slots show 1628"
+    assert hit_signals([[slot(40, 7)]], before) == {}
+    assert hit_signals([None], before) == {}
