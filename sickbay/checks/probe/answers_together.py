@@ -45,8 +45,16 @@ def together_signals(alone: Sequence[Row], together: Sequence[Row], again: Seque
 
 
 def _belongs_to_another(row: Row, alone: Sequence[Row]) -> bool:
-    """Whether it is, to the letter, what another question got one at a time, and that was right there."""
-    others = {each.answer.text.sha for each in alone if each.number != row.number and each.answer.text.right}
+    """Whether it is, to the letter, what another question got one at a time, and that was right there.
+
+    A text that the length limit cut is nobody's answer: what a damaged engine goes on and on with is the same for
+    all, and may hold the word of any question.
+    """
+    others = {
+        each.answer.text.sha
+        for each in alone
+        if each.number != row.number and each.answer.text.right and each.answer.finish != "length"
+    }
     return row.answer.ok and row.answer.text.right is False and row.answer.text.sha in others
 
 

@@ -59,6 +59,12 @@ def test_another_questions_answer_is_told_from_garbage() -> None:
     assert value(result, "output.foreign_content_ratio") == pytest.approx(2 / 3)
 
 
+def test_an_endless_text_that_holds_somebodys_word_is_nobodys_answer() -> None:
+    alone = [answer("paris"), answer("on and on, four, on", finish="length"), answer("cold")]
+    garbled = {0: answer("on and on, four, on", right=False, finish="length")}
+    assert value(judged(alone, garbled, {0: alone[0]}), "output.foreign_content_ratio") == 0.0
+
+
 def test_right_together_needs_no_third_look() -> None:
     result = judged(ALONE, dict(enumerate(ALONE)))
     assert value(result, "output.together_failing_ratio") == 0.0
