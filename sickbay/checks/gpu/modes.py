@@ -42,8 +42,8 @@ class GpuModes(Check):
     loads = LOADS
     params: ClassVar[Mapping[str, Any]] = schema(
         mig={
-            "enum": ["", "whole", "split"], "default": "",
-            "description": "what the devices must be; empty: whichever they are",
+            "enum": ["any", "whole", "split"], "default": "any",
+            "description": "what the devices must be; any: as they are",
         }
     )  # fmt: skip
     sources = (
@@ -74,7 +74,7 @@ class GpuModes(Check):
                 warn.append(f"{label(device)}: persistence mode is off")
             if mig[0] != mig[1]:
                 warn.append(f"{label(device)}: a MIG change waits for a reset")
-            if len(mig) > 1 and params["mig"] and (mig[0] == 1) != (params["mig"] == "split"):
+            if len(mig) > 1 and params["mig"] != "any" and (mig[0] == 1) != (params["mig"] == "split"):
                 fail.append(f"{label(device)}: is {_SPLIT[mig[0] == 1]}, wanted {params['mig']}")
             if mode == 2:
                 fail.append(f"{label(device)}: compute mode is prohibited, nothing can run")
@@ -104,7 +104,7 @@ def _split(enabled: Reading, wanted: str) -> dict[str, Reading]:
     flags = {bool(flag) for flag in enabled.by.values()} or {bool(enabled.value)}
     return {
         "gpu.mig_unexpected": measured(flags != {wanted == "split"}, f"wanted: {wanted}")
-        if wanted
+        if wanted != "any"
         else unknown(UnknownReason.NOT_CONFIGURED, "nobody says whether whole or split devices are wanted"),
         "gpu.mig_mixed": measured(len(flags) > 1, "MIG mode of each device"),
     }

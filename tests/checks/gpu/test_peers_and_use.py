@@ -133,13 +133,13 @@ def test_modes(node: Nodes, judge: Judge, change: dict[str, object], outcome: Ou
 @pytest.mark.parametrize(
     ("split", "wanted", "unexpected"),
     [
-        ([], "", None),
+        ([], "any", None),
         ([], "whole", False),
         ([], "split", True),
-        ([0, 1], "", None),
+        ([0, 1], "any", None),
         ([0, 1], "whole", True),
         ([0, 1], "split", False),
-        ([1], "", None),
+        ([1], "any", None),
         ([1], "whole", True),
     ],
 )
