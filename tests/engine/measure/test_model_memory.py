@@ -207,3 +207,98 @@ def test_gguf_without_an_architecture() -> None:
 def test_a_number_that_is_none(value: float) -> None:
     with pytest.raises(ModelFileError, match=r"config.json: num_hidden_layers is .*, wanted a whole number"):
         shape_of_config({**LLAMA3_8B, "num_hidden_layers": value}, "config.json")
+
+
+HYBRID = {"num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 2, "hidden_size": 64}
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ({"model_type": "qwen3_next", "full_attention_interval": 4}, [3, 7]),
+        ({"model_type": "qwen3_next", "linear_num_key_heads": 16}, [3, 7]),
+        ({"model_type": "jamba", "attn_layer_period": 8, "attn_layer_offset": 4, "mamba_d_state": 16}, [4]),
+        ({"model_type": "bamba", "attn_layer_indices": [2, 5], "mamba_d_conv": 4}, [2, 5]),
+        ({"model_type": "lfm2", "full_attn_idxs": [1], "conv_L_cache": 3}, [1]),
+        ({"model_type": "recurrent_gemma", "block_types": ["recurrent", "recurrent", "attention"]}, [2, 5]),
+        ({"model_type": "minimax", "attn_type_list": [0, 0, 0, 1, 0, 0, 0, 1]}, [3, 7]),
+        ({"linear_attn_config": {"full_attn_layers": [4, 8], "kda_layers": [1, 2, 3, 5, 6, 7]}}, [3, 7]),
+        ({"hybrid_override_pattern": "M-M*-M-M"}, [3]),
+        ({"model_type": "falcon_h1", "mamba_d_ssm": 1024}, [0, 1, 2, 3, 4, 5, 6, 7]),
+    ],
+)
+def test_layers_of_a_hybrid_that_keep_no_tokens(told: dict[str, Any], kept: list[int]) -> None:
+    shape = shape_of_config({**HYBRID, **told}, "c")
+    assert [index for index, layer in enumerate(shape.layers) if layer.heads] == kept
+    assert not any("does not say which" in note for note in shape.notes)
+
+
+def test_a_hybrid_that_does_not_say_which_layers() -> None:
+    shape = shape_of_config({**HYBRID, "model_type": "newhybrid", "mamba_d_state": 16}, "c")
+    assert all(layer.heads for layer in shape.layers)
+    assert "newhybrid has layers that keep a state and no tokens, but the file does not say which" in shape.notes[0]
+
+
+def test_a_kind_of_layer_that_nobody_knows() -> None:
+    shape = shape_of_config({**HYBRID, "layer_types": ["full_attention"] * 7 + ["folded_attention"]}, "c")
+    assert shape.notes == ("layers of the kind 'folded_attention' are counted whole; the engine may keep less of them",)
+
+
+@pytest.mark.parametrize("told", [{"model_type": "mamba", "state_size": 16}, {"num_heads": 128, "state_size": 128}])
+def test_a_model_of_states_alone(told: dict[str, Any]) -> None:
+    shape = shape_of_config({"num_hidden_layers": 4, "hidden_size": 64, **told}, "c")
+    assert not any(layer.heads for layer in shape.layers)
+    assert "does not grow with the context" in shape.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("told", "slides"),
+    [
+        ({"hybrid_layer_pattern": [0, 1, 1, 1, 0, 1, 1, 1]}, [1, 2, 3, 5, 6, 7]),
+        ({"model_type": "llama4_text", "no_rope_layers": []}, [0, 1, 2, 4, 5, 6]),
+        ({"model_type": "afmoe", "global_attn_every_n_layers": 2}, [0, 2, 4, 6]),
+    ],
+)
+def test_layers_that_slide(told: dict[str, Any], slides: list[int]) -> None:
+    shape = shape_of_config({**HYBRID, "sliding_window": 16, **told}, "c")
+    assert [index for index, layer in enumerate(shape.layers) if layer.window] == slides
+
+
+def test_heads_of_sliding_and_of_whole_layers_may_differ() -> None:
+    both = {**HYBRID, "sliding_window": 16, "model_type": "gemma4_text", "num_hidden_layers": 6, "head_dim": 8}
+    own = {"global_head_dim": 16, "num_global_key_value_heads": 1, "swa_num_key_value_heads": 4, "swa_head_dim": 4}
+    shape = shape_of_config({**both, **own}, "c")
+    assert [(layer.heads, layer.key, layer.value) for layer in shape.layers] == [(4, 4, 4)] * 5 + [(1, 16, 16)]
+    alone = shape_of_config({**both, "per_layer_config": {"05": {"head_dim": 32, "num_key_value_heads": 1}}}, "c")
+    assert [(layer.heads, layer.key) for layer in alone.layers] == [(2, 8)] * 5 + [(1, 32)]
+
+
+def test_latent_attention_without_positions() -> None:
+    shape = shape_of_config({**HYBRID, "kv_lora_rank": 512, "qk_rope_head_dim": 0}, "c")
+    assert {(layer.latent, layer.key) for layer in shape.layers} == {(True, 512)}
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ({"general.architecture": "qwen3next", "qwen3next.ssm.state_size": 128}, [3, 7]),
+        (
+            {"general.architecture": "newer", "newer.full_attention_interval": 2, "newer.ssm.state_size": 8},
+            [1, 3, 5, 7],
+        ),
+        ({"general.architecture": "falcon-h1", "falcon-h1.ssm.state_size": 8}, [0, 1, 2, 3, 4, 5, 6, 7]),
+    ],
+)
+def test_gguf_layers_that_keep_no_tokens(told: dict[str, Any], kept: list[int]) -> None:
+    shape = shape_of_gguf({**told, **_gguf_hybrid(told["general.architecture"])}, "g")
+    assert [index for index, layer in enumerate(shape.layers) if layer.heads] == kept
+
+
+def test_a_gguf_hybrid_that_does_not_say_which_layers() -> None:
+    metadata = {"general.architecture": "newer", "newer.ssm.state_size": 8, **_gguf_hybrid("newer")}
+    assert "newer has layers that keep a state and no tokens" in shape_of_gguf(metadata, "g").notes[0]
+
+
+def _gguf_hybrid(name: str) -> dict[str, Any]:
+    numbers = {"block_count": 8, "attention.head_count": 8, "attention.head_count_kv": 2, "embedding_length": 64}
+    return {f"{name}.{key}": value for key, value in numbers.items()}
