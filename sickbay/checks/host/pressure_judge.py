@@ -21,6 +21,7 @@ EMITS = (
     "host.cpu_engine_busy_cores",
     "host.engine_runqueue_wait_ratio",
     "host.engine_threads_running",
+    "host.engine_lone_thread_ratio",
     "host.load_per_cpu",
     "host.top_other_process",
     "host.psi_cpu_some_ratio",
@@ -94,6 +95,7 @@ def _engine(raw: Raw) -> dict[str, Reading]:
         "host.cpu_engine_busy_cores",
         "host.engine_runqueue_wait_ratio",
         "host.engine_threads_running",
+        "host.engine_lone_thread_ratio",
         "host.top_other_process",
     )
     if raw["pid"] is None or not raw["engine_pids"]:
@@ -116,7 +118,7 @@ def _engine(raw: Raw) -> dict[str, Reading]:
     threads = raw["threads"]
     if not threads:
         nothing = unknown(UnknownReason.UNSUPPORTED, "this kernel keeps no schedstat of the engine's threads")
-        return found | dict.fromkeys(names[2:4], nothing)
+        return found | dict.fromkeys(names[2:5], nothing)
     found[names[2]] = measured(
         min(1.0, threads["wait_longest_s"] / window_s),
         f"schedstat, the longest-waiting of {threads['count']} threads of {pids}",
@@ -125,6 +127,12 @@ def _engine(raw: Raw) -> dict[str, Reading]:
     found[names[3]] = measured(
         (threads["run_s"] + threads["wait_s"]) / window_s,
         f"time run and waited, summed over {threads['count']} threads",
+        window_s=window_s,
+    )
+    found[names[4]] = measured(
+        max(0.0, min(window_s, threads["run_most_s"]) - threads["run_second_s"]) / window_s,
+        f"the busiest of {threads['count']} threads ran {threads['run_most_s']:.2f} s, "
+        f"the next {threads['run_second_s']:.2f} s",
         window_s=window_s,
     )
     return found

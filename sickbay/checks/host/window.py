@@ -67,18 +67,21 @@ def _busiest(first: dict[str, Any], last: dict[str, Any]) -> list[dict[str, Any]
 
 
 def _threads(first: dict[str, list[int]], last: dict[str, list[int]]) -> dict[str, Any]:
-    """Seconds the engine's threads ran and waited, and the one that waited longest."""
-    ran = waited = longest = 0
+    """Seconds the engine's threads ran and waited, the one that waited longest, and the two that ran most."""
+    ran = waited = longest = most = second = 0
     for thread, (run_ns, wait_ns) in last.items():
         run_before, wait_before = first.get(thread, [0, 0])
-        ran += max(0, run_ns - run_before)
+        run = max(0, run_ns - run_before)
+        ran += run
+        most, second = max(most, run), max(second, min(most, run))
         wait = max(0, wait_ns - wait_before)
         waited += wait
         longest = max(longest, wait)
     kept = any(run_ns for run_ns, _ in last.values())  # all zero: this kernel keeps no such statistics
     if not kept:
         return {}
-    return {"count": len(last), "run_s": ran / 1e9, "wait_s": waited / 1e9, "wait_longest_s": longest / 1e9}
+    seconds = {"run_s": ran, "wait_s": waited, "wait_longest_s": longest, "run_most_s": most, "run_second_s": second}
+    return {"count": len(last), **{name: nanoseconds / 1e9 for name, nanoseconds in seconds.items()}}
 
 
 def _cgroup(first: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
