@@ -129,11 +129,15 @@ def _engine(raw: Raw) -> dict[str, Reading]:
         f"time run and waited, summed over {threads['count']} threads",
         window_s=window_s,
     )
-    found[names[4]] = measured(
-        max(0.0, min(window_s, threads["run_most_s"]) - threads["run_second_s"]) / window_s,
-        f"the busiest of {threads['count']} threads ran {threads['run_most_s']:.2f} s, "
-        f"the next {threads['run_second_s']:.2f} s",
-        window_s=window_s,
+    found[names[4]] = (
+        measured(
+            max(0.0, min(window_s, threads["run_most_s"]) - threads["run_second_s"]) / window_s,
+            f"the busiest of {threads['count']} threads ran {threads['run_most_s']:.2f} s, "
+            f"the next {threads['run_second_s']:.2f} s",
+            window_s=window_s,
+        )
+        if "run_most_s" in threads
+        else unknown(UnknownReason.UNSUPPORTED, "this evidence is of a version that did not look at single threads")
     )
     return found
 

@@ -57,7 +57,7 @@ class ServingWindow(Check):
         "serving.generation_tokens_rate", "serving.prompt_length_tokens_mean", "serving.prompt_length_tokens_p95",
         "serving.output_length_tokens_mean", "serving.prompt_computed_tokens_mean", "serving.iteration_tokens_mean",
         "serving.ttft_s_mean", "serving.ttft_s_p50", "serving.ttft_s_p95", "serving.ttft_s_p99",
-        "serving.ttft_seen_s_max", "serving.context_used_ratio_max",
+        "serving.ttft_seen_s_max", "serving.context_used_ratio_max", "serving.ended_full_ratio",
         "serving.slot_reused_tokens_p50", "serving.slot_prompt_tokens_p50",
         "serving.itl_s_mean", "serving.itl_s_p50", "serving.itl_s_p95", "serving.itl_s_p99", "serving.tpot_s_mean",
         "serving.e2e_s_mean", "serving.e2e_s_p95", "serving.queue_s_mean", "serving.queue_s_p95",

@@ -13,6 +13,10 @@ __all__ = ["context_signals", "hit_signals", "reuse_signals", "slot_signals", "w
 _PROMPT_SHARE = 0.5
 """Share of the prompt tokens seen in the slots that the counters must hold to say something of them."""
 
+_FULL_TOKENS = 2
+"""A server ends an answer one token before the context is full, or two (seen: 511 of 512)."""
+_ENDED_MIN = 2
+
 Slots = Sequence[Sequence[Mapping[str, float]] | None]
 
 
@@ -81,14 +85,32 @@ def waiting_signals(reads: Sequence[Mapping[str, Any]], seconds: float) -> Signa
 
 
 def context_signals(slots: Slots, seconds: float) -> Signals:
-    """How full the fullest running request's context was: `serving.context_used_ratio_max`."""
+    """How full contexts get: that of the fullest running request, and those of the requests that ended.
+
+    A slot at rest still holds what its last request left there, so it tells how that one ended.
+
+    Returns:
+        `serving.context_used_ratio_max` and `serving.ended_full_ratio`.
+    """
     held = [slot["tokens"] / slot["context"] for row in slots for slot in row or () if slot["busy"] and slot["context"]]
-    if not held:
-        reading = unknown(UnknownReason.NO_TRAFFIC, "no request was seen running in a slot")
-    else:
-        why = "derived from /slots: tokens of the fullest busy slot over its context"
-        reading = measured(max(held), why, window_s=seconds)
-    return {"serving.context_used_ratio_max": reading}
+    ended = {
+        (index, slot["task"]): slot["tokens"] >= slot["context"] - _FULL_TOKENS
+        for row in slots
+        for index, slot in enumerate(row or ())
+        if not slot["busy"] and slot["context"] and slot["tokens"] > 0 and slot.get("task", -1.0) >= 0
+    }
+    return {
+        "serving.context_used_ratio_max": measured(
+            max(held), "derived from /slots: tokens of the fullest busy slot over its context", window_s=seconds
+        )
+        if held
+        else unknown(UnknownReason.NO_TRAFFIC, "no request was seen running in a slot"),
+        "serving.ended_full_ratio": measured(
+            sum(ended.values()) / len(ended), f"derived from /slots: what {len(ended)} requests that ended left there"
+        )
+        if len(ended) >= _ENDED_MIN
+        else unknown(UnknownReason.NO_TRAFFIC, f"the slots at rest tell of {len(ended)} requests, {_ENDED_MIN} wanted"),
+    }
 
 
 def reuse_signals(slots: Slots, seconds: float) -> Signals:

@@ -83,6 +83,15 @@ def test_the_fullest_context() -> None:
     assert not context_signals([None, [slot(9, 1, busy=0.0)]], 2.0)["serving.context_used_ratio_max"].known
 
 
+def test_what_ended_requests_left_in_their_slots() -> None:
+    rest = [slot(2047, 7, busy=0.0), slot(300, 8, busy=0.0), slot(0, -1, busy=0.0)]
+    ended = context_signals([[*rest, slot(2047, 9)], [*rest, slot(40, 10, busy=0.0)]], 2.0)["serving.ended_full_ratio"]
+    assert ended.value == 1 / 3  # a running request has not ended, an unused slot tells nothing
+    assert ended.source == "derived from /slots: what 3 requests that ended left there"
+    few = context_signals([[slot(2047, 7, busy=0.0)]], 2.0)["serving.ended_full_ratio"]
+    assert (few.reason, few.detail) == (UnknownReason.NO_TRAFFIC, "the slots at rest tell of 1 requests, 2 wanted")
+
+
 def kv_usage(*slots: dict[str, float]) -> Reading:
     """Of a server that publishes no KV numbers."""
     window = Window([PageRead(0.0, parse_lines(["up 1"])), PageRead(1.0, parse_lines(["up 1"]))], {})
