@@ -17,7 +17,7 @@ from sickbay.engine.report.json_form import from_json, to_json
 from sickbay.engine.run.candidates import candidates
 from sickbay.engine.run.merge import merge_steps
 
-__all__ = ["ungrounded"]
+__all__ = ["judged_again", "ungrounded"]
 
 
 def ungrounded(
@@ -36,7 +36,7 @@ def ungrounded(
     read = from_json(to_json(report), report.run_id)
     found = recompute(read, checks, lambda one: derived_of(one, inferences))
     if read.verdict.diagnosis is not None:
-        steps = tuple(_judged(step, checks) for step in read.steps)
+        steps = tuple(judged_again(step, checks) for step in read.steps)
         again = diagnose(
             candidates(causes, steps),
             merge_steps(steps),
@@ -50,8 +50,8 @@ def ungrounded(
     return found
 
 
-def _judged(step: StepReport, checks: Mapping[str, Check]) -> StepReport:
-    """The step with the signals that its raw gives; an answer of a person is its own evidence."""
+def judged_again(step: StepReport, checks: Mapping[str, Check]) -> StepReport:
+    """The step with the signals that its raw gives now; an answer of a person is its own evidence."""
     if step.raw is None or step.check not in checks:
         return step if step.check == "ask" else replace(step, signals={})
     signals = checks[step.check].judge(step.raw, step.params).signals
