@@ -16,7 +16,8 @@ from sickbay.engine.evals.item import digest
 from sickbay.engine.model.target import Target
 from sickbay.engine.run.budget import RequestBudget
 from sickbay.engine.run.environment import Environment
-from sickbay.engine.run.http import HttpClient, StepHttp
+from sickbay.engine.run.http import StepHttp
+from sickbay.engine.run.http_client import HttpClient
 from sickbay.engine.run.threads import DaemonThreads
 
 __all__ = ["Arm", "open_arm"]

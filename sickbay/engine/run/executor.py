@@ -23,7 +23,7 @@ from sickbay.engine.run.candidates import candidates
 from sickbay.engine.run.environment import Asker, Environment
 from sickbay.engine.run.events import Event, EventKind, OnEvent
 from sickbay.engine.run.expectations import shown_value
-from sickbay.engine.run.http import HttpClient
+from sickbay.engine.run.http_client import HttpClient
 from sickbay.engine.run.merge import merge_baseline, merge_into, merge_steps
 from sickbay.engine.run.plan import Plan, PlannedStep
 from sickbay.engine.run.retake import retaken

@@ -22,7 +22,8 @@ from sickbay.engine.run.environment import Environment
 from sickbay.engine.run.expectations import judge_expectations
 from sickbay.engine.run.files import RootedFiles
 from sickbay.engine.run.gate import CutError, Gates, Why
-from sickbay.engine.run.http import HttpClient, StepHttp
+from sickbay.engine.run.http import StepHttp
+from sickbay.engine.run.http_client import HttpClient
 from sickbay.engine.run.look import RunLook, Shared
 from sickbay.engine.run.merge import merge_into, stamped, unread
 from sickbay.engine.run.plan import Plan, PlannedStep

@@ -15,7 +15,8 @@ from sickbay.engine.model.signal import Reading, UnknownReason, measured
 from sickbay.engine.model.target import Target
 from sickbay.engine.run.budget import RequestBudget
 from sickbay.engine.run.files import RootedFiles
-from sickbay.engine.run.http import HttpClient, StepHttp
+from sickbay.engine.run.http import StepHttp
+from sickbay.engine.run.http_client import HttpClient
 from sickbay.engine.run.look import RunLook, Shared
 from sickbay.engine.run.threads import DaemonThreads
 from tests.virtual_loop import LoopClock

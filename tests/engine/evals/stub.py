@@ -17,7 +17,8 @@ from sickbay.engine.evals.endpoint import Endpoint
 from sickbay.engine.model.target import Target
 from sickbay.engine.run.budget import RequestBudget
 from sickbay.engine.run.clock import SystemClock
-from sickbay.engine.run.http import HttpClient, StepHttp
+from sickbay.engine.run.http import StepHttp
+from sickbay.engine.run.http_client import HttpClient
 from sickbay.engine.run.threads import DaemonThreads
 
 Answer = Callable[[dict[str, Any], int], Any]

@@ -18,7 +18,8 @@ from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.model.target import Secret, Target
 from sickbay.engine.run.budget import RequestBudget
 from sickbay.engine.run.clock import SystemClock
-from sickbay.engine.run.http import HttpClient, StepHttp
+from sickbay.engine.run.http import StepHttp
+from sickbay.engine.run.http_client import HttpClient
 from sickbay.engine.run.threads import DaemonThreads
 
 OK = b"HTTP/1.1 200 OK\r\n"
