@@ -56,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     changed = False
     for path in options.reports:
         report = from_json(path.read_text(encoding="utf-8"), str(path))
+        if report.verdict.diagnosis is None:
+            print(f"{path.stem}: {report.verdict.state.value}, nothing was diagnosed")
+            continue
         again = rejudged(report, tools)
         was, now = _first(report.verdict.diagnosis), _first(again)
         changed |= was != now

@@ -43,3 +43,14 @@ def test_what_was_told_otherwise_shows(stored: Path, tmp_path: Path, capsys: pyt
     assert main([str(path), "-v"]) == 1
     out = capsys.readouterr().out
     assert out.startswith("edited: auth-rejected possible -> auth-rejected confirmed\n  auth-rejected confirmed 0.")
+
+
+def test_a_healthy_run_has_no_cause_to_compare(
+    stored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = json.loads(stored.read_text())
+    report["verdict"] |= {"state": "healthy", "diagnosis": None}
+    path = tmp_path / "well.json"
+    path.write_text(json.dumps(report))
+    assert main([str(path)]) == 0
+    assert capsys.readouterr().out == "well: healthy, nothing was diagnosed\n"
