@@ -19,6 +19,7 @@ from sickbay.checks.serving.window_load import (
 from sickbay.checks.serving.window_slots import (
     context_signals,
     hit_signals,
+    pace_signals,
     reuse_signals,
     slot_signals,
     waiting_signals,
@@ -69,7 +70,7 @@ def _judged(
     found |= traffic_signals(window) | token_signals(window) | latency_signals(window)
     found |= hit_signals(slots, found)
     found |= slot_signals(slots, found, window.seconds)
-    found |= waiting_signals(reads, window.seconds)
+    found |= waiting_signals(reads, window.seconds) | pace_signals(reads, found, window.seconds)
     found |= context_signals(slots, window.seconds) | reuse_signals(slots, window.seconds)
     found |= law_signals(window, found, slots)
     found |= model_signals(reads[-1]["lines"], raw.get("models", ()))

@@ -8,7 +8,7 @@ from typing import Any
 from sickbay.checks.serving.window_load import Signals, number
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
-__all__ = ["context_signals", "hit_signals", "reuse_signals", "slot_signals", "waiting_signals"]
+__all__ = ["context_signals", "hit_signals", "pace_signals", "reuse_signals", "slot_signals", "waiting_signals"]
 
 _PROMPT_SHARE = 0.5
 """Share of the prompt tokens seen in the slots that the counters must hold to say something of them."""
@@ -82,6 +82,34 @@ def waiting_signals(reads: Sequence[Mapping[str, Any]], seconds: float) -> Signa
         why = "derived from /slots: a request was seen that long without an output token"
         reading = measured(longest, why, window_s=seconds)
     return {"serving.ttft_seen_s_max": reading}
+
+
+def pace_signals(reads: Sequence[Mapping[str, Any]], found: Mapping[str, Reading], seconds: float) -> Signals:
+    """What a token costs the requests that run, where none ended and the counters, which count at the end, say nothing.
+
+    Args:
+        reads: rows with `at_s` (seconds, monotonic) and, where they could be read, `slots`.
+        found: the window's other signals; a known one is never replaced.
+        seconds: length of the window.
+
+    Returns:
+        `serving.itl_s_mean` and `serving.tpot_s_mean` over the tokens made between two reads of one request.
+    """
+    last: dict[tuple[int, float], tuple[float, float]] = {}
+    tokens = spent = 0.0
+    for read in reads:
+        for index, slot in enumerate(read.get("slots") or ()):
+            task, made = (index, slot.get("task", -1.0)), slot.get("decoded", 0.0)
+            if not slot["busy"] or made <= 0 or task[1] < 0:
+                continue
+            at_s, before = last.get(task, (read["at_s"], made))
+            tokens, spent = tokens + made - before, spent + read["at_s"] - at_s
+            last[task] = read["at_s"], made
+    if tokens <= 0 or spent <= 0:
+        return {}
+    why = f"derived from /slots: {tokens:.0f} tokens of {len(last)} running requests between reads"
+    names = ("serving.itl_s_mean", "serving.tpot_s_mean")
+    return {name: measured(spent / tokens, why, window_s=seconds) for name in names if not found[name].known}
 
 
 def context_signals(slots: Slots, seconds: float) -> Signals:

@@ -6,6 +6,7 @@ from sickbay.checks.serving.window_load import kv_signals
 from sickbay.checks.serving.window_slots import (
     context_signals,
     hit_signals,
+    pace_signals,
     reuse_signals,
     slot_signals,
     waiting_signals,
@@ -81,6 +82,23 @@ def test_the_fullest_context() -> None:
     slots = [[slot(100, 1), slot(2048, 2, busy=0.0)], None, [slot(2040, 1)]]
     assert context_signals(slots, 2.0)["serving.context_used_ratio_max"].value == 2040 / 2048
     assert not context_signals([None, [slot(9, 1, busy=0.0)]], 2.0)["serving.context_used_ratio_max"].known
+
+
+def test_the_pace_of_requests_that_have_not_ended() -> None:
+    reads = [
+        {"at_s": 0.0, "slots": [slot(40, 1), slot(60, 2) | {"decoded": 4.0}]},
+        {"at_s": 1.0},  # this read of the slots failed
+        {"at_s": 2.0, "slots": [slot(44, 1) | {"decoded": 4.0}, slot(64, 2) | {"decoded": 8.0}]},
+        {"at_s": 3.0, "slots": [slot(46, 1) | {"decoded": 6.0}, slot(9, 3) | {"decoded": 1.0}]},
+    ]
+    silent = dict.fromkeys(
+        ("serving.itl_s_mean", "serving.tpot_s_mean"), unknown(UnknownReason.NO_TRAFFIC, "none ended")
+    )
+    pace = pace_signals(reads, silent, 3.0)
+    assert pace["serving.itl_s_mean"].value == (2.0 + 1.0) / (4.0 + 2.0)
+    assert pace["serving.tpot_s_mean"].source == "derived from /slots: 6 tokens of 3 running requests between reads"
+    assert pace_signals(reads, {name: measured(0.02) for name in silent}, 3.0) == {}
+    assert pace_signals(reads[:1], silent, 3.0) == {}
 
 
 def test_what_ended_requests_left_in_their_slots() -> None:
