@@ -5,18 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sickbay.engine.cli.compare_lines import comparison_lines
 from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import UsageError
 from sickbay.engine.measure.paired import PairedRatio, paired_ratio
 from sickbay.engine.model.check import Effect
 from sickbay.engine.model.outcome import ExitCode, Outcome
-from sickbay.engine.model.report import Report
+from sickbay.engine.model.report import Report, StepReport
 from sickbay.engine.model.runbook import Budget, Group, Runbook, Step
+from sickbay.engine.model.shown_url import shown_url
 from sickbay.engine.model.signal import Reading
 from sickbay.engine.model.target import Secret, Target
 from sickbay.engine.report.units import Units
@@ -25,15 +26,13 @@ from sickbay.engine.run.plan import make_plan
 __all__ = ["compare"]
 
 LOOKS: tuple[tuple[str, Mapping[str, Any]], ...] = (
-    ("serving.alive", {}), ("serving.config", {}), ("serving.rendering", {}), ("serving.window", {"window_s": 2.0}),
+    ("serving.config", {}), ("serving.rendering", {}), ("serving.window", {"window_s": 2.0}),
 )  # fmt: skip
 PROBE = {"prompt_tokens": [32, 256], "repeats": 1, "cached_pair": False, "max_tokens": 16}
 LATENCIES = ("probe.ttft_short_s_p50", "probe.ttft_long_s_p50", "probe.e2e_s_p50", "probe.itl_s_p50")
-SETTINGS = ("serving.config", "serving.alive")
-SAME_NOT = frozenset({"serving.health_s", "serving.first_token_s", "serving.process_uptime_s", "serving.connect_error"})
+STATES = ("serving.models_served", "serving.auth_ok", "serving.health_ok", "serving.answer_complete")
+"""What of serving.alive is a property of the server, and no measurement of the moment."""
 PAIRS_MAX = 50
-ONLY_SHOWN = 8
-COLUMNS = 80
 
 
 @dataclass
@@ -42,24 +41,33 @@ class Side:
 
     name: str
     target: Target
-    looks: Report | None = None
+    looks: tuple[Report, ...] = ()
     probes: list[Mapping[str, Reading]] = field(default_factory=list)
 
     @property
-    def reachable(self) -> bool:
+    def answers(self) -> bool:
+        """Whether something answers HTTP there."""
+        reading = self.signals("serving.alive").get("serving.answers_http")
+        return reading is not None and reading.value is True
+
+    @property
+    def makes_tokens(self) -> bool:
         """Whether an engine answers there."""
         first_token = self.signals("serving.alive").get("serving.first_token_ok")
-        return bool(self.looks and self.looks.engine) or bool(first_token and first_token.value is True)
+        return any(look.engine for look in self.looks) or (first_token is not None and first_token.value is True)
+
+    @property
+    def steps(self) -> Iterator[StepReport]:
+        """Every look that was taken."""
+        return (step for look in self.looks for step in look.steps)
 
     def signals(self, check: str) -> Mapping[str, Reading]:
         """The readings of one look."""
-        steps = self.looks.steps if self.looks is not None else ()
-        return next((step.signals for step in steps if step.check == check), {})
+        return next((step.signals for step in self.steps if step.check == check), {})
 
     def raw(self, check: str) -> Mapping[str, Any]:
         """What one look found."""
-        steps = self.looks.steps if self.looks is not None else ()
-        return next((step.raw or {} for step in steps if step.check == check), {})
+        return next((step.raw or {} for step in self.steps if step.check == check), {})
 
 
 def compare(args: argparse.Namespace, tools: Tools) -> int:
@@ -74,9 +82,11 @@ def compare(args: argparse.Namespace, tools: Tools) -> int:
         for name, url in zip(("A", "B"), args.urls, strict=True)
     ]
     for side in sides:
-        sys.stderr.write(f"looking at {side.name} {side.target.url}\n")
-        side.looks = _run(tools, side.target, LOOKS)
-    for pair in range(args.pairs if all(side.reachable for side in sides) else 0):
+        sys.stderr.write(f"looking at {side.name} {shown_url(side.target.url)}\n")
+        side.looks = (_run(tools, side.target, (("serving.alive", {}),)),)
+        if side.answers:
+            side.looks += (_run(tools, side.target, LOOKS),)
+    for pair in range(args.pairs if all(side.makes_tokens for side in sides) else 0):
         sys.stderr.write(f"pair {pair + 1} of {args.pairs}\n")
         for side in sides if pair % 2 == 0 else reversed(sides):
             report = _run(tools, side.target, (("probe.ttft", {**PROBE, "seed": pair + 1}),))
@@ -85,8 +95,8 @@ def compare(args: argparse.Namespace, tools: Tools) -> int:
     if args.format == "json":
         sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     else:
-        sys.stdout.write("\n".join(_lines(found, Units(tools.knowledge.vocabulary))) + "\n")
-    return ExitCode.HEALTHY if all(side.reachable for side in sides) else ExitCode.INCONCLUSIVE
+        sys.stdout.write("\n".join(comparison_lines(found, Units(tools.knowledge.vocabulary))) + "\n")
+    return ExitCode.HEALTHY if all(side.makes_tokens for side in sides) else ExitCode.INCONCLUSIVE
 
 
 def _run(tools: Tools, target: Target, checks: Sequence[tuple[str, Mapping[str, Any]]]) -> Report:
@@ -104,6 +114,7 @@ def _found(sides: Sequence[Side]) -> dict[str, Any]:
     return {
         "schema": "sickbay.compare.v1",
         "sides": [_side(side) for side in sides],
+        "one_address": a.target.url.rstrip("/") == b.target.url.rstrip("/"),
         "only": {side.name: sorted(_known(side) - _known(other)) for side, other in ((a, b), (b, a))},
         "settings": list(_settings(a, b)),
         "tokens": list(_tokens(a, b)),
@@ -121,31 +132,36 @@ def _same_prompt(a: Side, b: Side) -> bool | None:
 
 
 def _side(side: Side) -> dict[str, Any]:
-    report = side.looks
-    assert report is not None
+    last = side.looks[-1]
+    problems = (step.summary for step in side.steps if step.outcome in {Outcome.UNKNOWN, Outcome.FAIL})
     return {
         "name": side.name,
-        "url": side.target.url,
-        "engine": report.engine,
-        "version": report.engine_version,
-        "model": report.model,
+        "url": shown_url(side.target.url),
+        "answers": side.answers,
+        "engine": last.engine,
+        "version": last.engine_version,
+        "model": last.model,
         "signals_known": len(_known(side)),
-        "problems": [step.summary for step in report.steps if step.outcome in {Outcome.UNKNOWN, Outcome.FAIL}],
-        "requests": report.requests_made,
+        "problems": list(dict.fromkeys(problems)),
+        "requests": sum(look.requests_made for look in side.looks),
     }
 
 
 def _known(side: Side) -> set[str]:
     """Signals that can be measured on this server; no traffic in a short window does not count against it."""
-    signals = side.looks.signals if side.looks is not None else {}
-    return {name for name, one in signals.items() if one.known or one.reason in {"no-traffic", "reset", "timeout"}}
+    if not side.answers:
+        return set()
+    signals = [pair for look in side.looks for pair in look.signals.items()]
+    return {name for name, one in signals if one.known or one.reason in {"no-traffic", "reset", "timeout"}}
 
 
 def _settings(a: Side, b: Side) -> Iterator[dict[str, Any]]:
     """What both tell and what differs in it; what one of them does not tell is told as such."""
-    for check in SETTINGS:
+    if not (a.answers and b.answers):
+        return
+    for check in ("serving.config", "serving.alive"):
         first, second = a.signals(check), b.signals(check)
-        for name in first.keys() & second.keys() - SAME_NOT:
+        for name in sorted(first.keys() & second.keys() if check == "serving.config" else STATES):
             values = first[name].value, second[name].value
             if values[0] != values[1]:
                 yield {"signal": name, "A": values[0], "B": values[1], "told_by_both": None not in values}
@@ -198,57 +214,3 @@ def _said(found: PairedRatio) -> str:
     if not found.differs:
         return f"no difference that {found.pairs} pairs can show ({interval} of B over A)"
     return f"B takes {found.ratio:.3g} times as long ({interval})"
-
-
-def _lines(found: Mapping[str, Any], units: Units) -> Iterator[str]:
-    for side in found["sides"]:
-        engine = f"{side['engine'] or 'not recognised'} {side['version']}".strip()
-        yield f"{side['name']}  {side['url']}: {engine}, model {side['model'] or '?'}"
-        yield f"   {side['signals_known']} signals can be measured there"
-        for problem in side["problems"]:
-            yield from _wrapped(f"   ! {problem[:300]}", indent="     ")
-    for name, only in found["only"].items():
-        if only:
-            yield ""
-            names = f"{', '.join(only[:ONLY_SHOWN])}{' …' if len(only) > ONLY_SHOWN else ''}"
-            yield from _wrapped(f"ONLY ON {name}  {len(only)} signals: {names}", indent="  ")
-    yield ""
-    yield "SETTINGS AND LIMITS THAT DIFFER"
-    for row in sorted(found["settings"], key=lambda row: (not row["told_by_both"], row["signal"])):
-        told = [units.show(row["signal"], row[name]) if row[name] is not None else "not told" for name in ("A", "B")]
-        yield f"  {row['signal']:<36} {told[0][:18]:<18} {told[1][:20]}".rstrip()
-    yield from _token_lines(found["tokens"])
-    yield ""
-    yield "TIME, probed in turns"
-    if found["same_prompt"] is not True:
-        doubt = "make other prompts of one conversation" if found["same_prompt"] is False else "may make other prompts"
-        yield f"  the two {doubt}: these times are not of the same work"
-    for row in found["latency"]:
-        middle = [units.show(row["signal"], sorted(row[name])[len(row[name]) // 2]) for name in ("A", "B")]
-        yield f"  {row['signal']:<24} {middle[0]:>9} {middle[1]:>9}"
-        yield from _wrapped(f"      {row['said']}", indent="      ")
-    if not found["latency"]:
-        yield "  no pair gave a time on both"
-
-
-def _wrapped(text: str, *, indent: str) -> list[str]:
-    """Lines of at most 80 columns; those after the first are indented."""
-    first = text[: len(text) - len(text.lstrip())]
-    return textwrap.wrap(text.strip(), COLUMNS, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)
-
-
-def _token_lines(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield ""
-    same = sum(row["same"] is True for row in rows)
-    untold = sum(row["same"] is None for row in rows)
-    yield f"TOKENS  {same} of {len(rows)} fixed texts and conversations give the same ids" + (
-        f", {untold} are not told by both" if untold else ""
-    )
-    for row in rows:
-        what = repr(row["text"])[:44] if "text" in row else f"conversation: {row['conversation']}"
-        if row["same"] is False:
-            told = f"{row['count_A']} and {row['count_B']} ids, from number {row['first_difference']} on"
-            yield from _wrapped(f"  {what}  {told}", indent="    ")
-            if row.get("rendered_A") and row.get("rendered_B"):
-                yield from _wrapped(f"    A {row['rendered_A']!r}"[:240], indent="      ")
-                yield from _wrapped(f"    B {row['rendered_B']!r}"[:240], indent="      ")

@@ -51,13 +51,25 @@ def test_the_table_names_no_winner_of_one_pair(servers: tuple[str, str], capsys:
     assert "9 of 9 fixed texts and conversations give the same ids" in out
     assert "one pair shows no difference" in out
     assert "not of the same work" not in out
+    assert "A and B are one address" in out
 
 
 def test_a_server_that_is_gone(servers: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["engines", "compare", servers[0], "127.0.0.1:9", "--pairs", "1"]) == 3
-    out = capsys.readouterr().out
+    assert main(["engines", "compare", servers[0], "http://me:hidden@127.0.0.1:9", "--pairs", "1"]) == 3
+    out, err = capsys.readouterr()
     assert "B  http://127.0.0.1:9: not recognised" in out
-    assert "no pair gave a time on both" in out
+    assert out.count("nothing listens on 127.0.0.1:9") == 1
+    assert out.endswith("Nothing is compared: B does not answer.\n")
+    assert "hidden" not in out + err
+
+
+def test_two_that_are_gone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["engines", "compare", "127.0.0.1:9", "127.0.0.1:9", "--format", "json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert [(side["answers"], side["signals_known"], len(side["problems"])) for side in found["sides"]] == [
+        (False, 0, 1)
+    ] * 2
+    assert (found["settings"], found["only"], found["tokens"], found["latency"]) == ([], {"A": [], "B": []}, [], [])
 
 
 @pytest.mark.parametrize(
