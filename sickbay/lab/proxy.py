@@ -15,6 +15,10 @@ Options (all optional but `upstream`):
     system: a system message that is silently put before the conversation.
     answer_cache: an answer is kept and given again to every later request that begins with the same so many characters.
     keep_upstream_on_disconnect: the request behind goes on when the user has left.
+    cut_after_s: an answer that is not whole after so many seconds is cut, or 504 where none has begun.
+    compress: the stream is packed with gzip for clients that accept it, and goes out when the packer is full.
+    body_bytes_max: a larger request is answered with 413.
+    rate_per_s: so many POST requests a second pass (a bucket of `rate_burst`); the others are answered with 429.
     models: names that are let through; another one is refused with 404.
     via: false leaves out the `Via` header.
     upstreams, weights: several servers and the share of requests each gets; 0 is a drained one.
@@ -29,7 +33,7 @@ import json
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,6 +41,7 @@ import aiohttp
 from aiohttp import web
 
 from sickbay.lab.child import announce, pin, read_config
+from sickbay.lab.proxy_parts import Bucket, burn_cpu, events_of, held_back, packed
 
 __all__ = ["Behaviour", "FaultyProxy", "main"]
 
@@ -65,6 +70,11 @@ class Behaviour:
     system: str = ""
     answer_cache: int = 0
     keep_upstream_on_disconnect: bool = False
+    cut_after_s: float = 0.0
+    compress: bool = False
+    body_bytes_max: int = 0
+    rate_per_s: float = 0.0
+    rate_burst: int = 1
     models: tuple[str, ...] = ()
     upstreams: tuple[str, ...] = ()
     weights: tuple[float, ...] = ()
@@ -84,6 +94,7 @@ class FaultyProxy:
     _gate: asyncio.Semaphore | None = None
     _dice: random.Random = field(default_factory=random.Random)
     _posts: int = 0
+    _bucket: Bucket | None = None
     _answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     _kept: set[asyncio.Task[web.StreamResponse]] = field(default_factory=set)
 
@@ -96,6 +107,8 @@ class FaultyProxy:
             auto_decompress=False,
         )
         self._gate = asyncio.Semaphore(self.behaviour.limit_connections or 10**6)
+        if self.behaviour.rate_per_s:
+            self._bucket = Bucket(self.behaviour.rate_per_s, self.behaviour.rate_burst)
         self._dice.seed(self.behaviour.seed)
 
     async def close(self) -> None:
@@ -113,7 +126,7 @@ class FaultyProxy:
             self._posts += 1
             if behaviour.drop_every and self._posts % behaviour.drop_every == 0:
                 return self._hang_up(request) if not behaviour.refuse_status else _refused(behaviour.refuse_status)
-            refusal = self._refuse_model(body)
+            refusal = self._refuse(body)
             if refusal is not None:
                 return refusal
             burn_cpu(behaviour.cpu_s_per_request)
@@ -136,14 +149,18 @@ class FaultyProxy:
         if self.behaviour.upstream_api_key:
             headers["Authorization"] = f"Bearer {self.behaviour.upstream_api_key}"
         url = self._upstream() + request.path_qs
+        begun = asyncio.Event()
         try:
             async with (
+                asyncio.timeout(self.behaviour.cut_after_s or None),
                 self._gate,
                 self._session.request(
                     request.method, url, headers=headers, data=body or None, allow_redirects=False
                 ) as upstream,
             ):
-                return await self._answer(request, upstream)
+                return await self._answer(request, upstream, begun)
+        except TimeoutError:
+            return self._hang_up(request) if begun.is_set() else _refused(504)
         except aiohttp.ClientConnectionError as error:
             return web.json_response({"error": {"message": f"bad gateway: {type(error).__name__}"}}, status=502)
 
@@ -153,18 +170,24 @@ class FaultyProxy:
             return behaviour.upstream
         return self._dice.choices(behaviour.upstreams, weights=behaviour.weights)[0]
 
-    async def _answer(self, request: web.Request, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
+    async def _answer(
+        self, request: web.Request, upstream: aiohttp.ClientResponse, begun: asyncio.Event
+    ) -> web.StreamResponse:
         behaviour = self.behaviour
         headers = {k: v for k, v in upstream.headers.items() if k.lower() not in HOP_BY_HOP}
         if behaviour.via:
             headers["Via"] = "1.1 gateway"
         if behaviour.buffer is True:
             return web.Response(status=upstream.status, headers=headers, body=await upstream.read())
+        pieces = held_back(upstream.content.iter_any(), int(behaviour.buffer))
+        if behaviour.compress and "gzip" in request.headers.get("Accept-Encoding", ""):
+            headers["Content-Encoding"] = "gzip"
+            pieces = packed(pieces)
         response = web.StreamResponse(status=upstream.status, headers=headers)
         gone = False
         with contextlib.suppress(ConnectionResetError):
             await response.prepare(request)
-        pieces = held_back(upstream.content.iter_any(), int(behaviour.buffer))
+        begun.set()
         async for piece in events_of(pieces) if behaviour.delay_s_per_chunk else pieces:
             if behaviour.delay_s_per_chunk:
                 await asyncio.sleep(behaviour.delay_s_per_chunk)
@@ -215,6 +238,14 @@ class FaultyProxy:
             request.transport.abort()
         return web.Response(status=502)
 
+    def _refuse(self, body: bytes) -> web.Response | None:
+        """An answer of the gateway's own, when the request is not to go on."""
+        if self.behaviour.body_bytes_max and len(body) > self.behaviour.body_bytes_max:
+            return _refused(413)
+        if self._bucket is not None and not self._bucket.take(time.monotonic()):
+            return _refused(429)
+        return self._refuse_model(body)
+
     def _refuse_model(self, body: bytes) -> web.Response | None:
         if not self.behaviour.models:
             return None
@@ -250,13 +281,6 @@ def _refused(status: int) -> web.Response:
     return web.json_response({"error": {"message": "refused by the gateway"}}, status=status)
 
 
-def burn_cpu(seconds: float) -> None:
-    """Spend so much processor time in this thread; nothing else of this process moves meanwhile."""
-    until = time.thread_time() + seconds
-    while time.thread_time() < until:
-        sum(range(1000))
-
-
 def parse_object(body: bytes) -> dict[str, Any]:
     """The JSON object of a body; empty when it is none."""
     try:
@@ -264,29 +288,6 @@ def parse_object(body: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-async def held_back(pieces: AsyncIterator[bytes], size_bytes: int) -> AsyncIterator[bytes]:
-    """The pieces, gathered until they are at least so many bytes; 0 passes each on at once."""
-    held = b""
-    async for piece in pieces:
-        held += piece
-        if len(held) >= size_bytes:
-            yield held
-            held = b""
-    if held:
-        yield held
-
-
-async def events_of(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The pieces, cut after each blank line: one server-sent event each, however they arrived."""
-    rest = b""
-    async for piece in pieces:
-        *whole, rest = (rest + piece).split(b"\n\n")
-        for event in whole:
-            yield event + b"\n\n"
-    if rest:
-        yield rest
 
 
 async def _serve(options: dict[str, Any]) -> tuple[web.AppRunner, int]:

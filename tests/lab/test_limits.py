@@ -42,6 +42,25 @@ def test_the_kernel_kills_what_needs_more_than_its_group_has(tmp_path: Path) -> 
     ]
 
 
+def test_a_quota_of_processor_time_is_set_and_entered(tmp_path: Path) -> None:
+    try:
+        limits = make_limits({"cpu_quota": 0.5}, name=tmp_path.name, device_of=tmp_path)
+    except LaneMissingError as error:
+        pytest.skip(str(error))
+    try:
+        assert limits.cpu is not None
+        settings = {path.name: path.read_text().split() for path in limits.cpu.glob("cpu.*") if path.suffix != ".stat"}
+        assert settings.get("cpu.max", settings.get("cpu.cfs_quota_us", [])) in (["50000"], ["50000", "100000"])
+        child = start("hog", "sickbay.lab.hog", limits.options, folder=tmp_path)
+        try:
+            assert str(child.pid) in (limits.cpu / "cgroup.procs").read_text().split()
+        finally:
+            child.stop()
+    finally:
+        limits.close()
+    assert not list(Path("/sys/fs/cgroup").glob(f"**/{tmp_path.name}"))
+
+
 def test_a_running_child_leaves_no_note(tmp_path: Path) -> None:
     child = start("hog", "sickbay.lab.hog", {}, folder=tmp_path)
     try:

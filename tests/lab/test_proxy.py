@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,7 +14,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from sickbay.lab.proxy import Behaviour, FaultyProxy, burn_cpu, events_of, held_back
+from sickbay.lab.proxy import Behaviour, FaultyProxy
+from sickbay.lab.proxy_parts import Bucket, burn_cpu, events_of, held_back, packed
 
 
 class Upstream:
@@ -255,6 +257,83 @@ def test_a_dead_server_behind_is_a_bad_gateway() -> None:
         await proxy.close()
 
     behind(test)
+
+
+def test_an_answer_that_takes_too_long_is_cut() -> None:
+    async def test(upstream: Upstream, url: str, session: aiohttp.ClientSession) -> None:
+        async with session.post(url, json=chat()) as answer:
+            assert await answer.content.readline() == b"data: one\n"
+            with pytest.raises(aiohttp.ClientPayloadError):
+                await answer.read()
+        await upstream.cancelled.wait()
+
+    behind(test, cut_after_s=0.3)
+
+
+def test_an_answer_that_never_begins_is_a_gateway_time_out() -> None:
+    async def test(_upstream: Upstream, url: str, session: aiohttp.ClientSession) -> None:
+        async with session.post(url, json=chat()) as answer:
+            assert answer.status == 504
+
+    behind(test, cut_after_s=0.1, buffer=True)
+
+
+def test_a_packing_proxy_holds_the_stream_of_who_accepts_gzip() -> None:
+    async def test(upstream: Upstream, url: str, session: aiohttp.ClientSession) -> None:
+        async with session.post(url, json=chat(), headers={"Accept-Encoding": "identity"}) as answer:
+            assert await answer.content.readline() == b"data: one\n"
+            upstream.finish.set()
+            await answer.read()
+        async with session.post(url, json=chat(), headers={"Accept-Encoding": "gzip"}) as answer:
+            assert answer.headers["Content-Encoding"] == "gzip"
+            assert await answer.read() == b"data: one\n\ndata: two\n\n"
+
+    behind(test, compress=True)
+
+
+def test_a_large_body_is_refused() -> None:
+    async def test(upstream: Upstream, url: str, session: aiohttp.ClientSession) -> None:
+        upstream.finish.set()
+        for text, status in (("short", 200), ("long " * 100, 413)):
+            async with session.post(url, json=chat(text)) as answer:
+                assert answer.status == status
+        assert len(upstream.bodies) == 1
+
+    behind(test, body_bytes_max=300)
+
+
+def test_what_comes_above_the_rate_is_refused() -> None:
+    async def test(upstream: Upstream, url: str, session: aiohttp.ClientSession) -> None:
+        upstream.finish.set()
+        statuses = []
+        for _ in range(3):
+            async with session.post(url, json=chat()) as answer:
+                statuses.append(answer.status)
+        assert statuses == [200, 200, 429]
+
+    behind(test, rate_per_s=0.001, rate_burst=2)
+
+
+def test_a_bucket_fills_with_time_and_holds_no_more_than_its_size() -> None:
+    bucket = Bucket(rate_per_s=0.5, size=2)
+    assert [bucket.take(at_s) for at_s in (0, 0, 0, 1, 2, 100, 100, 100)] == [
+        *(True, True, False),
+        *(False, True),
+        *(True, True, False),
+    ]
+
+
+def test_packed_pieces_come_when_the_packer_is_full() -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(50):
+            yield b"data: token\n\n"
+
+    async def gather() -> list[bytes]:
+        return [piece async for piece in packed(pieces())]
+
+    out = asyncio.run(gather())
+    assert len(out) <= 2  # the header may come alone
+    assert gzip.decompress(b"".join(out)) == b"data: token\n\n" * 50
 
 
 def test_burning_is_processor_time() -> None:
