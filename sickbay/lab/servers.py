@@ -95,6 +95,10 @@ class Servers:
         options = {**self._options[child.name], "port": child.facts["port"]}
         return self._add(child.name, MODULES[self.fault.engine], options)
 
+    def note_end(self, child: Child) -> None:
+        """What the supervisor writes when a server has ended by itself; nothing while it runs."""
+        note_end(self.supervisor_log, child, oom_kills=self.limits.oom_kills())
+
     def close(self) -> None:
         """Remove the limits."""
         self.limits.close()

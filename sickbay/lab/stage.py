@@ -131,6 +131,8 @@ class Stage:
                 options = {**hog, "cpu": "cpu" in hog}
                 self._add(f"hog-{len(self._children)}", "sickbay.lab.hog", options)
         self._wait_ready()
+        if fault.server.get("starts", True):
+            self._servers.note_end(self.child("server"))
         self._since_s = self.now_s
         self._tokens_made_before = self._gauge(TOKENS_MADE)
         for order in fault.signals:

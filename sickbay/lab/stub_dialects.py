@@ -23,6 +23,7 @@ class Asked:
     stream: bool
     wants_usage: bool = False
     finish: str = "length"
+    load_s: float = 0.01  # of the time to the first token, what Ollama took to load the model
 
     @property
     def prompt_tokens(self) -> int:
@@ -126,9 +127,9 @@ class _Ollama:
     def _last(self, asked: Asked, text: str, ttft_s: float, gap_s: float) -> dict[str, Any]:
         return {
             "model": asked.model, "message": {"role": "assistant", "content": text}, "done": True,
-            "done_reason": asked.finish, "load_duration": 10_000_000,
+            "done_reason": asked.finish, "load_duration": round(asked.load_s * _NANOSECONDS),
             "total_duration": round((ttft_s + gap_s * asked.tokens) * _NANOSECONDS),
-            "prompt_eval_count": asked.prompt_tokens, "prompt_eval_duration": round(ttft_s * _NANOSECONDS),
+            "prompt_eval_count": asked.prompt_tokens, "prompt_eval_duration": round(max(0.0, ttft_s - asked.load_s) * _NANOSECONDS),
             "eval_count": asked.tokens, "eval_duration": round(gap_s * asked.tokens * _NANOSECONDS),
         }  # fmt: skip
 

@@ -4,7 +4,7 @@ For engines that cannot run here, and for states that cannot be made here. Optio
     pages: [{path, file or text, set, status, content_type, headers, method}]; `set` replaces samples of a metrics
         page or dotted paths of a JSON page by values over time (see `timeline`); `traffic` lets a metrics page count
         requests (see `stub_traffic`); `drains`: a read takes the page's records away, the next one finds `[]`.
-    chat: {ttft_s, gap_s, hang, status, error, model, tokens_per_chunk, garble_above}: how /v1/chat/completions,
+    chat: {ttft_s, load_s, gap_s, hang, status, error, model, tokens_per_chunk, garble_above}: how /v1/chat/completions,
         /v1/completions, Ollama's /api/chat and Triton's generate_stream answer; the numbers may be values over time.
         `hang`: the connection is taken and nothing is ever said. `garble_above`: with more requests than this under
         way the words come out in another order, and known answers not at all. `answers`: {text of a prompt: the answer
@@ -115,7 +115,7 @@ class StubEngine:
             return web.json_response({"error": {"message": self._chat.get("error", "")}}, status=status)
         ttft_s, gap_s = self._now("ttft_s", 0.1), self._now("gap_s", 0.02)
         await asyncio.sleep(ttft_s)
-        asked = dialect.read(body, self._chat.get("model", ""))
+        asked = replace(dialect.read(body, self._chat.get("model", "")), load_s=self._now("load_s", 0.01))
         answers = {} if self._garbled() else self._chat.get("answers", {})
         known = next((text for part, text in answers.items() if part in asked.prompt), None)
         words = self._words(asked.tokens, asked.prompt) if known is None else known.split()

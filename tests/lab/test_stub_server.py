@@ -62,3 +62,13 @@ def test_a_chat_in_one_piece_counts_its_tokens(stub: Child) -> None:
     body = {"messages": [{"role": "user", "content": "one two three"}], "max_tokens": 2}
     answer = json.loads(ask(f"{stub.url}/v1/chat/completions", body)[2])
     assert answer["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+
+
+def test_ollama_tells_how_long_it_loaded(tmp_path: Path) -> None:
+    options = {"pages": [], "chat": {"ttft_s": 0.02, "load_s": 0.015, "gap_s": 0}, "root": str(tmp_path)}
+    child = start("stub", "sickbay.lab.stub_server", options, folder=tmp_path)
+    try:
+        last = json.loads(ask(f"{child.url}/api/chat", {"model": "m", "messages": []})[2].splitlines()[-1])
+    finally:
+        child.stop()
+    assert (last["load_duration"], last["prompt_eval_duration"]) == (15_000_000, 5_000_000)
