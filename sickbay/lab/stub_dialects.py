@@ -129,7 +129,8 @@ class _Ollama:
             "model": asked.model, "message": {"role": "assistant", "content": text}, "done": True,
             "done_reason": asked.finish, "load_duration": round(asked.load_s * _NANOSECONDS),
             "total_duration": round((ttft_s + gap_s * asked.tokens) * _NANOSECONDS),
-            "prompt_eval_count": asked.prompt_tokens, "prompt_eval_duration": round(max(0.0, ttft_s - asked.load_s) * _NANOSECONDS),
+            "prompt_eval_count": asked.prompt_tokens,
+            "prompt_eval_duration": round(max(0.0, ttft_s - asked.load_s) * _NANOSECONDS),
             "eval_count": asked.tokens, "eval_duration": round(gap_s * asked.tokens * _NANOSECONDS),
         }  # fmt: skip
 
