@@ -60,6 +60,8 @@ def arrival_of(
     """
     own = _token_s(trace)
     token_s = own if own is not None else token_s
+    if trace.whole:
+        return Arrival(buffered=True, why="a stream was asked for, and the whole answer came as one document")
     clump_gap_s = CLUMP_GAP_S if token_s is None else min(CLUMP_GAP_S, token_s / 4)
     stats = stats_of(trace, clump_gap_s=clump_gap_s)
     if stats.tokens < TOKENS_MIN or stats.ttft_s is None or stats.e2e_s is None:

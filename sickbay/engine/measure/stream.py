@@ -73,6 +73,7 @@ class StreamTrace:
         own_s: our own processing time, from a read's return to its events counted, summed.
         malformed: events that could not be read.
         encoding: the response's content encoding, "" for none.
+        whole: the answer came as one document, although a stream was asked for; its one chunk holds all tokens.
     """
 
     sent_s: float = 0.0
@@ -90,6 +91,7 @@ class StreamTrace:
     own_s: float = 0.0
     malformed: int = 0
     encoding: str = ""
+    whole: bool = False
 
     @property
     def ok(self) -> bool:
@@ -220,15 +222,16 @@ class TraceRecorder:
             own_s=self.own_s,
             malformed=self._malformed,
             encoding=self._encoding,
+            whole=self._kind == "application/json" and len(self._chunks) == 1 and failure is Failure.NONE,
         )
 
     def _verdict(self) -> tuple[Failure, str]:
         if self._error:
             return Failure.ERROR_EVENT, self._error
-        if self._malformed and not self._chunks:
-            return Failure.MALFORMED, f"{self._malformed} events of no known shape and no token"
         if not self._chunks and not self._done and self._kind in {"application/json", "text/html", "text/plain"}:
             return Failure.MALFORMED, f"wanted an event stream, found content type {self._kind!r}"
+        if self._malformed and not self._chunks:
+            return Failure.MALFORMED, f"{self._malformed} events of no known shape and no token"
         if not (self._done or self._finish or (self._by_close and self._chunks)):
             seen = f"{len(self._chunks)} token chunks in {len(self._reads)} reads"
             return Failure.INCOMPLETE, f"the stream ended without finish reason or end marker after {seen}"

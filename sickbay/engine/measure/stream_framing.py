@@ -13,7 +13,7 @@ from typing import Protocol
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.signal import UnknownReason
 
-__all__ = ["EVENT_BYTES_MAX", "Event", "EventFramer", "Framer", "LineFramer", "framer_for"]
+__all__ = ["EVENT_BYTES_MAX", "DocumentFramer", "Event", "EventFramer", "Framer", "LineFramer", "framer_for"]
 
 EVENT_BYTES_MAX = 1_000_000
 """The largest event that is read. A token's event is some hundred bytes; the last one may hold the whole answer."""
@@ -137,9 +137,37 @@ class LineFramer:
         return [Event(line.decode("utf-8", "replace")) for line in self._lines.close() if line.strip()]
 
 
+class DocumentFramer:
+    """One JSON document, as an answer that is no stream; anything else under this name is read as events."""
+
+    def __init__(self, bytes_max: int = EVENT_BYTES_MAX) -> None:
+        self._bytes_max = bytes_max
+        self._document = b""
+        self._events: EventFramer | None = None
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Nothing before the end, unless it turns out to be a stream."""
+        if self._events is None:
+            self._document += data
+            refuse_over(len(self._document), self._bytes_max)
+            begin = self._document.lstrip()[:1]
+            if begin in {b"", b"{"}:
+                return []
+            self._events, data, self._document = EventFramer(self._bytes_max), self._document, b""
+        return self._events.feed(data)
+
+    def close(self) -> list[Event]:
+        """The document."""
+        if self._events is not None:
+            return self._events.close()
+        return [Event(self._document.decode("utf-8", "replace"))] if self._document.strip() else []
+
+
 def framer_for(content_type: str) -> Framer:
-    """The framer for an answer's content type; anything but line-delimited JSON is read as server-sent events."""
+    """The framer for an answer's content type; anything but JSON is read as server-sent events."""
     kind = content_type.partition(";")[0].strip().lower()
+    if kind == "application/json":
+        return DocumentFramer()
     return (
         LineFramer() if kind in {"application/x-ndjson", "application/ndjson", "application/jsonl"} else EventFramer()
     )

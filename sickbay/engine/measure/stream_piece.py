@@ -97,7 +97,7 @@ def _openai(body: dict[str, Any]) -> Piece:
     if not choices:
         return Piece(summary=True, counts=counts, timings=timings)
     choice = choices[0]
-    found = choice.get("delta")
+    found = choice.get("delta", choice.get("message"))  # `message`: the whole answer in one document
     delta: dict[str, Any] = found if isinstance(found, dict) else {}
     content = _filled(delta.get("content")) or _filled(choice.get("text"))
     total = counts.get("completion_tokens")
@@ -111,6 +111,7 @@ def _openai(body: dict[str, Any]) -> Piece:
         counts=counts,
         timings=timings,
         finish=_text(choice.get("finish_reason")),
+        ends_by_close="message" in choice,
     )
 
 

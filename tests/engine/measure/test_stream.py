@@ -264,9 +264,23 @@ def test_sglang_cumulative_counts() -> None:
 
 @pytest.mark.parametrize("kind", ["application/json", "text/html; charset=utf-8"])
 def test_an_answer_that_is_no_stream(kind: str) -> None:
-    trace = record([(0.5, b'{"choices": [{"message": {"content": "a"}}]}')], kind=kind)
+    trace = record([(0.5, b'{"hello": [{"message": {"content": "a"}}]}')], kind=kind)
     assert trace.failure is Failure.MALFORMED
     assert trace.message == f"wanted an event stream, found content type {kind.partition(';')[0]!r}"
+
+
+def test_a_whole_answer_in_one_document_is_one_late_chunk() -> None:
+    body = b'{"choices": [{"message": {"content": "a b c"}}], "usage": {"completion_tokens": 3, "prompt_tokens": 5}}'
+    trace = record([(0.5, body[:20]), (0.6, body[20:])], kind="application/json; charset=utf-8")
+    assert (trace.failure, trace.whole, StreamTrace.from_json(trace.to_json()).whole) == (Failure.NONE, True, True)
+    stats = stats_of(trace)
+    assert (stats.tokens, stats.chunks, stats.ttft_s) == (3, 1, stats.e2e_s)
+    assert not record([(0.5, b"data: {}\n\n")], kind="application/json").whole
+
+
+def test_events_under_the_name_of_json_are_a_stream() -> None:
+    trace = record([(0.1, A), (0.2, A), (0.3, DONE)], kind="application/json")
+    assert (trace.failure, trace.whole, len(trace.chunks)) == (Failure.NONE, False, 2)
 
 
 def test_events_of_no_known_shape() -> None:

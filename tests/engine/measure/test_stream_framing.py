@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sickbay.engine.errors import ProbeError
-from sickbay.engine.measure.stream_framing import Event, EventFramer, LineFramer, framer_for
+from sickbay.engine.measure.stream_framing import DocumentFramer, Event, EventFramer, LineFramer, framer_for
 from sickbay.engine.model.signal import UnknownReason
 
 TEXT = ': ping\r\ndata: {"a": "é漢😀"}\r\n\r\nevent: error\ndata: x\ndata:y\n\nid: 7\nretry: 5\n\ndata: [DONE]\n\n'
@@ -82,6 +82,18 @@ def test_lines_of_json() -> None:
     assert framer.close() == [Event('{"b": 2}')]
 
 
-@pytest.mark.parametrize("kind", ["text/event-stream", "", "application/json"])
+def test_a_document_is_one_event_at_its_end() -> None:
+    framer = framer_for("application/json; charset=utf-8")
+    assert framer.feed(b' {"a":') == framer.feed(b" 1}") == []
+    assert framer.close() == [Event(' {"a": 1}')]
+    assert framer_for("application/json").close() == []
+
+
+def test_a_document_without_end_is_refused() -> None:
+    with pytest.raises(ProbeError):
+        DocumentFramer(bytes_max=10).feed(b'{"aaaaaaaaaaaa')
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", ""])
 def test_anything_else_is_an_event_stream(kind: str) -> None:
     assert isinstance(framer_for(kind), EventFramer)
