@@ -22,13 +22,18 @@ KNOCKS = 5
 """Requests of one token through the gateway; together with the streams seven, of which one in four is seen to fail in
 six runs of seven."""
 
+HABITS = 2
+"""A stream that is packed, and a large body: only where something stands in the way."""
+
 
 class ProbePath(Check):
     """Split client time from server time, and see whether the stream is buffered on its way.
 
     Sends two streamed requests of 48 tokens through the target's url; with a `direct_url`, one there and one straight
     to the engine, twice, in alternate order. Prompts are random and short, so no cache and little prefill is in the
-    figures. With a `direct_url` five more requests of one token go through the gateway, to see whether it drops some.
+    figures. One more request of one token is sent as clients send that accept gzip; where its answer is packed, a whole
+    stream is. With a `direct_url` four more go through the gateway, to see whether it drops some, and one in a body as
+    large as a prompt that fills the context, to see whether it lets that through.
     Where the engine times requests itself (llama.cpp, Ollama) its clock is compared with the arrivals.
     """
 
@@ -56,6 +61,8 @@ class ProbePath(Check):
         "path.direct_error_ratio",
         "path.gateway_tpot_s",
         "path.stream_slowdown_ratio",
+        "path.packed_held",
+        "path.body_refused_bytes",
         "serving.page_counts_us",
     )
     params: ClassVar[Mapping[str, Any]] = {
@@ -99,7 +106,7 @@ class ProbePath(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """Requests with a `direct_url`; fewer without."""
-        requests = 2 * int(params["repeats"]) + KNOCKS
+        requests = 2 * int(params["repeats"]) + KNOCKS + HABITS
         return Cost(requests=requests, seconds=min(20.0, requests * float(params["timeout_s"])))
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sickbay.checks.probe.buffering import Arrival, arrival_of, share
+from sickbay.checks.probe.path_habits import habit_signals
 from sickbay.checks.probe.path_pace import loss_signals, pace_signals
 from sickbay.engine.measure.stream import UNREADABLE, StreamTrace
 from sickbay.engine.measure.stream_stats import StreamStats, median, stats_of
@@ -55,6 +56,9 @@ def judge_path(raw: Raw, *, clump_ratio: float) -> Result:
     buffered = _unless_busy(
         _buffered(gateway, direct, has_direct=bool(raw["has_direct"])), _health(raw, "gateway"), _connect(raw)
     )
+    habits = habit_signals(raw, clump_ratio=clump_ratio, token_s=_even_pace(direct) or mean_s)
+    if habits["path.packed_held"].value is True and buffered.value is not True:
+        buffered = measured(True, habits["path.packed_held"].source)
     extra = _extra(gateway, direct, has_direct=bool(raw["has_direct"]))
     overhead = _overhead(gateway, direct, raw["context"], extra)
     # Never below 0: the headers' time is taken after a first read that may hold the token.
@@ -80,17 +84,25 @@ def judge_path(raw: Raw, *, clump_ratio: float) -> Result:
         "path.direct_health_s": _health(raw, "direct"),
         "path.connect_s": _connect(raw),
         "path.gateway_present": _present(raw),
-        **loss_signals(raw, NO_DIRECT),
+        **loss_signals(raw, NO_DIRECT, too_large=_too_large(habits["path.body_refused_bytes"])),
         **pace_signals(raw),
+        **habits,
         "serving.page_counts_us": _counted(raw),
     }
     outcome = _outcome(gateway, buffered, unreadable=_unreadable(raw))
     summary = _summary(raw, gateway, signals)
+    if (refused := signals["path.body_refused_bytes"]).value:
+        summary += f"; {refused.source}"
+        outcome = Outcome.WARN if outcome is Outcome.PASS else outcome
     if signals["serving.page_counts_us"].value is False:
         summary += f"; {signals['serving.page_counts_us'].source}: it is another server's page, or it stands still"
         if outcome is Outcome.PASS and not raw.get("page_elsewhere"):
             outcome = Outcome.WARN
     return Result(outcome=outcome, summary=summary, signals=signals)
+
+
+def _too_large(refused: Reading) -> bool | None:
+    return refused.value > 0 if isinstance(refused.value, float) else None
 
 
 def _even_pace(direct: _Way) -> float | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sickbay.checks.probe.gateway import gateway_signs
+from sickbay.checks.probe.path_habits import ACCEPTS_GZIP, padded, padded_bytes
 from sickbay.checks.probe.prepare import (
     TIME_LEFT_MIN_S,
     health_path,
@@ -64,9 +65,12 @@ async def look_path(look: Look, params: Mapping[str, Any], *, knocks: int) -> Ra
     if len(ways) > 1 and probe.cut_only_through_gateway():
         await probe.shoot("gateway", server)  # one that is cut may have met a bad moment; two around a good one did not
     health += [await _empty_route(look, empty, way, fresh=False) for way in ways]
+    context = known_numbers(look, ["serving.context_length_tokens"]).get("serving.context_length_tokens")
+    packed = await probe.as_users_do()
     if len(ways) > 1:
-        for _ in range(knocks):
+        for _ in range(knocks - 1):  # the one above was the first
             await probe.knock()
+    large = await probe.large(padded_bytes(context), ways)
     return {
         "engine": found.spec.name if found else "",
         "path": probe.route.path,
@@ -79,6 +83,8 @@ async def look_path(look: Look, params: Mapping[str, Any], *, knocks: int) -> Ra
         "signs": sorted(probe.signs),
         "health": [entry for entry in health if entry],
         "page_elsewhere": bool(look.target.metrics_url),
+        "packed": packed,
+        "padded": large,
         "late_count": await server.late(probe.counted()),
         "client_lag": lag.to_json(),
         "context": known_numbers(look, CONTEXT),
@@ -103,18 +109,56 @@ class _Probe:
         """First tokens that the engine's page counted around our own requests."""
         return float(sum(each["server"].get("count", 0.0) for each in self.requests))
 
-    async def knock(self) -> None:
+    async def knock(self, headers: Mapping[str, str] | None = None) -> Streamed | None:
         """One request of one token through the gateway: does it come through at all?"""
+        streamed = await self._ask(self.route.body(self.prompts.cold(PROMPT_TOKENS), 1), headers=headers)
+        if streamed is not None:
+            self.knocks.append({"failure": str(streamed.trace.failure), "status": streamed.trace.status})
+        return streamed
+
+    async def as_users_do(self) -> dict[str, Any] | None:
+        """One token as a client asks that accepts gzip; where that is packed, a whole stream, to see its form."""
+        streamed = await self.knock(ACCEPTS_GZIP)
+        if streamed is None or not streamed.trace.ok:
+            return None
+        encoding = streamed.trace.encoding
+        if not encoding:
+            return {"encoding": "", "trace": None}
+        body = self.route.body(self.prompts.cold(PROMPT_TOKENS), self.max_tokens)
+        whole = await self._ask(body, headers=ACCEPTS_GZIP)
+        return {"encoding": encoding, "trace": whole.trace.to_json() if whole is not None and whole.trace.ok else None}
+
+    async def large(self, size_bytes: int, ways: list[str]) -> dict[str, Any] | None:
+        """One token again in a large body, where something stands in the way; straight too when that is refused."""
+        if len(ways) < 2 and not self.signs:
+            return None
+        body = padded(self.route.body(self.prompts.cold(PROMPT_TOKENS), 1), size_bytes)
+        found: dict[str, Any] = {"bytes": len(body)}
+        for way in ways:
+            streamed = await self._ask(body, direct=way == "direct")
+            if streamed is None:
+                return found if way == "direct" else None
+            trace = streamed.trace
+            found[way] = {"status": trace.status, "failure": trace.failure.value, "message": trace.message}
+            if trace.ok:
+                break
+        return found
+
+    async def _ask(
+        self, body: Any, *, headers: Mapping[str, str] | None = None, direct: bool = False
+    ) -> Streamed | None:
+        """One more request, where time and budget are left for it and nothing has stopped us."""
         left = time_left(self.look)
         slowest = max((request["trace"]["end_s"] for request in self.requests), default=0.0)
         if self.stopped or left < max(TIME_LEFT_MIN_S, 2.0 * slowest):
-            return
-        body = self.route.body(self.prompts.cold(PROMPT_TOKENS), 1)
+            return None
+        timeout_s = min(self.timeout_s, left)
         try:
-            streamed = await stream_once(self.look, self.route.path, body, timeout_s=min(self.timeout_s, left))
+            return await stream_once(
+                self.look, self.route.path, body, timeout_s=timeout_s, direct=direct, headers=headers
+            )
         except BudgetExceededError:
-            return
-        self.knocks.append({"failure": str(streamed.trace.failure), "status": streamed.trace.status})
+            return None
 
     def cut_only_through_gateway(self) -> bool:
         """Whether our time-out cut what went through the gateway, and the same straight to the engine came whole."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -32,10 +32,11 @@ class Streamed:
 async def stream_once(
     look: Look,
     path: str,
-    body: dict[str, Any],
+    body: dict[str, Any] | bytes,
     *,
     timeout_s: float,
     direct: bool = False,
+    headers: Mapping[str, str] | None = None,
 ) -> Streamed:
     """Send one request on a new connection and time its stream from the intended send, which is now.
 
@@ -53,7 +54,7 @@ async def stream_once(
     seen: dict[str, str] = {}
     try:
         async with look.http.stream(
-            "POST", path, json=body, headers=HEADERS, timeout_s=timeout_s, direct=direct, fresh=True
+            "POST", path, json=body, headers=headers or HEADERS, timeout_s=timeout_s, direct=direct, fresh=True
         ) as answer:
             seen = dict(answer.headers)
             recorder.start(

@@ -88,6 +88,7 @@ class Http(Protocol):
     A `url` that starts with "/" is resolved against the target's `url`, or, with `direct=True`,
     against `direct_url` (the engine behind the gateway) where the target has one.
     `generates=True` marks a request that makes the engine work; it counts against the request budget.
+    `json` is data, or bytes that are JSON already.
     """
 
     async def request(

@@ -203,7 +203,7 @@ class StepHttp:
     async def _open(self, opened: Opened, json: Any, given: Mapping[str, str] | None, *, fresh: bool) -> None:
         """Send the request and read the answer's headers, following redirects."""
         first_origin = origin_of(opened.url)
-        body = None if json is None else _json.dumps(json).encode()
+        body = None if json is None else json if isinstance(json, bytes) else _json.dumps(json).encode()
         content_type = {} if json is None else {"Content-Type": "application/json"}
         for _ in range(REDIRECTS_MAX + 1):
             headers = self.client.headers_for(opened.url, {**content_type, **(given or {})}, first_origin=first_origin)

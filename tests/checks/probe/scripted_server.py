@@ -49,6 +49,7 @@ def error(message: str) -> bytes:
 class ScriptedServer:
     """Answers each POST with a script made for its number and body, each GET with an empty 200.
 
+    `packed_script` is for requests that accept gzip; a body above `bytes_max` is refused with 413.
     /tokenize counts words; /metrics gives `page` for the number of requests answered so far.
     """
 
@@ -57,6 +58,8 @@ class ScriptedServer:
     status: int = 200
     status_for: Callable[[dict[str, Any]], int] | None = None
     headers: dict[str, str] = field(default_factory=lambda: {"content-type": "text/event-stream"})
+    packed_script: Script | None = None
+    bytes_max: int = 10**9
     port: int = 0
     bodies: list[dict[str, Any]] = field(default_factory=list)
     sent: list[list[tuple[float, int]]] = field(default_factory=list)
@@ -81,7 +84,8 @@ class ScriptedServer:
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         names = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if ": " in line)
-        length = int({name.lower(): value for name, value in names.items()}.get("content-length", 0))
+        names = {name.lower(): value for name, value in names.items()}
+        length = int(names.get("content-length", 0))
         body = await reader.readexactly(length)
         if head.startswith("GET"):
             page = self.page(len(self.bodies)).encode() if head.startswith("GET /metrics ") else b""
@@ -92,12 +96,19 @@ class ScriptedServer:
             writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(answer), answer))
             return True
         self.bodies.append(json.loads(body))
+        if length > self.bytes_max:
+            writer.write(b"HTTP/1.1 413 X\r\ncontent-length: 0\r\n\r\n")
+            return True
+        if self.packed_script is not None and "gzip" in names.get("accept-encoding", ""):
+            return await self._stream(writer, self.packed_script, self.status, {"content-encoding": "gzip"})
         status = self.status_for(self.bodies[-1]) if self.status_for else self.status
         return await self._stream(writer, self.script_for(len(self.bodies) - 1, self.bodies[-1]), status)
 
-    async def _stream(self, writer: asyncio.StreamWriter, script: Script, status: int) -> bool:
+    async def _stream(
+        self, writer: asyncio.StreamWriter, script: Script, status: int, more: dict[str, str] | None = None
+    ) -> bool:
         lines = [f"HTTP/1.1 {status} X", "transfer-encoding: chunked"]
-        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        lines += [f"{name}: {value}" for name, value in {**self.headers, **(more or {})}.items()]
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
         stamps: list[tuple[float, int]] = []
         self.sent.append(stamps)

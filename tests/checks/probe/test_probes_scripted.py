@@ -220,8 +220,11 @@ def test_the_long_prompt_shrinks_on_a_server_that_reads_slowly() -> None:
 
 def test_a_path_that_lets_tokens_through() -> None:
     raw, result, server = probe(tokens(12, 0.02), ProbePath(), signals={"serving.requests_waiting": 0.0})
-    assert len(server.bodies) == len(raw["requests"]) == 2
+    assert len(raw["requests"]) == 2
+    assert [body["max_tokens"] for body in server.bodies] == [48, 48, 1]  # the last as clients ask that accept gzip
     assert value(result, "path.buffered") is False
+    assert value(result, "path.packed_held") is False
+    assert reason(result, "path.body_refused_bytes") is UnknownReason.NOT_ASKED
     assert value(result, "path.reads_per_token") > 0.5
     assert reason(result, "path.overhead_s") is UnknownReason.UNSUPPORTED
 
@@ -244,6 +247,60 @@ def test_a_gzip_stream_is_read_and_its_clumps_are_seen() -> None:
     assert value(result, "path.buffered") is True
 
 
+def through(gateway: ScriptedServer, engine: ScriptedServer, **params: Any) -> tuple[dict[str, Any], Result]:
+    """probe.path through one server, with another as the engine behind it."""
+
+    async def main() -> tuple[dict[str, Any], Result]:
+        async with (
+            serving(gateway), serving(engine), looking(gateway.url, direct_url=engine.url, spec=VLLM, requests=20) as look,
+        ):  # fmt: skip
+            return await run_check(ProbePath(), look, **params)
+
+    return run_virtually(main())
+
+
+def test_a_gateway_that_packs_for_who_accepts_gzip_holds_the_stream_of_users() -> None:
+    held = zlib.compress(b"".join([ROLE, *[chunk("a")] * 12, chunk(finish="length"), usage(12), done()]), wbits=31)
+    gateway = ScriptedServer(
+        lambda *_: tokens(12, 0.02), packed_script=[0.25, held], headers={"content-type": "text/event-stream"}
+    )
+    raw, result = through(gateway, ScriptedServer(lambda *_: tokens(12, 0.02)))
+    assert raw["packed"]["encoding"] == "gzip"
+    assert value(result, "path.packed_held") is value(result, "path.buffered") is True
+    assert value(result, "path.zero_gap_ratio") < 0.2
+    assert result.outcome is Outcome.WARN
+    assert result.summary.startswith(
+        "the stream is buffered on its way (for a client that accepts gzip the stream is packed (gzip): 12 tokens in 12 "
+    )
+
+
+@pytest.mark.parametrize(("engine_too", "refused"), [(False, True), (True, None)], ids=["gateway", "engine-too"])
+def test_a_large_body_that_is_refused(engine_too: bool, refused: bool | None) -> None:
+    gateway, engine = (
+        ScriptedServer(lambda *_: tokens(12, 0.02), bytes_max=20_000 if limited else 10**9)
+        for limited in (True, engine_too)
+    )
+    _, result = through(gateway, engine)
+    if refused:
+        assert value(result, "path.body_refused_bytes") == 32_000
+        assert value(result, "path.gateway_error_ratio") == pytest.approx(1 / 8)
+        assert result.summary.endswith(
+            "; a request of 32000 bytes, as a prompt that fills the context has, is refused (HTTP 413: and no word with "
+            "it), and straight to the engine it passes"
+        )
+        assert result.outcome is Outcome.WARN
+    else:
+        assert reason(result, "path.body_refused_bytes") is UnknownReason.INCONSISTENT
+
+
+def test_a_gateway_that_switches_streaming_off() -> None:
+    body = b'{"choices":[{"message":{"content":"a"},"finish_reason":"length"}],"usage":{"completion_tokens":48}}'
+    gateway = ScriptedServer(lambda *_: [0.3, body], headers={"content-type": "application/json"})
+    _, result = through(gateway, ScriptedServer(lambda *_: tokens(12, 0.02)))
+    assert value(result, "path.buffered") is True
+    assert "a stream was asked for, and the whole answer came as one document" in result.summary
+
+
 def test_gateway_and_direct_in_alternate_order() -> None:
     async def main() -> tuple[dict[str, Any], Result, list[ScriptedServer]]:
         servers = [ScriptedServer(lambda *_: [0.2, *tokens(12, 0.02)]), ScriptedServer(lambda *_: tokens(12, 0.02))]
@@ -256,8 +313,9 @@ def test_gateway_and_direct_in_alternate_order() -> None:
 
     raw, result, servers = run_virtually(main())
     assert [request["way"] for request in raw["requests"]] == ["gateway", "direct", "direct", "gateway"]
-    assert [len(server.bodies) for server in servers] == [2 + KNOCKS, 2]
-    assert [body["max_tokens"] for body in servers[0].bodies[2:]] == [1] * KNOCKS
+    assert [len(server.bodies) for server in servers] == [2 + KNOCKS + 1, 2]  # one in a large body
+    assert [body["max_tokens"] for body in servers[0].bodies[2:]] == [1] * (KNOCKS + 1)
+    assert value(result, "path.body_refused_bytes") == 0.0
     assert value(result, "path.gateway_error_ratio") == 0.0
     assert 0.5 < value(result, "path.stream_slowdown_ratio") < 2.0
     assert value(result, "path.gateway_extra_s") > 0.1
@@ -268,7 +326,7 @@ def test_gateway_and_direct_in_alternate_order() -> None:
 @pytest.mark.parametrize("check", [ProbeTtft(), ProbePath()], ids=["ttft", "path"])
 def test_the_declared_cost_covers_what_is_sent(check: ProbeTtft | ProbePath) -> None:
     raw, _, server = probe(tokens(2), check)
-    assert len(server.bodies) == raw["planned"] <= check.cost(defaults(check)).requests
+    assert raw["planned"] <= len(server.bodies) <= check.cost(defaults(check)).requests
 
 
 @pytest.mark.parametrize(("others", "known"), [(0, True), (1, False)], ids=["alone", "with-others"])
