@@ -22,8 +22,8 @@ KNOCKS = 5
 """Requests of one token through the gateway; together with the streams seven, of which one in four is seen to fail in
 six runs of seven."""
 
-HABITS = 2
-"""A stream that is packed, and a large body: only where something stands in the way."""
+HABITS = 3
+"""A stream that is packed, a large body where something stands in the way, a long answer where requests end early."""
 
 
 class ProbePath(Check):
@@ -33,7 +33,8 @@ class ProbePath(Check):
     to the engine, twice, in alternate order. Prompts are random and short, so no cache and little prefill is in the
     figures. One more request of one token is sent as clients send that accept gzip; where its answer is packed, a whole
     stream is. With a `direct_url` four more go through the gateway, to see whether it drops some, and one in a body as
-    large as a prompt that fills the context, to see whether it lets that through.
+    large as a prompt that fills the context, to see whether it lets that through. Where the engine was left by callers
+    before it had finished, one long answer is read for some seconds, to see whether something cuts it.
     Where the engine times requests itself (llama.cpp, Ollama) its clock is compared with the arrivals.
     """
 
@@ -63,6 +64,7 @@ class ProbePath(Check):
         "path.stream_slowdown_ratio",
         "path.packed_held",
         "path.body_refused_bytes",
+        "path.cut_after_s",
         "serving.page_counts_us",
     )
     params: ClassVar[Mapping[str, Any]] = {
@@ -91,6 +93,13 @@ class ProbePath(Check):
                 "minimum": 0.1,
                 "maximum": 1.0,
                 "default": 0.8,
+            },
+            "patience_s": {
+                "description": "how long a long answer is read, where the engine's log or page shows aborted requests",
+                "type": "number",
+                "minimum": 1,
+                "maximum": 120,
+                "default": 12,
             },
             "seed": {"description": "seed of the prompts; 0 takes a new one each run", "type": "integer", "default": 0},
             "timeout_s": timeout_param(default=15.0, maximum=600, describe="most seconds for one request"),

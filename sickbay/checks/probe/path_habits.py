@@ -1,7 +1,8 @@
 """What users' requests have and a probe's usually have not: they accept gzip, and they may be large.
 
-Part of probe.path. A probe asks for no encoding, because a packed stream is a held stream; a gateway that packs hurts everybody but the
-probe. And its prompts are short, so that a limit on the size of a body never meets it. Both are asked here, once.
+Part of probe.path. A probe asks for no encoding, because a packed stream is a held stream; a gateway that packs hurts
+everybody but the probe. And its prompts are short, so that a limit on the size of a body never meets it. Both are asked
+here, once.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from sickbay.engine.measure.stream import StreamTrace
 from sickbay.engine.model.check import Raw
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
-__all__ = ["ACCEPTS_GZIP", "BYTES_PER_TOKEN", "habit_signals", "padded", "padded_bytes", "packed_arrival"]
+__all__ = ["ACCEPTS_GZIP", "BYTES_PER_TOKEN", "habit_signals", "packed_arrival", "padded", "padded_bytes"]
 
 ACCEPTS_GZIP = {"accept": "text/event-stream", "accept-encoding": "gzip, deflate"}
 """What common clients say of themselves (aiohttp, httpx, requests, browsers)."""

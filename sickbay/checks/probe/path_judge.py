@@ -9,6 +9,7 @@ from typing import Any
 from sickbay.checks.probe.buffering import Arrival, arrival_of, share
 from sickbay.checks.probe.path_habits import habit_signals
 from sickbay.checks.probe.path_pace import loss_signals, pace_signals
+from sickbay.checks.probe.path_patience import cut_reading
 from sickbay.engine.measure.stream import UNREADABLE, StreamTrace
 from sickbay.engine.measure.stream_stats import StreamStats, median, stats_of
 from sickbay.engine.model.check import Raw, Result
@@ -59,6 +60,7 @@ def judge_path(raw: Raw, *, clump_ratio: float) -> Result:
     habits = habit_signals(raw, clump_ratio=clump_ratio, token_s=_even_pace(direct) or mean_s)
     if habits["path.packed_held"].value is True and buffered.value is not True:
         buffered = measured(True, habits["path.packed_held"].source)
+    cut = cut_reading(raw.get("patient", ()))
     extra = _extra(gateway, direct, has_direct=bool(raw["has_direct"]))
     overhead = _overhead(gateway, direct, raw["context"], extra)
     # Never below 0: the headers' time is taken after a first read that may hold the token.
@@ -84,16 +86,18 @@ def judge_path(raw: Raw, *, clump_ratio: float) -> Result:
         "path.direct_health_s": _health(raw, "direct"),
         "path.connect_s": _connect(raw),
         "path.gateway_present": _present(raw),
-        **loss_signals(raw, NO_DIRECT, too_large=_too_large(habits["path.body_refused_bytes"])),
+        **loss_signals(raw, NO_DIRECT, more=[_lost(habits["path.body_refused_bytes"]), _lost(cut)]),
         **pace_signals(raw),
         **habits,
+        "path.cut_after_s": cut,
         "serving.page_counts_us": _counted(raw),
     }
     outcome = _outcome(gateway, buffered, unreadable=_unreadable(raw))
     summary = _summary(raw, gateway, signals)
-    if (refused := signals["path.body_refused_bytes"]).value:
-        summary += f"; {refused.source}"
-        outcome = Outcome.WARN if outcome is Outcome.PASS else outcome
+    for name in ("path.body_refused_bytes", "path.cut_after_s"):
+        if signals[name].value:
+            summary += f"; {signals[name].source}"
+            outcome = Outcome.WARN if outcome is Outcome.PASS else outcome
     if signals["serving.page_counts_us"].value is False:
         summary += f"; {signals['serving.page_counts_us'].source}: it is another server's page, or it stands still"
         if outcome is Outcome.PASS and not raw.get("page_elsewhere"):
@@ -101,8 +105,9 @@ def judge_path(raw: Raw, *, clump_ratio: float) -> Result:
     return Result(outcome=outcome, summary=summary, signals=signals)
 
 
-def _too_large(refused: Reading) -> bool | None:
-    return refused.value > 0 if isinstance(refused.value, float) else None
+def _lost(reading: Reading) -> bool | None:
+    """Whether a large or a long request came to nothing; None when none was sent."""
+    return reading.value > 0 if isinstance(reading.value, float) else None
 
 
 def _even_pace(direct: _Way) -> float | None:

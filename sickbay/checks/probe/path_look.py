@@ -8,6 +8,7 @@ from typing import Any
 
 from sickbay.checks.probe.gateway import gateway_signs
 from sickbay.checks.probe.path_habits import ACCEPTS_GZIP, padded, padded_bytes
+from sickbay.checks.probe.path_patience import LEFT_EARLY, PATIENT_TOKENS, cut_at_s, requests_end_early, short_trace
 from sickbay.checks.probe.prepare import (
     TIME_LEFT_MIN_S,
     health_path,
@@ -65,7 +66,11 @@ async def look_path(look: Look, params: Mapping[str, Any], *, knocks: int) -> Ra
     if len(ways) > 1 and probe.cut_only_through_gateway():
         await probe.shoot("gateway", server)  # one that is cut may have met a bad moment; two around a good one did not
     health += [await _empty_route(look, empty, way, fresh=False) for way in ways]
-    context = known_numbers(look, ["serving.context_length_tokens"]).get("serving.context_length_tokens")
+    told = known_numbers(look, (*LEFT_EARLY, "serving.context_length_tokens"))
+    patient = []
+    if requests_end_early(told):
+        patient = await probe.patiently(float(params["patience_s"]), ways)
+    context = told.get("serving.context_length_tokens")
     packed = await probe.as_users_do()
     if len(ways) > 1:
         for _ in range(knocks - 1):  # the one above was the first
@@ -85,6 +90,7 @@ async def look_path(look: Look, params: Mapping[str, Any], *, knocks: int) -> Ra
         "page_elsewhere": bool(look.target.metrics_url),
         "packed": packed,
         "padded": large,
+        "patient": patient,
         "late_count": await server.late(probe.counted()),
         "client_lag": lag.to_json(),
         "context": known_numbers(look, CONTEXT),
@@ -142,6 +148,25 @@ class _Probe:
             found[way] = {"status": trace.status, "failure": trace.failure.value, "message": trace.message}
             if trace.ok:
                 break
+        return found
+
+    async def patiently(self, hold_s: float, ways: list[str]) -> list[dict[str, Any]]:
+        """One long answer through the gateway, left after `hold_s`; where it is cut before, the same straight."""
+        found = []
+        for way in ways:
+            hold_s = min(hold_s, time_left(self.look) - 1.0)
+            if self.stopped or hold_s < TIME_LEFT_MIN_S:
+                break
+            body = self.route.body(self.prompts.cold(PROMPT_TOKENS), PATIENT_TOKENS)
+            try:
+                streamed = await stream_once(self.look, self.route.path, body, timeout_s=hold_s, direct=way == "direct")
+            except BudgetExceededError:
+                break
+            found.append({"way": way, "hold_s": round(hold_s, 3), "trace": short_trace(streamed.trace)})
+            cut_s = cut_at_s(found[-1]["trace"])
+            if cut_s is None:
+                break
+            hold_s = 1.5 * cut_s + 0.5
         return found
 
     async def _ask(

@@ -21,10 +21,10 @@ LOST_STATUS = frozenset({429, 500, 502, 503, 504})
 """A time-out is slow, not lost; 4xx other than 429 are answers to the request itself."""
 
 
-def loss_signals(raw: Raw, no_direct: Reading, *, too_large: bool | None = None) -> dict[str, Reading]:
+def loss_signals(raw: Raw, no_direct: Reading, *, more: Sequence[bool | None] = ()) -> dict[str, Reading]:
     """Shares of our own requests that were refused or broken off, through the gateway and straight.
 
-    `too_large` says whether one in a large body was refused that the engine would take; None when none was sent.
+    `more` says of a large and of a long request whether it came to nothing; None when it was not sent.
     """
     if not raw["has_direct"]:
         return {"path.gateway_error_ratio": no_direct, "path.direct_error_ratio": no_direct}
@@ -32,9 +32,9 @@ def loss_signals(raw: Raw, no_direct: Reading, *, too_large: bool | None = None)
     for way in ("gateway", "direct"):
         traces = [request["trace"] for request in raw["requests"] if request["way"] == way]
         knocks = raw.get("knocks", []) if way == "gateway" else []
-        large = [] if too_large is None or way == "direct" else [too_large]
-        lost = sum(_lost(each["failure"], each["status"]) for each in [*traces, *knocks]) + sum(large)
-        sent = len(traces) + len(knocks) + len(large)
+        others = [each for each in more if each is not None and way == "gateway"]
+        lost = sum(_lost(each["failure"], each["status"]) for each in [*traces, *knocks]) + sum(others)
+        sent = len(traces) + len(knocks) + len(others)
         found[f"path.{way}_error_ratio"] = (
             measured(lost / sent, f"{lost} of {sent} requests of this probe")
             if sent

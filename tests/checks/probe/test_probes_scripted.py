@@ -252,7 +252,8 @@ def through(gateway: ScriptedServer, engine: ScriptedServer, **params: Any) -> t
 
     async def main() -> tuple[dict[str, Any], Result]:
         async with (
-            serving(gateway), serving(engine), looking(gateway.url, direct_url=engine.url, spec=VLLM, requests=20) as look,
+            serving(gateway), serving(engine),
+            looking(gateway.url, direct_url=engine.url, spec=VLLM, requests=20) as look,
         ):  # fmt: skip
             return await run_check(ProbePath(), look, **params)
 
@@ -270,7 +271,7 @@ def test_a_gateway_that_packs_for_who_accepts_gzip_holds_the_stream_of_users() -
     assert value(result, "path.zero_gap_ratio") < 0.2
     assert result.outcome is Outcome.WARN
     assert result.summary.startswith(
-        "the stream is buffered on its way (for a client that accepts gzip the stream is packed (gzip): 12 tokens in 12 "
+        "the stream is buffered on its way (for a client that accepts gzip the stream is packed (gzip): 12 tokens in "
     )
 
 
@@ -285,8 +286,8 @@ def test_a_large_body_that_is_refused(engine_too: bool, refused: bool | None) ->
         assert value(result, "path.body_refused_bytes") == 32_000
         assert value(result, "path.gateway_error_ratio") == pytest.approx(1 / 8)
         assert result.summary.endswith(
-            "; a request of 32000 bytes, as a prompt that fills the context has, is refused (HTTP 413: and no word with "
-            "it), and straight to the engine it passes"
+            "; a request of 32000 bytes, as a prompt that fills the context has, is refused (HTTP 413: and no word "
+            "with it), and straight to the engine it passes"
         )
         assert result.outcome is Outcome.WARN
     else:
