@@ -22,6 +22,11 @@ CLOCK_APART_S = 5.0
 __all__ = ["ServingAlive", "connection_signals", "local_signals"]
 
 _LET_GO = "Let it go on (kill -CONT, or thaw its cgroup) and find who stopped it."
+OTHER_TASK = re.compile(
+    r"does not (?:support|appear to be) (?:an? )?(?:chat|completions?|generat)|embedding[- ]only|only supports? embedding",
+    re.IGNORECASE,
+)
+"""How engines refuse a chat for a model of another task (vLLM, Ollama, llama.cpp: their error strings)."""
 _CONNECTED_KINDS = {"closed", "certificate", "malformed", "too-large", "redirect"}
 _BROKEN_KINDS = {"certificate", "malformed", "too-large", "redirect"}
 _SAID_KINDS = {"closed", "certificate"}  # a connection was made, and how it ended is worth a word
@@ -238,6 +243,12 @@ def _models(raw: Raw) -> dict[str, Reading]:
         lost = unknown(UnknownReason.ABSENT, f"{where} gave {models['status']} and no model names")
         return {"serving.models_served": lost, "serving.model_served": lost}
     served = not asked or asked in names or f"{asked}:latest" in names
+    said = str((raw.get("request") or {}).get("message", ""))
+    if served and OTHER_TASK.search(said):
+        return {
+            "serving.models_served": measured(", ".join(names[:16]), where),
+            "serving.model_served": measured(False, f"{where} lists {asked or names[0]!r}, but not for chat: {said}"),
+        }
     return {
         "serving.models_served": measured(", ".join(names[:16]), where),
         "serving.model_served": measured(

@@ -57,6 +57,22 @@ def free_port() -> int:
     return port
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The model does not support Chat Completions API",
+        '"nomic-embed-text:latest" does not support chat',
+        "This server does not support completions. Start it without `--embeddings`",
+    ],
+)
+def test_a_model_of_another_task(said: str) -> None:
+    refusal = Answer(json.dumps({"error": {"message": said}}).encode(), status=400)
+    _, _, result = at({**HEALTHY, "/v1/chat/completions": refusal})
+    assert value(result, "model_served") is False
+    assert result.summary.startswith("the model is not served: GET /v1/models lists ")
+    assert result.summary.endswith(f"but not for chat: HTTP 400: {said}")
+
+
 def test_a_token_came() -> None:
     server, raw, result = at(HEALTHY)
     assert result.outcome is Outcome.PASS
