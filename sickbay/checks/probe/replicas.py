@@ -37,6 +37,7 @@ class ProbeReplicas(Check):
         "serving.replicas_idle_ratio",
         "output.replicas_differ_ratio",
         "serving.replicas_down",
+        "serving.replicas_up",
         "serving.replicas_unlike",
         "output.replicas_failing_ratio",
         "output.failing_on_one_replica_ratio",
@@ -95,6 +96,7 @@ class ProbeReplicas(Check):
             "serving.replicas_idle_ratio": _idle(loads),
             "output.replicas_differ_ratio": _differ([row["answer"] for row in up]),
             "serving.replicas_down": measured(float(len(rows) - len(up)), f"of {len(rows)} replicas gave no token"),
+            "serving.replicas_up": measured(float(len(up)), f"of {len(rows)} replicas gave a token"),
             "serving.replicas_unlike": _unlike(rows),
             **_failing(rows),
         }
