@@ -23,12 +23,13 @@ __all__ = ["ServingAlive", "connection_signals", "local_signals"]
 
 _LET_GO = "Let it go on (kill -CONT, or thaw its cgroup) and find who stopped it."
 OTHER_TASK = re.compile(
-    r"does not (?:support|appear to be) (?:an? )?(?:chat|completions?|generat)|embedding[- ]only|only supports? embedding",
+    r"does not (?:support|appear to be) (?:an? )?(?:chat|completions?|generat)|(?:only supports?|is) (?:an )?embedding",
     re.IGNORECASE,
 )
 """How engines refuse a chat for a model of another task (vLLM, Ollama, llama.cpp: their error strings)."""
 _CONNECTED_KINDS = {"closed", "certificate", "malformed", "too-large", "redirect"}
 _BROKEN_KINDS = {"certificate", "malformed", "too-large", "redirect"}
+_DIRECT = ("serving.direct_answers_http", "serving.direct_health_s", "serving.direct_first_token_ok")
 _SAID_KINDS = {"closed", "certificate"}  # a connection was made, and how it ended is worth a word
 _ERRORS = {"refused": "refused", "unreachable": "unreachable", "dns": "dns", "tls": "tls", "timeout": "timeout"}
 
@@ -61,8 +62,8 @@ class ServingAlive(Check):
         "serving.reachable", "serving.connect_error", "serving.health_ok", "serving.health_s",
         "serving.answers_http", "serving.first_token_ok", "serving.first_token_s", "serving.http_status",
         "serving.error_text", "serving.auth_ok", "serving.lost_ratio", "serving.answer_complete",
-        "serving.direct_answers_http", "serving.direct_health_s", "serving.clock_ahead_s",
-        "serving.model_served", "serving.models_served",
+        "serving.direct_answers_http", "serving.direct_health_s", "serving.direct_first_token_ok",
+        "serving.clock_ahead_s", "serving.model_served", "serving.models_served",
         "serving.engine_recognised", "serving.other_engine_port", "serving.port_listening",
         "serving.process_found", "serving.known_process_gone", "serving.process_stopped", "serving.process_uptime_s",
     )  # fmt: skip
@@ -144,18 +145,29 @@ def _direct(raw: Raw) -> dict[str, Reading]:
     health = raw.get("direct_health")
     if health is None:
         none = unknown(UnknownReason.NOT_CONFIGURED, "the target has no direct_url: the engine behind a gateway")
-        return {"serving.direct_answers_http": none, "serving.direct_health_s": none}
+        return dict.fromkeys(_DIRECT, none)
     if "problem" in health:
         detail = str(health["problem"]["detail"])
         return {
             "serving.direct_answers_http": measured(False, detail),
             "serving.direct_health_s": unknown(UnknownReason(health["problem"]["reason"]), detail),
+            "serving.direct_first_token_ok": _straight(raw),
         }
     what = f"GET {health['path']} straight to the engine gave {health['status']}"
     return {
         "serving.direct_answers_http": measured(True, what),
         "serving.direct_health_s": measured(float(health["elapsed_s"]), what),
+        "serving.direct_first_token_ok": _straight(raw),
     }
+
+
+def _straight(raw: Raw) -> Reading:
+    """Whether a request that got no token where the users call gets one straight from the engine."""
+    asked = raw.get("direct_request")
+    if asked is None:
+        return unknown(UnknownReason.NOT_ASKED, "no request of ours came to nothing where the users call")
+    told = f"the same POST {asked['path']} straight to the engine"
+    return measured(bool(asked["token"]), told if asked["token"] else f"{told}: {asked['message'] or 'no token came'}")
 
 
 def _not_ours(problem: Mapping[str, str]) -> bool:
@@ -349,6 +361,9 @@ def _verdict(raw: Raw, found: Mapping[str, Reading]) -> tuple[Outcome, str, str]
         if value["process_stopped"] is True:
             summary = f"a process of the engine is stopped: {found['serving.process_stopped'].source}; {summary}"
             return Outcome.FAIL, summary, _LET_GO
+        if value["direct_first_token_ok"] is True:
+            summary += "; straight to the engine the same request gets a token"
+            return Outcome.FAIL, summary, "The engine is well; look at what stands in front of it."
         return Outcome.FAIL, summary, "Look at the queue, the engine's log and its process."
     summary = f"first token after {value['first_token_s']:.3f} s"
     if lost := request.get("lost", ()):

@@ -46,6 +46,8 @@ async def look_alive(look: Look, timeout_s: float) -> dict[str, Any]:
     if raw["health"].get("status") is not None:
         await _models(look, found, raw)
         raw["request"] = await _short_request(look, found, timeout_s)
+        if "direct_health" in raw and _came_to_nothing(raw["request"]):
+            raw["direct_request"] = await _straight(look, str(raw["request"]["path"]), found, timeout_s)
     if look.target.is_local:
         raw["local"] = local_process(look)
     if _is_elsewhere(raw, found):
@@ -172,9 +174,27 @@ async def _short_request(look: Look, found: EngineFound | None, timeout_s: float
     }
 
 
-async def _ask(look: Look, route: Route, timeout_s: float) -> StreamTrace:
+def _came_to_nothing(request: dict[str, Any]) -> bool:
+    """Whether no token came, and not for want of a key or of the model: the engine would say the same."""
+    status = int(request.get("status", 0))
+    return request.get("first_token_s", 0.0) is None and not (400 <= status < 500 and status not in {408, 429})
+
+
+async def _straight(look: Look, path: str, found: EngineFound | None, timeout_s: float) -> dict[str, Any] | None:
+    """The request that came to nothing once more, straight to the engine; None when no request is left for it."""
+    route = route_for(found or _plain(look))
+    if path != route.path:
+        route = route.as_completions()
+    try:
+        trace = await _ask(look, route, timeout_s, direct=True)
+    except BudgetExceededError:
+        return None
+    return {"path": route.path, "token": bool(trace.chunks), "message": trace.message or trace.failure.value}
+
+
+async def _ask(look: Look, route: Route, timeout_s: float, *, direct: bool = False) -> StreamTrace:
     body = route.body(PROMPT, TOKENS_MAX)
-    return (await stream_once(look, route.path, body, timeout_s=min(timeout_s, _left(look)))).trace
+    return (await stream_once(look, route.path, body, timeout_s=min(timeout_s, _left(look)), direct=direct)).trace
 
 
 def is_lost(trace: StreamTrace) -> bool:

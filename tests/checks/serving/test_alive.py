@@ -297,6 +297,23 @@ def test_a_key_that_is_missing_on_our_side_says_nothing_of_the_service() -> None
         assert reason(result, name) is UnknownReason.NOT_CONFIGURED
 
 
+@pytest.mark.parametrize(("status", "asked"), [(503, True), (429, True), (401, False), (404, False)])
+def test_a_request_that_only_the_gateway_refuses(status: int, asked: bool) -> None:
+    refusal = Answer(b'{"error": {"message": "no healthy upstream"}}', status=status)
+    with serving(HEALTHY) as engine:
+        _, raw, result = at({**HEALTHY, "/v1/chat/completions": refusal}, direct_url=engine.url)
+    assert ("direct_request" in raw) is asked
+    assert [method for method, _ in engine.asked].count("POST") == int(asked)
+    if asked:
+        assert value(result, "direct_first_token_ok") is True
+        assert result.summary == (
+            f"no token: HTTP {status}: no healthy upstream; straight to the engine the same request gets a token"
+        )
+        assert result.next_step == "The engine is well; look at what stands in front of it."
+    else:
+        assert reason(result, "direct_first_token_ok") is UnknownReason.NOT_ASKED
+
+
 def test_a_silent_gateway_before_an_engine_that_answers() -> None:
     with serving(HEALTHY) as engine, socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
