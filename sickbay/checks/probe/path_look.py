@@ -162,8 +162,9 @@ class _Probe:
                 streamed = await stream_once(self.look, self.route.path, body, timeout_s=hold_s, direct=way == "direct")
             except BudgetExceededError:
                 break
-            found.append({"way": way, "hold_s": round(hold_s, 3), "trace": short_trace(streamed.trace)})
-            cut_s = cut_at_s(found[-1]["trace"])
+            trace = short_trace(streamed.trace)
+            found.append({"way": way, "hold_s": round(hold_s, 3), "trace": trace})
+            cut_s = cut_at_s(trace)
             if cut_s is None:
                 break
             hold_s = 1.5 * cut_s + 0.5
