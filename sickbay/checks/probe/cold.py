@@ -15,8 +15,6 @@ __all__ = ["ProbeCold"]
 
 SLOW_TIMES = 3.0
 SLOW_MIN_S = 0.3
-LOADED_S = 0.2
-"""A resident model reports some milliseconds of load time (Ollama's load_duration); a guess."""
 
 
 class ProbeCold(Check):
@@ -79,7 +77,7 @@ class ProbeCold(Check):
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """The first against the median of the others; load times as the server tells them."""
         # Late: what a check says of itself must load fast.
-        from sickbay.checks.probe.readings import failure_of, over, ttfts
+        from sickbay.checks.probe.readings import failure_of, load_readings, over, ttfts
         from sickbay.checks.probe.timed import traces_of
 
         traces = traces_of(raw)
@@ -88,11 +86,10 @@ class ProbeCold(Check):
             gone = unknown(UnknownReason.ABSENT, f"the first request gave no token: {failure_of(raw)}")
             return Result(outcome=Outcome.UNKNOWN, summary=gone.detail, signals=dict.fromkeys(self.emits, gone))
         ratio = over(times[:1], times[1:])
-        loads = [trace.timings["load_s"] for trace in traces if "load_s" in trace.timings]
         signals = {
             "probe.ttft_first_s": measured(times[0], "the first of the requests of one shape"),
             "probe.cold_start_ratio": _ratio(ratio, len(times)),
-            **_loads(loads),
+            **load_readings(traces),
         }
         slow = ratio is not None and ratio > SLOW_TIMES and times[0] > SLOW_MIN_S
         summary = f"first token after {times[0]:.3f} s"
@@ -105,17 +102,3 @@ def _ratio(ratio: float | None, requests: int) -> Reading:
     if ratio is None:
         return unknown(UnknownReason.ABSENT, "needs two answers of the same shape")
     return measured(ratio, f"first of {requests} requests over the median of the others")
-
-
-def _loads(loads: Sequence[float]) -> dict[str, Reading]:
-    if not loads:
-        gone = unknown(UnknownReason.UNSUPPORTED, "this engine reports no load time of a single request")
-        return {"probe.server_load_s": gone, "probe.reload_ratio": gone}
-    later = loads[1:]
-    again = sum(each > LOADED_S for each in later)
-    return {
-        "probe.server_load_s": measured(loads[0], "load time that the server reports for the first request"),
-        "probe.reload_ratio": measured(again / len(later), f"{again} of {len(later)} later requests loaded again")
-        if later
-        else unknown(UnknownReason.ABSENT, "needs a second request"),
-    }

@@ -63,6 +63,8 @@ class ProbeTtft(Check):
         "probe.failed_ratio",
         "probe.server_prefill_s",
         "probe.server_queue_s",
+        "probe.server_load_s",
+        "probe.reload_ratio",
     )
     params: ClassVar[Mapping[str, Any]] = {
         "type": "object",

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sickbay.checks.probe.readings import load_readings
 from sickbay.engine.measure.stream import UNREADABLE, Failure, StreamTrace
 from sickbay.engine.measure.stream_stats import StreamStats, median, quantile, stats_of
 from sickbay.engine.model.check import Raw, Result
@@ -66,6 +67,7 @@ def judge_ttft(raw: Raw) -> Result:
     signals |= _slope(ok)
     signals |= _gaps(ok)
     signals |= _server(ok)
+    signals |= load_readings([shot.trace for shot in ok])
     signals |= _ours(raw, counted)
     return Result(
         outcome=_outcome(counted, ok), summary=_summary(raw, counted, ok, signals), signals=signals,

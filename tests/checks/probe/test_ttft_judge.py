@@ -186,3 +186,11 @@ def test_dispatch_lag() -> None:
     assert value(result, "probe.dispatch_lag_s_max") == pytest.approx(0.03)
     assert value(result, "probe.ttft_s_p50") == pytest.approx(0.5)  # counted from the intended send
     assert value(result, "probe.ttfb_s_p50") == pytest.approx(0.001)
+
+
+def test_a_model_that_is_loaded_again_for_each_request() -> None:
+    loaded = [("cold", 32, stream(3.2, GAPS, prompt=40, timings={"load_s": 3.0, "prompt_s": 0.1})) for _ in range(3)]
+    result = judge_ttft(ttft_raw(loaded))
+    assert value(result, "probe.server_load_s") == 3.0
+    assert value(result, "probe.reload_ratio") == 1.0
+    assert reason(judge_ttft(ttft_raw(HEALTHY)), "probe.reload_ratio") is UnknownReason.UNSUPPORTED
