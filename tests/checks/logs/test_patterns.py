@@ -97,6 +97,16 @@ def test_a_sound_log(run_check: Any, tmp_path: Path) -> None:
     assert result.signals["memory.oom_phase"].reason is UnknownReason.ABSENT
 
 
+def test_a_server_that_sleeps_and_wakes(run_check: Any, tmp_path: Path) -> None:
+    nap = """\
+0.12.000.000 I srv  handle_sleeping_state: server is entering sleeping state
+0.15.000.000 I srv  handle_sleeping_state: server is exiting sleeping state
+0.15.000.400 I srv    load_model: loading model '/models/m.gguf'
+"""
+    result = judged(run_check, tmp_path, LLAMACPP_WELL + nap * 2)
+    assert known(result) == {"log.model_loads": 3.0, "log.wakes": 2.0}
+
+
 def test_an_empty_log_is_unknown_and_not_sound(run_check: Any, tmp_path: Path) -> None:
     result = judged(run_check, tmp_path, "")
     assert result.outcome is Outcome.UNKNOWN
