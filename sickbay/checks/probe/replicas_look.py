@@ -26,7 +26,7 @@ PAGE_BYTES_MAX = 4_000_000
 
 async def look_replicas(look: Look, params: Mapping[str, Any]) -> Raw:
     """Gauges first, so that our own question is not in them."""
-    route, found = await prepare_route(look)
+    route, found = await _route(look)
     rows = []
     for url in look.target.replicas[: int(params["replicas_max"])]:
         base = url.rstrip("/")
@@ -36,6 +36,16 @@ async def look_replicas(look: Look, params: Mapping[str, Any]) -> Raw:
         right = await _known(look, route, base, params) if answered["answer_s"] is not None else []
         rows.append({"url": url, "load": load, **answered, "right": right, "identity": identity})
     return {"replicas": rows, "known": len(look.target.replicas)}
+
+
+async def _route(look: Look) -> tuple[Route, EngineFound | None]:
+    """The engine's route; plain OpenAI chat where the router tells nothing: its replicas are asked all the same."""
+    try:
+        return await prepare_route(look)
+    except BudgetExceededError:
+        raise
+    except ProbeError:
+        return Route(dialect="chat", path="/v1/chat/completions", model=look.target.model), None
 
 
 async def _ask(look: Look, route: Route, base: str, timeout_s: float) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import pytest
 
 from sickbay.checks.probe.path import KNOCKS, ProbePath
 from sickbay.checks.probe.prompts import WORDS
+from sickbay.checks.probe.replicas import ProbeReplicas
 from sickbay.checks.probe.ttft import ProbeTtft
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.measure.stream import StreamTrace
@@ -300,6 +301,20 @@ def test_a_gateway_that_switches_streaming_off() -> None:
     _, result = through(gateway, ScriptedServer(lambda *_: tokens(12, 0.02)))
     assert value(result, "path.buffered") is True
     assert "a stream was asked for, and the whole answer came as one document" in result.summary
+
+
+def test_replicas_are_asked_although_the_router_tells_nothing() -> None:
+    async def main() -> Result:
+        replica = ScriptedServer(
+            lambda *_: [b'{"choices": [{"message": {"content": "one"}, "finish_reason": "stop"}]}']
+        )
+        dead = "http://127.0.0.1:9"
+        async with serving(replica), looking(dead, spec=None, replicas=(replica.url, dead)) as look:
+            _, result = await run_check(ProbeReplicas(), look)
+        return result
+
+    result = run_virtually(main())
+    assert (value(result, "serving.replicas_up"), value(result, "serving.replicas_down")) == (1.0, 1.0)
 
 
 def test_gateway_and_direct_in_alternate_order() -> None:
