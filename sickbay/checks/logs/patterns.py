@@ -20,8 +20,8 @@ __all__ = ["LogsPatterns"]
 COUNTS = (
     "log.compile_lines", "log.model_loads", "log.wakes", "log.kv_space_errors", "log.full_reprocess_lines",
     "log.leak_lines", "log.context_shift_lines", "log.sampling_override_lines", "log.worker_stall_lines",
-    "log.untuned_kernel_lines", "log.device_assert_lines", "log.retriever_errors", "log.connection_limit_lines", "log.template_error_lines",
-    "log.eager_fallback_lines", "log.context_refused_lines", "log.error_lines",
+    "log.untuned_kernel_lines", "log.device_assert_lines", "log.retriever_errors", "log.connection_limit_lines",
+    "log.template_error_lines", "log.eager_fallback_lines", "log.context_refused_lines", "log.error_lines",
     "log.abort_lines", "log.fabric_errors", "log.pcie_errors", "log.vector_width_errors", "log.disk_full_lines",
 )  # fmt: skip
 NUMBERS = {
