@@ -85,7 +85,7 @@ def test_the_fullest_context() -> None:
 
 
 def test_the_pace_of_requests_that_have_not_ended() -> None:
-    reads = [
+    reads: list[dict[str, Any]] = [
         {"at_s": 0.0, "slots": [slot(40, 1), slot(60, 2) | {"decoded": 4.0}]},
         {"at_s": 1.0},  # this read of the slots failed
         {"at_s": 2.0, "slots": [slot(44, 1) | {"decoded": 4.0}, slot(64, 2) | {"decoded": 8.0}]},
