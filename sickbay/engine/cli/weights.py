@@ -79,10 +79,15 @@ def _check(args: argparse.Namespace, path: str, tools: Tools) -> int:
     report = run(make_plan(book, target, {}, tools.knowledge), environment=tools.environment())
     [found] = report.steps
     sys.stdout.write("\n".join(textwrap.wrap(f"{found.outcome.value}: {found.summary}", WIDTH)) + "\n")
+    lost = {name for name, one in found.signals.items() if not one.known and one.detail in found.summary}
     for name, reading in sorted(found.signals.items()):
+        if name in lost:
+            continue
         value = reading.value if reading.known else "unknown"
         shown = f"{value:.4g}" if isinstance(value, float) else str(value).lower()
         sys.stdout.write(f"  {name.removeprefix('model.'):<26} {shown}\n")
         told = textwrap.wrap(reading.source or reading.detail, WIDTH - 6)
         sys.stdout.write("".join(f"      {line}\n" for line in told))
+    if lost:
+        sys.stdout.write(f"  {len(lost)} signals are unknown for that reason\n")
     return EXITS.get(found.outcome, ExitCode.INCONCLUSIVE)

@@ -11,7 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["GGML_TYPES", "GgufHeader", "ModelFileError", "Tensor", "read_gguf_header"]
+__all__ = [
+    "GGML_TYPES",
+    "GgufHeader",
+    "ModelFileError",
+    "PartOfModelError",
+    "Tensor",
+    "read_gguf_header",
+    "stand_in",
+]
 
 ReadAt = Callable[[int, int], bytes]
 """Bytes from an offset, at most so many; fewer at the end of the file."""
@@ -47,6 +55,21 @@ class ModelFileError(Exception):
     """A model's file that cannot be what it says it is; the message has the file, what was found, what was wanted."""
 
 
+class PartOfModelError(ModelFileError):
+    """A file that is missing, cut off, or stands in for one that was never downloaded."""
+
+
+_STAND_INS = (
+    (b"version https://git-lfs", "a Git LFS pointer, not the weights; `git lfs pull` gets them"),
+    (b"<", "a web page, not the weights; the download was answered with it"),
+)
+
+
+def stand_in(start: bytes) -> str:
+    """What a file that begins so is in place of the weights; "" when nothing known."""
+    return next((words for mark, words in _STAND_INS if start.lstrip().startswith(mark)), "")
+
+
 @dataclass(frozen=True, slots=True)
 class Tensor:
     """One tensor: its type's name, its numbers and bytes, and where those begin (counted from the data's start).
@@ -80,11 +103,14 @@ def read_gguf_header(read_at: ReadAt, name: str) -> GgufHeader:
     """The header of one file.
 
     Raises:
-        ModelFileError: no GGUF, another version, cut off, or sizes that no model has.
+        PartOfModelError: it is cut off, or stands in for the weights.
+        ModelFileError: no GGUF, another version, or sizes that no model has.
     """
     reader = _Reader(read_at, name)
     magic = reader.take(4)
     if magic != b"GGUF":
+        if words := stand_in(read_at(0, 64)):
+            raise PartOfModelError(f"{name}: is {words}")
         raise ModelFileError(f"{name}: wanted a GGUF file, found it to begin with {magic!r}")
     version = reader.number("I")
     if version not in {2, 3}:
@@ -144,7 +170,7 @@ class _Reader:
             self._piece, self._piece_at, begin = self._read_at(self.at, max(size, CHUNK)), self.at, 0
         found = self._piece[begin : begin + size]
         if len(found) < size:
-            raise self.wrong(f"its header is cut off at byte {self.at + len(found)}")
+            raise PartOfModelError(f"{self._name}: its header is cut off at byte {self.at + len(found)}")
         self.at += size
         return found
 

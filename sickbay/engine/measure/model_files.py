@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from sickbay.engine.errors import ProbeError
-from sickbay.engine.measure.gguf_header import ModelFileError, ReadAt, read_gguf_header
+from sickbay.engine.measure.gguf_header import ModelFileError, PartOfModelError, ReadAt, read_gguf_header
 from sickbay.engine.measure.model_memory import Shape
 from sickbay.engine.measure.model_shape import shape_of_config, shape_of_gguf
 from sickbay.engine.measure.safetensors_header import read_safetensors_header
@@ -29,10 +29,6 @@ _PART = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.gguf$")
 
 class IncompleteModelError(ProbeError):
     """A part of the model is missing, or shorter than its own header says."""
-
-
-class _MissingError(ModelFileError):
-    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +65,7 @@ def read_model(files: Files, path: str) -> ModelFiles:
     """
     try:
         return _read(files, path)
-    except _MissingError as error:
+    except PartOfModelError as error:
         raise IncompleteModelError(UnknownReason.MALFORMED, str(error)) from error
     except ModelFileError as error:
         raise ProbeError(UnknownReason.MALFORMED, str(error)) from error
@@ -90,7 +86,7 @@ def weight_paths(files: Files, path: str) -> tuple[str, list[str]]:
         if {"config.json", "adapter_config.json"} & set(names):
             return "safetensors", [f"{path.rstrip('/')}/{name}" for name in _wanted(files, path, names)]
         return "gguf", _parts(files, _only_gguf(path, names))
-    except _MissingError as error:
+    except PartOfModelError as error:
         raise IncompleteModelError(UnknownReason.MALFORMED, str(error)) from error
     except ModelFileError as error:
         raise ProbeError(UnknownReason.MALFORMED, str(error)) from error
@@ -122,7 +118,7 @@ def read_at(files: Files, path: str) -> ReadAt:
 def _whole(files: Files, path: str, ends_at: int) -> None:
     """Raise unless the file is as long as its header says."""
     if ends_at > 0 and not files.read_bytes(path, offset=ends_at - 1, bytes_max=1):
-        raise _MissingError(f"{path}: its header says {ends_at} bytes, and it is shorter: the copy is incomplete")
+        raise PartOfModelError(f"{path}: its header says {ends_at} bytes, and it is shorter: the copy is incomplete")
 
 
 def _gguf(files: Files, path: str) -> ModelFiles:
@@ -157,7 +153,7 @@ def _parts(files: Files, path: str) -> list[str]:
     wanted = [f"{match[1]}-{index:05d}-of-{match[3]}.gguf" for index in range(1, total + 1)]
     missing = [name for name in wanted if name not in set(files.names(str(pure.parent)))]
     if missing:
-        raise _MissingError(f"{path}: {len(missing)} of {total} parts are missing, e.g. {missing[0]}")
+        raise PartOfModelError(f"{path}: {len(missing)} of {total} parts are missing, e.g. {missing[0]}")
     return [str(pure.parent / name) for name in wanted]
 
 
@@ -189,7 +185,7 @@ def _wanted(files: Files, folder: str, names: list[str]) -> list[str]:
         raise ModelFileError(f"{folder}: config.json is there, but no .safetensors file; only those can be read")
     missing = [name for name in wanted if name not in set(names)]
     if missing:
-        raise _MissingError(f"{folder}: {len(missing)} of {len(wanted)} weight files are missing, e.g. {missing[0]}")
+        raise PartOfModelError(f"{folder}: {len(missing)} of {len(wanted)} weight files are missing, e.g. {missing[0]}")
     return wanted
 
 

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sickbay.engine.measure.gguf_header import ModelFileError, ReadAt, Tensor
+from sickbay.engine.measure.gguf_header import ModelFileError, PartOfModelError, ReadAt, Tensor, stand_in
 
 __all__ = ["SafetensorsHeader", "read_safetensors_header"]
 
@@ -43,11 +43,14 @@ def read_safetensors_header(read_at: ReadAt, name: str) -> SafetensorsHeader:
     """The header of one file.
 
     Raises:
-        ModelFileError: too long, cut off, no JSON, or tensors whose length does not fit their shape.
+        PartOfModelError: it is cut off, or stands in for the weights.
+        ModelFileError: too long, no JSON, or tensors whose length does not fit their shape.
     """
     start = read_at(0, 8)
     if len(start) < 8:
-        raise ModelFileError(f"{name}: wanted a safetensors file, found {len(start)} bytes")
+        raise PartOfModelError(f"{name}: wanted a safetensors file, found {len(start)} bytes")
+    if words := stand_in(start + read_at(8, 56)):
+        raise PartOfModelError(f"{name}: is {words}")
     (length,) = struct.unpack("<Q", start)
     if length > HEADER_BYTES_MAX:
         raise ModelFileError(
@@ -55,7 +58,7 @@ def read_safetensors_header(read_at: ReadAt, name: str) -> SafetensorsHeader:
         )
     text = read_at(8, length)
     if len(text) < length:
-        raise ModelFileError(f"{name}: its header is cut off at byte {8 + len(text)} of {8 + length}")
+        raise PartOfModelError(f"{name}: its header is cut off at byte {8 + len(text)} of {8 + length}")
     try:
         header = json.loads(text)
     except (ValueError, RecursionError) as error:

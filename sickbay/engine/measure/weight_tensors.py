@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sickbay.engine.errors import ProbeError
-from sickbay.engine.measure.gguf_header import GGML_TYPES, ModelFileError, Tensor, read_gguf_header
+from sickbay.engine.measure.gguf_header import GGML_TYPES, ModelFileError, PartOfModelError, Tensor, read_gguf_header
 from sickbay.engine.measure.model_files import IncompleteModelError, read_at, weight_paths
 from sickbay.engine.measure.safetensors_header import read_safetensors_header
 from sickbay.engine.model.look import Files
@@ -55,7 +55,7 @@ def list_tensors(files: Files, path: str) -> WeightFiles:
     """The tensors of a file or folder, each file at least as long as its header says.
 
     Raises:
-        IncompleteModelError: a file is missing or shorter than its header says.
+        IncompleteModelError: a file is missing, cut off, or stands in for one.
         ProbeError: it is not there, may not be read, or is no sound model file.
     """
     kind, paths = weight_paths(files, path)
@@ -64,6 +64,8 @@ def list_tensors(files: Files, path: str) -> WeightFiles:
     for file in paths:
         try:
             rows, start, ends, told = _header(files, kind, file)
+        except PartOfModelError as error:
+            raise IncompleteModelError(UnknownReason.MALFORMED, str(error)) from error
         except ModelFileError as error:
             raise ProbeError(UnknownReason.MALFORMED, str(error)) from error
         if ends > 0 and not files.read_bytes(file, offset=ends - 1, bytes_max=1):

@@ -182,6 +182,26 @@ def test_a_cut_file_is_incomplete_and_nothing_else_is_claimed(tmp_path: Path) ->
     assert result.summary.endswith("and it is shorter: the copy is incomplete")
 
 
+@pytest.mark.parametrize(
+    ("begins", "words"),
+    [
+        (b"", "wanted a safetensors file, found 0 bytes"),
+        (b"\xff\x00\x00\x00\x00\x00\x00\x00{", "its header is cut off at byte 9 of 263"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "is a Git LFS pointer, not the weights; `git lfs pull` gets them",
+        ),
+        (b"<!DOCTYPE html><title>404</title>", "is a web page, not the weights; the download was answered with it"),
+    ],
+)
+def test_what_stands_in_for_weights_that_never_came(tmp_path: Path, begins: bytes, words: str) -> None:
+    model = write_model(tmp_path, sound_tensors())
+    (model / "model.safetensors").write_bytes(begins)
+    result = weights(model)
+    assert (result.outcome, value(result, "files_complete")) == (Outcome.FAIL, False)
+    assert result.summary.endswith(words)
+
+
 def test_a_pickle_is_told_and_never_loaded(tmp_path: Path) -> None:
     model = write_model(tmp_path, sound_tensors())
     (model / "extra.bin").write_bytes(pickle.dumps({"a": 1}))
