@@ -15,14 +15,16 @@ OTHERS: Mapping[str, str] = {
     "smg_": "SGLang's router", "sgl_router_": "SGLang's router", "litellm_": "a LiteLLM proxy",
     "envoy_": "an Envoy proxy", "istio_": "an Istio proxy", "nginx_": "an nginx exporter",
     "dynamo_frontend_": "NVIDIA Dynamo's frontend", "llm_d_": "an llm-d gateway",
-    "inference_extension_": "an inference gateway", "ray_": "Ray Serve", "lmdeploy:": "LMDeploy",
+    "inference_extension_": "an inference gateway", "inference_pool_": "an inference gateway",
+    "inference_objective_": "an inference gateway", "ray_": "Ray Serve", "lmdeploy:": "LMDeploy",
     "DCGM_FI_": "a DCGM exporter", "node_": "a node exporter", "vllm:": "vLLM", "sglang:": "SGLang",
     "llamacpp:": "llama.cpp", "tgi_": "Text Generation Inference", "trtllm_": "TensorRT-LLM", "nv_inference_": "Triton",
 }  # fmt: skip
 """First characters of the families -> who publishes them: engines, and what stands before or beside them.
 
 Sources: each project's metrics documentation (docs.litellm.ai/docs/proxy/prometheus, envoyproxy.io/docs,
-sgl-project/sglang: sgl-model-gateway, docs.nvidia.com/dynamo, docs.ray.io/en/latest/serve/monitoring.html).
+sgl-project/sglang: sgl-model-gateway, docs.nvidia.com/dynamo, docs.ray.io/en/latest/serve/monitoring.html,
+kubernetes-sigs/gateway-api-inference-extension: pkg/epp/metrics).
 """
 
 _NAME = re.compile(r"^([a-zA-Z_:][\w:]*)", re.MULTILINE)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sickbay.checks.serving.page_honesty import model_signals
+from sickbay.checks.serving.page_honesty import copied, kept_model, model_signals, one_model, page_models, said_of_time
+from sickbay.checks.serving.window_honesty import honest_queue
 from sickbay.checks.serving.window_latency import latency_signals
 from sickbay.checks.serving.window_laws import law_signals
 from sickbay.checks.serving.window_load import (
@@ -45,6 +47,18 @@ def judge_window(raw: Raw, emits: Sequence[str]) -> Result:
     reads = [row for row in raw["reads"] if "problem" not in row]
     failed = [row for row in raw["reads"] if "problem" in row]
     pages = [PageRead(row["at_s"], parse_lines(row["lines"], row.get("oddities", ())), row["full"]) for row in reads]
+    copy = copied(pages, reads[-1].get("wall_s"))
+    if copy:
+        return _unreadable(UnknownReason.INCONSISTENT, copy, emits)
+    models = page_models(reads[-1]["lines"])
+    mine, other = one_model(models, asked=str(raw.get("model", "")), served=raw.get("models", ()))
+    if models and not mine:
+        found = _unreadable(UnknownReason.INCONSISTENT, other, emits)
+        told = measured(", ".join(models), "label model_name of the metrics page")
+        return dataclasses.replace(found, signals={**found.signals, "serving.page_models": told})
+    if other:
+        pages = [dataclasses.replace(read, page=kept_model(read.page, mine)) for read in pages]
+        raw = {**raw, "notes": [*raw.get("notes", ()), other]}
     ends_badly = not reads[-1]["full"] or len(reads) < 2
     metrics = metrics_from_json(raw["metrics"])
     window = Window(pages, metrics, raw.get("absent", {}), tuple(raw.get("mirrors", ())))
@@ -59,8 +73,9 @@ def judge_window(raw: Raw, emits: Sequence[str]) -> Result:
 def _judged(
     raw: Raw, window: Window, reads: list[dict[str, Any]], failed: list[dict[str, Any]], emits: Sequence[str]
 ) -> Result:
+    left = [] if "from_s" in raw else list(raw.get("notes", ()))
     found: Signals = {
-        "serving.metrics_readable": measured(True, _note(window, reads, failed)),
+        "serving.metrics_readable": measured(True, _note(window, reads, failed, left)),
         "serving.window_s": measured(window.seconds, f"{len(reads)} reads, {len(failed)} failed"),
         "serving.counters_reset": _reset(window),
     }
@@ -71,6 +86,7 @@ def _judged(
     found |= hit_signals(slots, found)
     found |= slot_signals(slots, found, window.seconds)
     found |= waiting_signals(reads, window.seconds) | pace_signals(reads, found, window.seconds)
+    found |= honest_queue(window, found)
     found |= context_signals(slots, window.seconds) | reuse_signals(slots, window.seconds)
     found |= law_signals(window, found, slots)
     found |= model_signals(reads[-1]["lines"], raw.get("models", ()))
@@ -83,9 +99,9 @@ def _reset(window: Window) -> Reading:
     if window.falls > 1:
         return unknown(
             UnknownReason.INCONSISTENT,
-            f"{window.reset} went back {window.falls} times: two servers answer under one address",
+            f"{window.reset_told} {window.falls} times: two servers answer under one address",
         )
-    return measured(bool(window.reset), window.reset or "no counter went back")
+    return measured(bool(window.reset), window.reset_told or "no counter went back")
 
 
 def _unreadable(reason: UnknownReason, detail: str, emits: Sequence[str]) -> Result:
@@ -123,9 +139,10 @@ def _router(routed: Mapping[str, tuple[str, ...]]) -> str:
     )
 
 
-def _note(window: Window, reads: list[dict[str, Any]], failed: list[dict[str, Any]]) -> str:
-    """What was odd about the reads; "" when nothing was."""
-    parts = [f"{len(reads)} reads over {window.seconds:.1f} s"]
+def _note(window: Window, reads: list[dict[str, Any]], failed: list[dict[str, Any]], left: list[str]) -> str:
+    """What was odd about the reads."""
+    parts = [f"{len(reads)} reads over {window.seconds:.1f} s", *left]
+    parts += said_of_time(window, reads[-1].get("wall_s"))
     slow = max(float(row["took_s"]) for row in reads)
     if slow > 1.0:
         parts.append(f"the slowest read took {slow:.1f} s")
@@ -176,7 +193,7 @@ def _summary(found: Signals) -> str:
     if found["serving.stalled"].value is True:
         text = f"stalled: {found['serving.stalled'].source}"
     elif found["serving.counters_reset"].value:
-        text += f"; {found['serving.counters_reset'].source} went back: a restart"
+        text += f"; {found['serving.counters_reset'].source}: a restart"
     elif not found["serving.counters_reset"].known:
         text += f"; {found['serving.counters_reset'].detail}"
     if found["serving.page_model_matches"].value is False:

@@ -8,10 +8,11 @@ from sickbay.checks.serving.page import page_problem, page_request
 from sickbay.checks.serving.page_owner import none_of_it
 from sickbay.checks.serving.settings import read_settings
 from sickbay.engine.errors import BudgetExceededError, ProbeError
-from sickbay.engine.measure.exposition import check_page, keep_lines
+from sickbay.engine.measure.exposition import LINES_MAX, check_page, keep_lines
 from sickbay.engine.measure.metric_json import metric_names, metrics_to_json
 from sickbay.engine.measure.recognise import dig
 from sickbay.engine.model.look import EngineFound, Look
+from sickbay.engine.model.signal import UnknownReason
 
 __all__ = ["read_window"]
 
@@ -40,6 +41,7 @@ async def read_window(look: Look, window_s: float) -> dict[str, Any]:
         "absent": dict(found.spec.absent),
         "mirrors": list(found.spec.mirror_labels),
         "models": [] if look.target.metrics_url else list(found.models),
+        "model": look.target.model,
         "reads": [],
     }
     began = look.clock.monotonic()
@@ -89,6 +91,12 @@ async def _read(look: Look, found: EngineFound, *, full: bool, began: float) -> 
         raise problem
     text = check_page(answer, where=where)
     kept = keep_lines(text, metric_names(found.spec.metrics), light=not full)
+    if full and kept.over:
+        raise ProbeError(
+            UnknownReason.TOO_LARGE,
+            f"{where}: over {LINES_MAX} lines of {found.spec.title}'s families; a part of them tells nothing: give the "
+            "page of one engine with direct_url or metrics_url",
+        )
     if full and all(line.startswith("process_") for line in kept.lines):
         raise none_of_it(text, found.spec, where)
     read: dict[str, Any] = {

@@ -6,8 +6,10 @@ back in between makes them unknown (reset), never negative. Nothing observed is 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -22,6 +24,8 @@ __all__ = ["PageRead", "Window"]
 _RATED = {"counter", "histogram"}
 _RATIO_MAX = 1.05
 """A share of a pool may stand a little above 1 while the engine counts; no engine's stays there."""
+_START = "process_start_s"
+_START_DIFFERS_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,17 @@ class Window:
 
     @property
     def reset(self) -> str:
-        """The name of a counter that went back within the window; "" when none did."""
+        """The name of a counter that went back within the window; "" when none did.
+
+        Also the start time of the process, when it changed: counters may have overtaken their old values between two
+        reads, and then none is seen to fall.
+        """
         return self._falls[0]
+
+    @property
+    def reset_told(self) -> str:
+        """The same as a clause: "tokens_total went back"."""
+        return f"{self.reset} {'changed' if self.reset in self._start_names else 'went back'}" if self.reset else ""
 
     @property
     def falls(self) -> int:
@@ -72,7 +85,24 @@ class Window:
             part = f"{name}_count" if metric.kind == "histogram" else name
             times = self._times_back(MetricMap(names=(part,), labels=metric.labels), part)
             most = max(most, (part, times), key=lambda each: each[1])
-        return most
+        starts = [value for value in self.totals(_START) if value is not None]
+        changes = sum(abs(late - early) > _START_DIFFERS_S for early, late in itertools.pairwise(starts))
+        return max(most, (self.name_of(_START), changes), key=lambda each: each[1])
+
+    @property
+    def _start_names(self) -> tuple[str, ...]:
+        return self.metrics[_START].names if _START in self.metrics else ()
+
+    def contradicted(self, name: str) -> Reading | None:
+        """Why nothing of a name can be told: it stands twice with the same labels and different values."""
+        parts = {name, *(f"{name}{part}" for part in ("_count", "_sum", "_bucket"))}
+        if not any(parts & read.page.contradicted for read in self.reads):
+            return None
+        return unknown(
+            UnknownReason.INCONSISTENT,
+            f"{name} stands twice on one page with the same labels and different values: the pages of several servers "
+            "were put together; give the engine's own (direct_url or metrics_url)",
+        )
 
     def name_of(self, quantity: str) -> str:
         """The name under which the page has a quantity, in any read; "" when in none."""
@@ -90,6 +120,9 @@ class Window:
         metric, name = self.metrics.get(quantity), self.name_of(quantity)
         if metric is None or not name:
             return self.why_not(quantity)
+        twice = self.contradicted(name)
+        if twice is not None:
+            return twice
         found = [combined(metric, row) for row in self.rows(quantity) if row]
         if not found:
             return unknown(UnknownReason.MALFORMED, f"{name}: no read gave a finite number that is not negative")
@@ -138,6 +171,9 @@ class Window:
         last = values_of(scaled, self.reads[-1].page, part, self.mirrors)
         if not last:
             return unknown(UnknownReason.MALFORMED, f"{part}: the last read has no number that is not negative")
+        partial = self._partial(part, {key for key, value in first.items() if value > 0}, first.keys(), last.keys())
+        if partial is not None:
+            return partial
         value = sum(end - first.get(key, 0.0) for key, end in last.items())
         return measured(value, f"increase of {part}{_label(metric)} over {len(last)} series", window_s=self._window_s)
 
@@ -167,6 +203,10 @@ class Window:
         name = self.name_of(quantity)
         if not found.buckets:
             return unknown(UnknownReason.ABSENT, f"{name} has no buckets; only its mean can be read")
+        if all(math.isinf(edge) for edge in found.buckets):
+            return unknown(
+                UnknownReason.UNSUPPORTED, f"{name}_bucket has the open bucket alone; only its mean can be read"
+            )
         estimate = quantile(found.buckets, share, mean=found.sum / found.count)
         if estimate is None:
             return unknown(UnknownReason.MALFORMED, f"{name}_bucket: the buckets are no cumulative counts")
@@ -204,6 +244,11 @@ class Window:
         if metric is None:
             return unknown(UnknownReason.UNSUPPORTED, f"no metric of this engine is known for {quantity}")
         names = " or ".join((*metric.names[:3],))
+        if self.reads[-1].page.cut:
+            return unknown(
+                UnknownReason.MALFORMED,
+                f"the metrics page was cut in its middle, and what was left has no {names}{_label(metric)}",
+            )
         return unknown(
             UnknownReason.ABSENT, f"the metrics page has no {names}{_label(metric)}; another version, or switched off"
         )
@@ -220,18 +265,21 @@ class Window:
     def _no_increase(self, metric: MetricMap, name: str) -> Reading | None:
         if metric.kind not in _RATED:
             return unknown(UnknownReason.UNSUPPORTED, f"{name} is a {metric.kind}; it has no increase")
+        twice = self.contradicted(name)
+        if twice is not None:
+            return twice
         if len(self.reads) < 2 or self.seconds <= 0:
             return unknown(UnknownReason.TIMEOUT, f"{name}: an increase needs two reads of the page, got one")
         if self.falls > 1:
             return unknown(
                 UnknownReason.INCONSISTENT,
-                f"{self.reset} went back {self.falls} times within the window: two servers answer under one address; "
+                f"{self.reset_told} {self.falls} times within the window: two servers answer under one address; "
                 "give the address of one of them (direct_url)",
             )
         if self.reset:
             return unknown(
                 UnknownReason.RESET,
-                f"{self.reset} went back within the window (a restart, or two servers behind one address); run again",
+                f"{self.reset_told} within the window (a restart, or two servers behind one address); run again",
             )
         return None
 
@@ -249,6 +297,9 @@ class Window:
         last = histograms_of(metric, self.reads[-1].page, name, self.mirrors)
         if not last:
             return unknown(UnknownReason.MALFORMED, f"{name}: the last read has no sum and count that can be read")
+        partial = self._partial(name, {key for key, was in first.items() if was.count > 0}, first.keys(), last.keys())
+        if partial is not None:
+            return partial
         gained = [_gain(first.get(key), end) for key, end in last.items()]
         count = sum(part.count for part in gained)
         if count <= 0:
@@ -259,6 +310,25 @@ class Window:
         if total < 0 or any(value < 0 for value in buckets.values()) or not math.isfinite(total):
             return unknown(UnknownReason.RESET, f"{name}: sum or buckets went back within the window")
         return Histogram(buckets, total, count)
+
+    def _partial(
+        self, name: str, counted: AbstractSet[Key], first: AbstractSet[Key], last: AbstractSet[Key]
+    ) -> Reading | None:
+        """Why the ends cannot be compared: a series left, or was missing only because the first read was cut."""
+        left = counted - last
+        if left:
+            labels = ",".join(f'{label}="{value}"' for label, value in min(left))
+            return unknown(
+                UnknownReason.RESET,
+                f"{name}{{{labels}}} is on the first read and not on the last: the engine was restarted with other "
+                "labels, or the last read lacks a part",
+            )
+        if last - first and self.reads[0].page.cut:
+            return unknown(
+                UnknownReason.MALFORMED,
+                f"{name}: the first read was cut in its middle, so what was counted before the window is not known",
+            )
+        return None
 
     def _times_back(self, metric: MetricMap, part: str) -> int:
         before: dict[Key, float] = {}
@@ -273,7 +343,7 @@ class Window:
 def _gain(first: Histogram | None, last: Histogram) -> Histogram:
     if first is None:  # a series is born with its first observation
         return last
-    buckets = {edge: value - first.buckets.get(edge, 0.0) for edge, value in last.buckets.items()}
+    buckets = {edge: value - first.buckets[edge] for edge, value in last.buckets.items() if edge in first.buckets}
     return Histogram(buckets, last.sum - first.sum, last.count - first.count)
 
 

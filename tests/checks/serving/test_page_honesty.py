@@ -8,15 +8,16 @@ import pytest
 
 from sickbay.checks.serving.alive import ServingAlive
 from sickbay.checks.serving.alive_look import _ahead
-from sickbay.checks.serving.page_honesty import model_signals, page_models
+from sickbay.checks.serving.page_honesty import model_signals, one_model, page_models
 from sickbay.engine.diagnose.infer import infer
 from sickbay.engine.model.look import HttpResponse
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured
 from sickbay.face import make_tools
-from tests.checks.serving.pages_server import ok
+from tests.checks.serving.looking import reason, value
+from tests.checks.serving.pages_server import Answer, ok
 from tests.checks.serving.replay import page
-from tests.checks.serving.test_window_look import AFTER, BEFORE, window
+from tests.checks.serving.test_window_look import AFTER, BEFORE, DURING, window
 
 LINES = ['vllm:num_requests_running{engine="0",model_name="acme/chat-7B"} 1.0', "process_open_fds 3"]
 
@@ -33,6 +34,97 @@ LINES = ['vllm:num_requests_running{engine="0",model_name="acme/chat-7B"} 1.0', 
 def test_a_page_names_its_model(served: list[str], *, matches: bool) -> None:
     assert page_models(LINES) == ("acme/chat-7B",)
     assert model_signals(LINES, served)["serving.page_model_matches"].value is matches
+
+
+@pytest.mark.parametrize(
+    ("asked", "served", "kept"),
+    [
+        pytest.param("b", [], {"b"}, id="asked-for"),
+        pytest.param("", ["x/A"], {"a"}, id="served"),
+        pytest.param("other", ["a"], {"a"}, id="asked-for-by-an-alias"),
+        pytest.param("", ["a", "b"], set(), id="both-served"),
+        pytest.param("", [], set(), id="nobody-tells"),
+    ],
+)
+def test_a_page_of_two_models_is_one_of_them_or_nobodys(asked: str, served: list[str], kept: set[str]) -> None:
+    names, note = one_model(["a", "b"], asked=asked, served=served)
+    assert names == kept
+    assert note.startswith(
+        "left out: series of " if kept else "the page speaks of 2 models (a, b), and a sum over them"
+    )
+    assert one_model(["a"], asked=asked, served=served) == (frozenset({"a"}), "")
+
+
+def two_models() -> Answer:
+    """A page that a proxy made of two engines' pages."""
+    text = page("vllm", "queue_metrics_during.txt")
+    other = text.replace('model_name="smollm2-135m-instruct"', 'model_name="other"')
+    return ok(text + "\n".join(row for row in other.splitlines() if 'model_name="other"' in row) + "\n")
+
+
+def test_the_page_of_two_models_is_read_for_the_one_that_is_served() -> None:
+    models = ok(json.loads(page("vllm", "models.json")))
+    _, alone = window({"/v1/models": models, "/metrics": DURING})
+    _, both = window({"/v1/models": models, "/metrics": two_models()})
+    assert value(both, "requests_running") == value(alone, "requests_running")
+    assert "left out: series of other" in both.signals["serving.metrics_readable"].source
+    _, nobodys = window({"/v1/models": ok({"object": "list", "data": [{"id": i, "owned_by": "vllm"} for i in (
+        "smollm2-135m-instruct", "other")]}), "/metrics": two_models()})  # fmt: skip
+    assert nobodys.outcome is Outcome.UNKNOWN
+    assert reason(nobodys, "requests_running") is UnknownReason.INCONSISTENT
+    assert value(nobodys, "page_models") == "other, smollm2-135m-instruct"
+
+
+def test_a_copy_whose_lines_keep_their_time_is_no_page_of_now() -> None:
+    stamped = ok("\n".join(f"{row} 1795461691000" if row.startswith("vllm:") else row
+                           for row in page("vllm", "queue_metrics_during.txt").splitlines()) + "\n")  # fmt: skip
+    models = ok(json.loads(page("vllm", "models.json")))
+    _, result = window({"/v1/models": models, "/metrics": stamped})
+    assert result.outcome is Outcome.UNKNOWN
+    assert result.summary.startswith(
+        "the engine's metrics cannot be read: the lines give the same time in reads 5.0 s apart, "
+    )
+    assert "it is a copy that somebody keeps (a Pushgateway, a federation, a cache)" in result.summary
+
+
+def test_a_page_whose_maker_did_not_run_may_be_a_copy() -> None:
+    models = ok(json.loads(page("vllm", "models.json")))
+    _, result = window({"/v1/models": models, "/metrics": DURING}, window_s=9.0)
+    assert "process_cpu_seconds_total stood still in 10 reads over 9.0 s" in (
+        result.signals["serving.metrics_readable"].source
+    )
+
+
+def queued(index: int, *, stay_s: float = 2.0) -> Answer:
+    """Two requests end each second, each after 1.5 s in the queue; the gauge says that nobody waits."""
+    name = '{model_name="m"}'
+    rows = [
+        f"vllm:num_requests_running{name} 1",
+        f"vllm:num_requests_waiting{name} 0",
+        f"vllm:generation_tokens_total{name} {index * 20}",
+        f"vllm:request_success_total{name} {index * 2}",
+    ]
+    for family, each in (("e2e_request_latency_seconds", stay_s), ("request_queue_time_seconds", 1.5)):
+        rows += [f"vllm:{family}_sum{name} {index * 2 * each}", f"vllm:{family}_count{name} {index * 2}"]
+    return ok("\n".join(rows) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("stay_s", "known"),
+    [pytest.param(2.0, False, id="a-lie"), pytest.param(9.0, True, id="they-may-have-waited-before")],
+)
+def test_a_gauge_that_denies_a_queue_is_not_believed(stay_s: float, *, known: bool) -> None:
+    pages = [queued(index, stay_s=stay_s) for index in range(11)]
+    models = ok({"object": "list", "data": [{"id": "m", "owned_by": "vllm"}]})
+    _, result = window({"/v1/models": models, "/metrics": pages}, window_s=10.0)
+    found = result.signals["serving.requests_waiting"]
+    assert found.known is known
+    if not known:
+        assert found.reason is UnknownReason.INCONSISTENT
+        assert (
+            "is 0 in each of 11 reads, but the 20 requests that ended had waited 1.5 s each: about 3.0" in found.detail
+        )
+        assert reason(result, "saturation") is UnknownReason.INCONSISTENT
 
 
 def test_what_cannot_be_compared() -> None:

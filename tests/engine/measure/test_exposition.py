@@ -45,6 +45,13 @@ def answer(body: bytes, kind: str = "text/plain; version=0.0.4", *, truncated: b
             id="json",
         ),
         pytest.param(
+            answer(b"\x1f\x8b\x08\x00\x00"),
+            UnknownReason.MALFORMED,
+            "GET /metrics: the page is gzip without a Content-Encoding that says so; correct the proxy that packs it, "
+            "or give the engine's own page with metrics_url",
+            id="packed-and-not-said",
+        ),
+        pytest.param(
             answer(b'{"error": "no"}'),
             UnknownReason.MALFORMED,
             "GET /metrics: found JSON, wanted Prometheus text; set metrics_url to the text page",
@@ -80,6 +87,7 @@ def test_a_page_of_too_many_series_is_bounded() -> None:
     kept = keep_lines("".join(f'a{{n="{n}"}} 1\n' for n in range(LINES_MAX + 5)), {"a"})
     assert len(kept.lines) == LINES_MAX
     assert kept.oddities == (f"the page has over {LINES_MAX} lines of the wanted families; the rest was left out",)
+    assert kept.over
 
 
 @pytest.mark.parametrize(
@@ -105,12 +113,40 @@ def test_duplicates_count_once() -> None:
         "a stands twice with the same labels",
         "a stands twice with the same labels and different values",
     )
+    assert page.contradicted == {"a"}
+    assert parse_lines(["a 1", "a 1"]).contradicted == frozenset()
 
 
 def test_a_routers_copies_are_left_out_and_named() -> None:
     page = parse_lines(['r{server="http://a:8000"} 3', 'r{server="http://b:8000"} 4', 'r{engine="0"} 2'])
     assert [sample.value for sample in page.named("r")] == [2.0]
     assert page.routed == {"server": ("http://a:8000", "http://b:8000")}
+
+
+@pytest.mark.parametrize(
+    ("label", "routed"),
+    [
+        pytest.param('worker="http://10.0.0.1:8000"', True, id="a-url"),
+        pytest.param('addr="10.0.0.1"', True, id="an-address"),
+        pytest.param('upstream_host="vllm-0.chat.svc:8000"', True, id="a-host-and-port"),
+        pytest.param('model_name="mistral:7000"', False, id="a-model-that-looks-like-one"),
+        pytest.param('version="0.10.2"', False, id="a-version"),
+        pytest.param('handler="/v1/chat/completions"', False, id="a-path"),
+        pytest.param('le="1:2"', False, id="not-a-name"),
+    ],
+)
+def test_an_address_in_a_label_is_a_routers(label: str, *, routed: bool) -> None:
+    assert bool(parse_lines([f"r{{{label}}} 3"]).routed) is routed
+
+
+def test_openmetrics_with_exemplars_and_times_of_its_own() -> None:
+    page = parse_lines([
+        'h_bucket{le="0.5"} 7 # {trace_id="a b"} 0.3 1795461691.5', 'h_bucket{le="1"} 9 1795461691.5',
+        "c_total 4 1795461690000", "# EOF",
+    ])  # fmt: skip
+    assert [sample.value for sample in page.named("h_bucket")] == [7.0, 9.0]
+    assert page.stamp_s == pytest.approx(1795461691.5)
+    assert parse_lines(["a 1"]).stamp_s is None
 
 
 def test_values_with_timestamps_and_exponents_are_read() -> None:

@@ -25,6 +25,7 @@ METRICS = {
     "failed": MetricMap(names=("failed_total",), kind="counter", beside="tokens_total"),
     "deferred": MetricMap(names=("grammar_queue",), add=("transfer_queue",)),
     "pool_ratio": MetricMap(names=("pool_perc",), combine="max"),
+    "process_start_s": MetricMap(names=("start_seconds",), combine="max"),
 }
 
 
@@ -183,3 +184,60 @@ def test_a_share_above_one_is_not_believed() -> None:
 def test_the_map_survives_its_evidence() -> None:
     assert metrics_from_json(metrics_to_json(METRICS)) == METRICS
     assert {"tokens_total", "transfer_queue"} <= metric_names(METRICS)
+
+
+def test_a_restart_that_the_counters_do_not_show() -> None:
+    found = window(["tokens_total 10", "start_seconds 1000"], ["tokens_total 90", "start_seconds 5000"])
+    assert (found.reset, found.falls) == ("start_seconds", 1)
+    assert found.delta("tokens").detail == (
+        "start_seconds changed within the window (a restart, or two servers behind one address); run again"
+    )
+    swing = window(*[["tokens_total 10", f"start_seconds {each}"] for each in (1000, 5000, 1000, 5000)])
+    assert swing.delta("tokens").detail.startswith("start_seconds changed 3 times within the window: two servers")
+
+
+def test_a_series_that_left_is_a_restart_with_other_labels() -> None:
+    found = window(['tokens_total{model_name="a"} 100'], ['tokens_total{model_name="b"} 900'])
+    assert found.delta("tokens").reason is UnknownReason.RESET
+    assert found.delta("tokens").detail.startswith(
+        'tokens_total{model_name="a"} is on the first read and not on the last'
+    )
+    before, after = histogram("seconds", 50, 60, 60, 40), histogram("seconds", 50, 70, 70, 55)
+    gone = window([line.replace("{", '{m="a",').replace("_sum ", '_sum{m="a"} ').replace("_count ", '_count{m="a"} ')
+                   for line in before], after)  # fmt: skip
+    assert gone.mean("seconds").reason is UnknownReason.RESET
+
+
+def test_what_a_first_read_lost_is_not_counted_as_new() -> None:
+    """The whole life of a counter would look like the increase of the window."""
+    cut = parse_lines(["new_running 1"], ["the page ends in the middle of a line: 'tokens_to'"])
+    whole = parse_lines(["new_running 1", "tokens_total 90000", *histogram("seconds", 50, 60, 60, 40)])
+    found = Window([PageRead(0.0, cut), PageRead(2.0, whole)], METRICS)
+    assert found.gauge("running").value == 1.0
+    for reading in (found.delta("tokens"), found.mean("seconds"), found.quantile("seconds", 0.5)):
+        assert reading.reason is UnknownReason.MALFORMED
+        assert reading.detail.endswith("the first read was cut in its middle, so what was counted before the window is "
+                                       "not known")  # fmt: skip
+    lost = Window([PageRead(0.0, whole), PageRead(2.0, cut)], METRICS)
+    assert lost.gauge("usage").detail == "the metrics page was cut in its middle, and what was left has no usage"
+
+
+def test_a_name_that_stands_twice_with_other_values_is_nobodys() -> None:
+    lines = ["new_running 3", "new_running 9", "tokens_total 5"]
+    found = window(lines, lines)
+    assert found.gauge("running").reason is UnknownReason.INCONSISTENT
+    assert found.gauge("running").detail.startswith(
+        "new_running stands twice on one page with the same labels and different"
+    )
+    assert found.delta("tokens").value == 0.0
+
+
+def test_the_open_bucket_alone_gives_a_mean_and_no_quantile() -> None:
+    found = window(
+        ['seconds_bucket{le="+Inf"} 1', "seconds_sum 1", "seconds_count 1"],
+        ['seconds_bucket{le="+Inf"} 5', "seconds_sum 9", "seconds_count 5"],
+    )  # fmt: skip
+    assert found.mean("seconds").value == 2.0
+    assert found.quantile("seconds", 0.95).detail == (
+        "seconds_bucket has the open bucket alone; only its mean can be read"
+    )
