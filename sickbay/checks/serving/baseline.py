@@ -12,6 +12,7 @@ from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, unknown
+from sickbay.engine.model.target import PrometheusSource
 
 __all__ = ["ServingBaseline"]
 
@@ -66,22 +67,22 @@ class ServingBaseline(Check):
         source = look.target.prometheus
         if source is None:
             raise ProbeError(UnknownReason.NOT_CONFIGURED, "the target has no prometheus; give --prometheus URL")
-        from sickbay.plugins.sources.prometheus_window import server_clock  # late: what a check says must load fast
+        # Late: what a check says of itself must load fast.
+        from sickbay.plugins.sources.prometheus_clock import asked_time, fitting_window_s
 
-        now_s, note = await server_clock(look, source)
-        from_s = source.at_s or now_s
+        from_s, note = await asked_time(look, source)
+        window_s = await fitting_window_s(look, source, ends_s=from_s, at_least_s=float(params["window_s"]))
         wanted = dict.fromkeys(float(each) for each in (params["ago_s"], *params["also_s"]))
-        windows = [
-            {"ago_s": ago_s, "raw": await _window(look, from_s - ago_s, float(params["window_s"]))} for ago_s in wanted
-        ]
-        return {"from_s": round(from_s, 3), "note": note, "windows": windows}
+        windows = [{"ago_s": ago_s, "raw": await _window(look, from_s - ago_s, window_s)} for ago_s in wanted]
+        now = await _now(look, source, windows, from_s, window_s)
+        return {"from_s": round(from_s, 3), "note": note, "windows": windows, "now": now}
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """The baseline's numbers, with the other windows beside them."""
-        from sickbay.checks.serving.history import judge_past  # late, as above
-        from sickbay.plugins.sources.prometheus_window import utc
+        from sickbay.checks.serving.baseline_unlike import told_of  # late, as above
+        from sickbay.plugins.sources.prometheus_series import utc
 
-        judged = [(float(each["ago_s"]), judge_past(each["raw"])) for each in raw["windows"]]
+        judged = [(float(each["ago_s"]), _judged(each["raw"], raw.get("now", {}))) for each in raw["windows"]]
         chosen = judged[0][1]
         signals = {f"baseline.{name}": _reading(name, judged) for name in _NUMBERS}
         known = sum(reading.known for reading in signals.values())
@@ -95,13 +96,59 @@ class ServingBaseline(Check):
             for name in _SHOWN if signals[f"baseline.serving.{name}"].known
         )  # fmt: skip
         read = [_ago(ago_s) for ago_s, result in judged if result.outcome is not Outcome.UNKNOWN]
-        notes = "; ".join(part for part in (str(raw["note"]), *lost) if part)
+        odd = [
+            f"{_ago(float(each['ago_s']))}: {note}"
+            for each in raw["windows"]
+            if "problem" not in each["raw"]
+            for note in told_of(each["raw"], raw.get("now", {}))
+        ]
+        gaps = raw["windows"][0]["raw"].get("gaps")
+        if chosen.outcome is Outcome.FAIL or (chosen.outcome is Outcome.WARN and not gaps):
+            odd.insert(0, f"it was not well {_ago(judged[0][0])} either: {chosen.summary}")
+        notes = "; ".join(part for part in (str(raw["note"]), *odd, *lost) if part)
         return Result(
             outcome=Outcome.PASS,
             summary=f"before {utc(raw['from_s'])}, {known} signals ({' / '.join(read)}): {told or 'no traffic then'}"
             + (f"; {notes}" if notes else ""),
             signals=signals,
         )
+
+
+def _judged(raw: Raw, now: Raw) -> Result:
+    """One stored window, without the quantiles that do not compare with today's."""
+    from sickbay.checks.serving.baseline_unlike import without_other_buckets  # late, as above
+    from sickbay.checks.serving.history import judge_past
+
+    found = judge_past(raw)
+    if "problem" in raw:
+        return found
+    return dataclasses.replace(found, signals=without_other_buckets(found.signals, raw, now.get("edges", {})))
+
+
+async def _now(
+    look: Look, source: PrometheusSource, windows: list[dict[str, Any]], from_s: float, window_s: float
+) -> dict[str, Any]:
+    """Today's buckets and models, as the same Prometheus has them; {} where it has none, or no window to compare."""
+    from sickbay.checks.serving.baseline_unlike import bucket_names, edges_now  # late, as above
+    from sickbay.plugins.sources.prometheus import ask, matcher
+
+    names = next((bucket_names(each["raw"]) for each in windows if "problem" not in each["raw"]), [])
+    if not names:
+        return {}
+    last = f"last_over_time({matcher(names, source.selector, range_s=window_s)})"
+    query = f"group by (__name__, le, model_name) ({last})"
+    try:
+        found = await ask(look, source, query, from_s)
+    except BudgetExceededError:
+        raise
+    except ProbeError:
+        return {}  # the windows of the past stand; only the comparison of their buckets is lost
+    labels = [one.labels for one in found.series]
+    return {
+        "query": query,
+        "edges": edges_now(labels),
+        "models": sorted({row["model_name"] for row in labels if row.get("model_name")})[:8],
+    }
 
 
 async def _window(look: Look, ends_s: float, window_s: float) -> dict[str, Any]:

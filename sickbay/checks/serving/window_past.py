@@ -13,7 +13,9 @@ from sickbay.engine.model.check import Raw, Result
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured
-from sickbay.plugins.sources.prometheus_window import fitting_window_s, past_window, server_clock, utc
+from sickbay.plugins.sources.prometheus_clock import asked_time, fitting_window_s
+from sickbay.plugins.sources.prometheus_series import utc
+from sickbay.plugins.sources.prometheus_window import past_window
 
 __all__ = ["judge_stored", "past_reads", "read_now_or_then"]
 
@@ -51,12 +53,7 @@ async def past_reads(look: Look, at_s: float | None, window_s: float, *, fit: bo
     source = look.target.prometheus
     if source is None:
         raise ProbeError(UnknownReason.NOT_CONFIGURED, "the target has no prometheus; give --prometheus URL")
-    now_s, note = await server_clock(look, source)
-    if at_s is not None and at_s > now_s:
-        raise ProbeError(
-            UnknownReason.NOT_CONFIGURED, f"the time asked for, {utc(at_s)}, lies {at_s - now_s:.0f} s ahead of now"
-        )
-    ends_s = now_s if at_s is None else at_s
+    ends_s, note = await asked_time(look, dataclasses.replace(source, at_s=at_s))
     if fit:
         window_s = await fitting_window_s(look, source, ends_s=ends_s, at_least_s=window_s)
     from sickbay.plugins.engines.plugin import sickbay_engines  # late: linting a runbook loads no plugin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 import statistics
@@ -9,13 +10,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sickbay.plugins.sources.prometheus import Series
+from sickbay.plugins.sources.prometheus_series import Series
 
 __all__ = ["Gap", "Scrapes", "pages_of", "scrapes_of"]
 
 READS_MAX = 40
 GAP_FACTOR = 2.5
 TOLERANCE_S = 0.002
+ONE_SCRAPE = 0.4
+"""Samples closer than this share of the usual interval are of one scrape: a page may give each line its own time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,8 @@ class Scrapes:
     """When one engine was scraped within a window.
 
     Attributes:
-        times: of the scrapes that gave samples, in order.
+        times: of the scrapes that gave samples, in order; of one whose lines have times of their own, the last of them.
+        spread_s: the longest time between two samples of one scrape; 0 where all have the scrape's own time.
         interval_s: the usual time between two; 0 with less than two.
         backwards: counter name -> how often it went back.
     """
@@ -40,11 +44,17 @@ class Scrapes:
     interval_s: float
     gaps: tuple[Gap, ...]
     backwards: Mapping[str, int]
+    spread_s: float = 0.0
+
+    def scrape_of(self, at_s: float) -> float:
+        """The time of the scrape that gave a sample."""
+        at = bisect.bisect_left(self.times, at_s - TOLERANCE_S)
+        return self.times[min(at, len(self.times) - 1)]
 
 
 def scrapes_of(series: Sequence[Series], counters: Collection[str]) -> Scrapes:
     """Times, gaps and resets of one engine's series; `counters` are names whose value must not fall."""
-    times = tuple(sorted({at_s for one in series for at_s, _ in one.samples}))
+    times, spread_s = _scrape_times(series)
     steps = [late - early for early, late in itertools.pairwise(times)]
     interval_s = statistics.median(steps) if steps else 0.0
     gaps = tuple(Gap(early, step) for early, step in zip(times, steps, strict=False) if step > GAP_FACTOR * interval_s)
@@ -54,7 +64,22 @@ def scrapes_of(series: Sequence[Series], counters: Collection[str]) -> Scrapes:
             falls = sum(late[1] < early[1] for early, late in itertools.pairwise(one.samples))
             if falls:
                 backwards[one.name] = max(backwards.get(one.name, 0), falls)
-    return Scrapes(times=times, interval_s=interval_s, gaps=gaps, backwards=backwards)
+    return Scrapes(times=times, interval_s=interval_s, gaps=gaps, backwards=backwards, spread_s=spread_s)
+
+
+def _scrape_times(series: Sequence[Series]) -> tuple[tuple[float, ...], float]:
+    """The scrapes' times, and how far the samples of one lie apart."""
+    every = sorted({at_s for one in series for at_s, _ in one.samples})
+    steps = [late[0] - early[0] for one in series for early, late in itertools.pairwise(one.samples)]
+    apart = ONE_SCRAPE * statistics.median(steps) if steps else 0.0
+    found: list[list[float]] = []
+    for at_s in every:
+        if found and at_s - found[-1][0] < apart:
+            found[-1].append(at_s)
+        else:
+            found.append([at_s])
+    spread_s = max((scrape[-1] - scrape[0] for scrape in found), default=0.0)
+    return tuple(scrape[-1] for scrape in found), spread_s
 
 
 def pages_of(
@@ -72,14 +97,17 @@ def pages_of(
     chosen = _evenly(times, READS_MAX)
     wanted = set(chosen)
     lines: dict[float, list[str]] = {at_s: [] for at_s in chosen}
+    ends = {chosen[0], chosen[-1]}
     for one in light:
+        inner = not one.name.endswith("_bucket")  # buckets of native histograms came with their sums
         for at_s, value in one.samples:
-            if at_s in wanted:
-                lines[at_s].append(_line(one.labels, value))
+            scrape = scrapes.scrape_of(at_s)
+            if scrape in wanted and (inner or scrape in ends):
+                lines[scrape].append(_line(one.labels, value))
     for buckets, end in ((first, chosen[0]), (last, chosen[-1])):
         for one in buckets:
             for at_s, value in one.samples:
-                if abs(at_s - end) <= TOLERANCE_S:
+                if scrapes.scrape_of(at_s) == end:
                     lines[end].append(_line(one.labels, value))
     return [
         {

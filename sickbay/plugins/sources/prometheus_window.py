@@ -2,69 +2,32 @@
 
 from __future__ import annotations
 
-import itertools
-import statistics
-import time
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from sickbay.engine.errors import BudgetExceededError, ProbeError
+from sickbay.engine.errors import ProbeError
 from sickbay.engine.measure.metric_json import metrics_to_json
 from sickbay.engine.model.engine_spec import EngineSpec
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.model.target import PrometheusSource, Target
-from sickbay.plugins.sources.prometheus import Answer, ask, matcher
+from sickbay.plugins.sources.prometheus import Answer, ask, matcher, quoted
+from sickbay.plugins.sources.prometheus_absent import Missing
 from sickbay.plugins.sources.prometheus_reads import Scrapes, pages_of, scrapes_of
-from sickbay.plugins.sources.prometheus_replica import Replica, one_replica
+from sickbay.plugins.sources.prometheus_replica import Replica, one_replica, own_labels
+from sickbay.plugins.sources.prometheus_series import Series, utc
 
-__all__ = ["fitting_window_s", "past_window", "server_clock", "utc"]
+__all__ = ["past_window"]
 
 KEY_QUANTITIES = (
     "requests_running", "requests_waiting", "generation_tokens", "prompt_tokens", "prompt_tokens_computed", "finished",
 )  # fmt: skip
-CLOCK_DIFFERS_S = 5.0
-WINDOW_S, WINDOW_MAX_S, INTERVAL_SEEN_S = 300.0, 1200.0, 600.0
-SCRAPES_MIN = 8
 BACKWARDS_MAX = 1
 STALE_FACTOR = 3.0
 STALE_MIN_S = 5.0
-
-
-def utc(at_s: float) -> str:
-    """A time as people write it in an incident: `2026-11-23T12:05:00Z`."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at_s))
-
-
-async def server_clock(look: Look, source: PrometheusSource) -> tuple[float, str]:
-    """Now, by Prometheus's own clock, and a note when ours differs by more than 5 s.
-
-    Raises:
-        ProbeError: it does not answer.
-    """
-    ours = look.clock.wall()
-    answer = await ask(look, source, "vector(1)", ours)
-    if answer.server_s is None or abs(answer.server_s - ours) <= CLOCK_DIFFERS_S:
-        return ours, ""
-    ahead = answer.server_s - ours
-    return answer.server_s, (
-        f"clocks disagree: Prometheus is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} this host; "
-        "times are taken by its clock"
-    )
-
-
-async def fitting_window_s(look: Look, source: PrometheusSource, *, ends_s: float, at_least_s: float) -> float:
-    """Seconds that hold at least eight scrapes, as the scrapes of the last ten minutes before came; 300 where unseen.
-
-    Raises:
-        ProbeError: Prometheus does not answer.
-    """
-    up = await ask(look, source, matcher(["up"], source.selector, range_s=INTERVAL_SEEN_S), ends_s)
-    steps = [later - early for one in up.series for (early, _), (later, _) in itertools.pairwise(one.samples)]
-    if not steps:
-        return max(at_least_s, WINDOW_S)
-    return max(at_least_s, min(WINDOW_MAX_S, SCRAPES_MIN * statistics.median(steps)))
+ANYBODYS = ("process_", "http_", "python_")
+"""Families that every program has: they are read of an engine's scrape, and make no scrape an engine's."""
 
 
 async def past_window(
@@ -85,20 +48,24 @@ async def past_window(
     reader = _Reader(look, source, ends_s, window_s)
     spec = await reader.engine(specs)
     light = await reader.ask(matcher(_plain_names(spec), source.selector, range_s=window_s), ends_s)
-    if not light.series:
+    series = _classic(light.series)
+    own = frozenset(one.name for one in series if not one.name.startswith(ANYBODYS))
+    if not own:
         raise await reader.nothing(spec)
     up = await reader.ask(matcher(["up"], source.selector, range_s=window_s), ends_s)
-    replica = one_replica(light.series, up.series, _addresses(look.target))
+    replica = one_replica(series, up.series, _addresses(look.target), own=own, counters=_counters(spec))
     scrapes = scrapes_of(replica.series, _counters(spec))
-    notes = [*replica.notes, *light.warnings, *_judge_scrapes(scrapes, replica, ends_s, window_s, is_now=is_now)]
+    judged = _judge_scrapes(scrapes, replica, ends_s, window_s, is_now=is_now)
     first, last = scrapes.times[0], scrapes.times[-1]
-    ends = [await reader.buckets(spec, at_s, replica, up) for at_s in (first, last)]
+    ends = [await reader.buckets(spec, at_s, replica, scrapes.spread_s) for at_s in (first, last)]
+    notes = [*replica.notes, *(f"Prometheus says: {each}" for each in dict.fromkeys(reader.warnings)), *judged]
     return {
         "engine": spec.name,
         "version": "",
         "metrics": metrics_to_json(spec.metrics),
         "absent": dict(spec.absent),
         "mirrors": list(spec.mirror_labels),
+        "model": look.target.model,
         "settings": {},
         "reads": pages_of(replica.series, ends[0], ends[1], scrapes),
         "queries": reader.executed,
@@ -120,10 +87,12 @@ class _Reader:
         self._ends_s = ends_s
         self._window_s = window_s
         self.executed: list[dict[str, Any]] = []
+        self.warnings: list[str] = []
 
     async def ask(self, query: str, at_s: float) -> Answer:
         answer = await ask(self._look, self._source, query, at_s)
         self.executed.append({"query": query, "at_s": round(at_s, 3), "series": len(answer.series)})
+        self.warnings += answer.warnings
         return answer
 
     async def engine(self, specs: Sequence[EngineSpec]) -> EngineSpec:
@@ -160,52 +129,34 @@ class _Reader:
         """Whatever was there within the window, not only at its end."""
         return f"last_over_time({text}[{max(1, round(self._window_s))}s])"
 
-    async def buckets(self, spec: EngineSpec, at_s: float, replica: Replica, up: Answer) -> tuple[Any, ...]:
+    async def buckets(self, spec: EngineSpec, at_s: float, replica: Replica, spread_s: float) -> Sequence[Series]:
         """The histograms' buckets at one scrape, of the same replica."""
         names = [f"{name}_bucket" for name in _histograms(spec)]
         if not names:
             return ()
-        selector = ",".join(
-            part for part in (self._source.selector.strip().strip("{}").strip(","), _pinned(replica)) if part
-        )
-        found = await self.ask(matcher(names, selector, range_s=1.0), at_s)
-        return one_replica(found.series, up.series, _addresses(self._look.target)).series if found.series else ()
+        pinned = ",".join(f"{name}={quoted(value)}" for name, value in replica.labels.items())
+        selector = ",".join(part for part in (self._source.selector.strip().strip("{}").strip(","), pinned) if part)
+        found = await self.ask(matcher(names, selector, range_s=1.0 + spread_s), at_s)
+        return [Series(own_labels(one.labels, replica.labels), one.samples) for one in found.series]
 
     async def nothing(self, spec: EngineSpec | None, names: Sequence[str] = ()) -> ProbeError:
-        """Why there is no series: a selector that fits none, a scrape that fails, a time without data."""
+        """Why there is no series."""
         wanted = list(names) or (_key_names(spec) if spec is not None else [])
-        what = f"no series of {spec.title if spec else 'any known engine'}"
-        when = f"from {utc(self._ends_s - self._window_s)} to {utc(self._ends_s)}"
-        selector = self._source.selector.strip().strip("{}")
-        try:
-            up = await self.ask(matcher(["up"], selector, range_s=self._window_s), self._ends_s)
-            down = [one for one in up.series if one.samples and not any(value for _, value in one.samples)]
-            if down:
-                return ProbeError(
-                    UnknownReason.ABSENT,
-                    f"{what} {when}: Prometheus could not scrape it (up is 0 in all of "
-                    f"{len(down[0].samples)} tries); was the engine down, or its metrics page guarded?",
-                )
-            if selector:
-                other = await self.ask(f"group by (job, instance) ({self._last(matcher(wanted))})", self._ends_s)
-                labels = sorted(
-                    f'job="{one.labels.get("job", "")}",instance="{one.labels.get("instance", "")}"'
-                    for one in other.series
-                )
-                if labels:
-                    return ProbeError(
-                        UnknownReason.ABSENT,
-                        f"{what} matches the selector {selector!r} {when}; without it there are "
-                        f"{'; '.join(labels[:4])}",
-                    )
-        except BudgetExceededError:
-            raise
-        except ProbeError as error:
-            return error
-        return ProbeError(
-            UnknownReason.ABSENT,
-            f"{what} {when}: Prometheus did not scrape it then, or no longer keeps that time (retention)",
-        )
+        return await Missing(
+            ask=self.ask,
+            what=f"no series of {spec.title if spec else 'any known engine'}",
+            names=wanted,
+            selector=self._source.selector.strip().strip("{}"),
+            ends_s=self._ends_s,
+            window_s=self._window_s,
+            warnings=self.warnings,
+        ).why()
+
+
+def _classic(series: Sequence[Series]) -> list[Series]:
+    """Without what a native histogram repeats of a classic one (Prometheus can keep both)."""
+    written = {one.name for one in series if not one.native}
+    return [one for one in series if not one.native or one.name.rpartition("_")[0] + "_count" not in written]
 
 
 def _judge_scrapes(scrapes: Scrapes, replica: Replica, ends_s: float, window_s: float, *, is_now: bool) -> list[str]:
@@ -258,13 +209,6 @@ def _judge_scrapes(scrapes: Scrapes, replica: Replica, ends_s: float, window_s: 
     return notes
 
 
-def _pinned(replica: Replica) -> str:
-    """The replica's own labels as matchers, so that the buckets are read of it alone."""
-    return ",".join(
-        f'{name}="{value}"' for name, value in replica.labels.items() if '"' not in value and "\\" not in value
-    )
-
-
 def _addresses(target: Target) -> list[str]:
     """host:port of the target, as Prometheus writes an instance."""
     found = []
@@ -284,9 +228,9 @@ def _histograms(spec: EngineSpec) -> list[str]:
 
 
 def _plain_names(spec: EngineSpec) -> list[str]:
-    """Every name but the buckets."""
+    """Every name but the buckets; a histogram's own name gives its native form, where Prometheus keeps that."""
     names = [n for each in spec.metrics.values() if each.kind != "histogram" for n in (*each.names, *each.add)]
-    return [*names, *(f"{name}{part}" for name in _histograms(spec) for part in ("_sum", "_count"))]
+    return [*names, *(f"{name}{part}" for name in _histograms(spec) for part in ("_sum", "_count", ""))]
 
 
 def _counters(spec: EngineSpec) -> frozenset[str]:
