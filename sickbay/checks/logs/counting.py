@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from sickbay.checks.logs.knowledge import Patterns
 
-__all__ = ["Counts", "count_lines", "stamp_of"]
+__all__ = ["Counts", "count_lines"]
 
 _UNITS = {"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
 _UNITS |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-_SHORT_STAMP = re.compile(r"\b(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)\b")
-_STAMP = re.compile(r"(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:[.,]\d+)?(Z|[+-]\d\d:?\d\d)?")
 
 
 @dataclass
@@ -43,22 +38,23 @@ class Counts:
 
 
 def count_lines(
-    lines: Iterable[str], known: Patterns, *, since_s: float | None = None, until_s: float | None = None
+    found: Counts,
+    lines: Iterable[tuple[str, float | None]],
+    known: Patterns,
+    *,
+    since_s: float | None = None,
+    until_s: float | None = None,
 ) -> Counts:
-    """Count. Lines with a date before `since_s` (Unix seconds) only move the phase; lines without a date count.
+    """Add one log's lines, each with its date (Unix seconds), to what is found so far.
 
-    Reading ends with the first line of a date after `until_s`.
+    Lines before `since_s` only move the phase; lines without a date count. Reading ends with the first line of a date
+    after `until_s`.
     """
-    found = Counts()
-    old = False
-    for line in lines:
-        stamp = stamp_of(line, near_s=until_s) if since_s is not None or until_s is not None else None
-        if stamp is not None and until_s is not None and stamp > until_s:
+    for line, at_s in lines:
+        if at_s is not None and until_s is not None and at_s > until_s:
             break
         _mark(found, line, known)
-        if stamp is not None and since_s is not None:
-            old = stamp < since_s  # lines without a date go with the dated one before them
-        if old:
+        if at_s is not None and since_s is not None and at_s < since_s:
             found.skipped += 1
             continue
         found.lines += 1
@@ -116,38 +112,3 @@ def _bytes(text: str) -> float | None:
         return float(number) * _UNITS[unit]
     except (KeyError, ValueError):
         return None
-
-
-def stamp_of(line: str, *, near_s: float | None = None) -> float | None:
-    """The line's date as Unix seconds; one without a zone is taken as this host's local time.
-
-    vLLM writes no year: with `near_s` it is the one that brings the line nearest to that time.
-    """
-    match = _STAMP.search(line[:80])
-    if match is None:
-        return None if near_s is None else _without_year(line, near_s)
-    try:
-        moment = datetime(*(int(match[at]) for at in range(1, 7)))  # type: ignore[arg-type]  # noqa: DTZ001 - set below
-    except ValueError:
-        return None
-    zone = match[7]
-    if not zone:
-        return moment.timestamp()
-    if zone == "Z":
-        return moment.replace(tzinfo=UTC).timestamp()
-    sign = -1 if zone[0] == "-" else 1
-    digits = zone[1:].replace(":", "")
-    return moment.replace(tzinfo=UTC).timestamp() - sign * (int(digits[:2]) * 3600 + int(digits[2:]) * 60)
-
-
-def _without_year(line: str, near_s: float) -> float | None:
-    match = _SHORT_STAMP.search(line[:80])
-    if match is None:
-        return None
-    month, day, hour, minute, second = (int(part) for part in match.groups())
-    year = datetime.fromtimestamp(near_s, tz=UTC).year
-    found: list[float] = []
-    for each in (year - 1, year, year + 1):
-        with suppress(ValueError):  # 29 February of another year
-            found.append(datetime(each, month, day, hour, minute, second).timestamp())  # noqa: DTZ001 - local time
-    return min(found, key=lambda stamp: abs(stamp - near_s), default=None)

@@ -32,6 +32,7 @@ NUMBERS = {
     "total": "memory.device_total_bytes",
 }
 PLANNED = {"kv-init": "memory.kv_pool_ratio", "load": "memory.weights_ratio"}
+_CLOCKS_DIFFER_S = 60.0
 _TOLD = ("memory.oom_phase", "memory.oom_place", "memory.oom_requested_ratio")
 BAD = (
     "log.disk_full_lines",
@@ -96,42 +97,42 @@ class LogsPatterns(Check):
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Match the newest lines of every log; only counts leave this function."""
         # Late: what a check says of itself must load fast.
-        from sickbay.checks.logs.counting import count_lines, stamp_of
-        from sickbay.checks.logs.knowledge import patterns
-        from sickbay.plugins.sources.logs import named, read_lines
+        from sickbay.checks.logs.counting import Counts
+        from sickbay.checks.logs.reading import count_source
 
-        since_s = float(params["since_s"])
         at_s = look.target.prometheus.at_s if look.target.prometheus is not None else None
-        lines: list[str] = []
+        if at_s is not None and at_s > look.clock.wall() + _CLOCKS_DIFFER_S:
+            raise ProbeError(UnknownReason.NOT_CONFIGURED, "the time asked for has not come by this host's clock")
+        counts = Counts()
         sources, problems, cut = [], [], False
+        notes: list[str] = []
         reason = UnknownReason.NOT_CONFIGURED
         for source in look.target.logs:
             try:
-                # The lines of a file have their times in them; journald and Loki are asked for the time.
-                tail = await read_lines(
-                    look, source, since_s=since_s, lines_max=int(params["lines_max"]),
-                    ends_s=None if source.kind == "file" else at_s,
-                )  # fmt: skip
+                told = await count_source(
+                    look,
+                    source,
+                    counts,
+                    at_s=at_s,
+                    since_s=float(params["since_s"]),
+                    lines_max=int(params["lines_max"]),
+                )
             except ProbeError as error:
                 problems.append(error.detail)
                 reason = error.reason
                 continue
-            if at_s is not None and not any(stamp_of(line, near_s=at_s) is not None for line in tail.lines):
-                problems.append(f"{named(source)}: no line has a date, so none can be said to be of the time asked for")
-                reason = UnknownReason.UNSUPPORTED
-                continue
-            lines += tail.lines
-            sources.append(named(source))
-            cut = cut or tail.cut
-        if not sources:
+            sources.append(told.name)
+            notes += told.notes
+            cut = cut or told.cut
+        if not sources and reason is not UnknownReason.NO_TRAFFIC:
             raise ProbeError(reason, "; ".join(problems) or "the target names no log (logs: [{file: PATH}])")
-        ends_s = look.clock.wall() if at_s is None else at_s
-        counts = count_lines(lines, patterns(), since_s=ends_s - since_s, until_s=at_s)
         return {
             **counts.to_json(),
             "cut": cut,
             "sources": sources,
             "problems": problems,
+            "notes": notes,
+            "reason": reason.value,
             "host_bytes": _host_bytes(look),
         }
 
@@ -139,7 +140,7 @@ class LogsPatterns(Check):
         """Counts as they are; a failed allocation with its phase, place and numbers."""
         where = f"{raw['lines']} lines of {', '.join(raw['sources'])}" + (" (its end)" if raw["cut"] else "")
         if not raw["lines"]:
-            why = f"no line of {', '.join(raw['sources'])} is new enough ({raw['skipped']} are older)"
+            why = "; ".join(raw["problems"])
             gone = unknown(UnknownReason.NO_TRAFFIC, why)
             return Result(outcome=Outcome.UNKNOWN, summary=why, signals=dict.fromkeys(self.emits, gone))
         signals: dict[str, Reading] = {name: measured(raw["counts"].get(name, 0), where) for name in COUNTS}
@@ -147,7 +148,20 @@ class LogsPatterns(Check):
         signals["log.graph_off_ratio"] = _ratio(raw["sides"].get("log.graph_off_ratio", [0, 0]), where)
         signals["log.offload_partial"] = _offload(raw["offloaded"], where)
         signals |= _oom(raw, where)
-        return Result(outcome=_outcome(signals), summary=_summary(raw, where), signals=signals)
+        if raw["problems"]:
+            signals = {name: _maybe_elsewhere(reading, raw) for name, reading in signals.items()}
+        outcome = _outcome(signals)
+        unread = bool(raw["problems"]) and outcome is Outcome.PASS
+        return Result(outcome=Outcome.UNKNOWN if unread else outcome, summary=_summary(raw, where), signals=signals)
+
+
+def _maybe_elsewhere(reading: Reading, raw: Raw) -> Reading:
+    """What one log does not say may stand in another that could not be read."""
+    if not reading.known or reading.value:
+        return reading
+    return unknown(
+        UnknownReason(raw["reason"]), f"not in {', '.join(raw['sources'])}; not read: {'; '.join(raw['problems'])}"
+    )
 
 
 def _host_bytes(look: Look) -> int:
@@ -228,6 +242,7 @@ def _summary(raw: Raw, where: str) -> str:
     if raw["oom"]:
         told = raw["oom"]
         said.insert(0, f"a failed allocation ({told['place']}, {told['phase'] or 'phase not known'})")
+    said += raw.get("notes", ())
     if raw["problems"]:
         said.append(f"not read: {'; '.join(raw['problems'])}")
     return f"{where}: {'; '.join(said) or 'nothing known to be bad'}"

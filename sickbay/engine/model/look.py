@@ -152,6 +152,10 @@ class Files(Protocol):
         """Names in a folder, sorted. Raises ProbeError like `read_text`."""
         ...
 
+    def modified_s(self, path: str) -> float:
+        """When the file was written last (Unix seconds). Raises ProbeError like `read_text`."""
+        ...
+
 
 class Clock(Protocol):
     """Time, passed in so that tests need no real one."""

@@ -85,6 +85,17 @@ class RootedFiles:
             raise _problem(path, error) from error
         return sorted(found)
 
+    def modified_s(self, path: str) -> float:
+        """When the file was written last (Unix seconds).
+
+        Raises:
+            ProbeError: absent, permission.
+        """
+        try:
+            return os.stat(self._below(path)).st_mtime  # noqa: PTH116 - as the other calls here
+        except (OSError, ValueError) as error:
+            raise _problem(path, error) from error
+
     def _below(self, path: str) -> str:
         if not path.startswith("/"):
             raise ProbeError(UnknownReason.MALFORMED, f"{path!r}: wanted an absolute path")

@@ -12,6 +12,7 @@ from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.look import Files, Look
 from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.model.target import LogSource
+from sickbay.plugins.sources.log_rows import Rows, Stored
 
 __all__ = ["journal_rows", "read_journal"]
 
@@ -21,12 +22,8 @@ _UNIT = re.compile(r"[A-Za-z0-9:_.\\@][A-Za-z0-9:_.\\@-]{0,254}")
 
 _PLACES = ("/var/log/journal", "/run/log/journal")
 
-Rows = list[tuple[float, str]]
 
-
-async def read_journal(
-    look: Look, source: LogSource, *, from_s: float, until_s: float, lines_max: int
-) -> tuple[Rows, str]:
+async def read_journal(look: Look, source: LogSource, *, from_s: float, until_s: float, lines_max: int) -> Stored:
     """Time and text of the unit's newest lines, and the command that was run.
 
     Raises:
@@ -35,7 +32,7 @@ async def read_journal(
     if not _UNIT.fullmatch(source.where):
         raise ProbeError(UnknownReason.NOT_CONFIGURED, f"journald: {source.where!r} is no unit name, e.g. vllm.service")
     command = [
-        "journalctl", "--output=json", "--no-pager", f"--unit={source.where}", f"--lines={lines_max}",
+        "journalctl", "--output=json", "--no-pager", "--reverse", f"--unit={source.where}", f"--lines={lines_max}",
         f"--since=@{from_s:.6f}", f"--until=@{until_s:.6f}", "--output-fields=MESSAGE,__REALTIME_TIMESTAMP",
     ]  # fmt: skip
     if look.target.root != "/":
@@ -52,7 +49,7 @@ async def read_journal(
             UnknownReason.ABSENT,
             f"journald {source.where}: this host keeps no journal ({' and '.join(_PLACES)} are empty)",
         )
-    return rows, " ".join(command)
+    return Stored(rows=rows, read_as=" ".join(command), cut=len(out) >= OUTPUT_BYTES_MAX or len(rows) >= lines_max)
 
 
 def _has_files(files: Files, place: str) -> bool:
@@ -86,7 +83,7 @@ async def _run(command: list[str], timeout_s: float) -> tuple[int, bytes, bytes]
 
 
 async def _bounded(stream: Any) -> bytes:
-    """What comes, up to 16 MB; the rest is read and dropped, so that the writer ends."""
+    """What comes, up to 16 MB (newest first); the rest is read and dropped, so that the writer ends."""
     kept = bytearray()
     while piece := await stream.read(65_536):
         kept += piece[: OUTPUT_BYTES_MAX - len(kept)]

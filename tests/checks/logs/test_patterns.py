@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sickbay.checks.logs.counting import count_lines, stamp_of
+from sickbay.checks.logs.counting import Counts, count_lines
 from sickbay.checks.logs.knowledge import patterns
 from sickbay.checks.logs.patterns import COUNTS, LogsPatterns
+from sickbay.checks.logs.stamps import dates_of, stamp_of
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import UnknownReason
@@ -110,7 +112,7 @@ def test_a_server_that_sleeps_and_wakes(run_check: Any, tmp_path: Path) -> None:
 def test_an_empty_log_is_unknown_and_not_sound(run_check: Any, tmp_path: Path) -> None:
     result = judged(run_check, tmp_path, "")
     assert result.outcome is Outcome.UNKNOWN
-    assert result.summary == f"no line of {tmp_path}/server.log is new enough (0 are older)"
+    assert result.summary == f"{tmp_path}/server.log: it is empty"
 
 
 def test_a_log_that_is_not_there(run_check: Any, tmp_path: Path) -> None:
@@ -121,7 +123,8 @@ def test_a_log_that_is_not_there(run_check: Any, tmp_path: Path) -> None:
 
 
 def count(*lines: str, since_s: float | None = None) -> Any:
-    return count_lines(lines, patterns(), since_s=since_s)
+    dates = dates_of(lines, near_s=1735776000.0)
+    return count_lines(Counts(), zip(lines, dates.stamps, strict=True), patterns(), since_s=since_s)
 
 
 def test_compilation_counts_only_while_users_are_served() -> None:
@@ -224,6 +227,58 @@ def test_a_log_without_dates_tells_of_no_time(run_check: Any, tmp_path: Path) ->
     target = Target(name="t", logs=(LogSource(kind="file", where=str(place)),), prometheus=source)
     with pytest.raises(ProbeError, match="no line has a date, so none can be said to be of the time asked for"):
         run_check(LogsPatterns(), target)
+
+
+def looked(run_check: Any, *logs: LogSource, asked: str = "2025-07-15 14:00:00") -> Any:
+    source = PrometheusSource(url="http://127.0.0.1:9", at_s=at(asked))
+    return run_check(LogsPatterns(), Target(name="t", logs=logs, prometheus=source))[1]
+
+
+def test_each_log_is_read_to_the_time_asked_for(run_check: Any, tmp_path: Path) -> None:
+    """The first log goes on after that time; the second one holds the failure."""
+    (tmp_path / "gateway.log").write_text("2025-07-15 13:00:00 a\n2025-07-15 19:00:00 b\n")
+    (tmp_path / "vllm.log").write_text(VLLM_OOM)
+    logs = [LogSource(kind="file", where=str(tmp_path / name)) for name in ("gateway.log", "vllm.log")]
+    assert looked(run_check, *logs).signals["memory.oom"].value is True
+
+
+def test_a_log_that_begins_later_was_rotated(run_check: Any, tmp_path: Path) -> None:
+    place = tmp_path / "vllm.log"
+    place.write_text(VLLM_OOM)
+    result = looked(run_check, LogSource(kind="file", where=str(place)), asked="2025-07-15 09:00:00")
+    assert result.outcome is Outcome.UNKNOWN
+    assert re.fullmatch(
+        r"\S+/vllm.log: its lines begin at \S+Z, after the time asked for; was it rotated\? give the older file",
+        result.summary,
+    )
+
+
+def test_silence_before_the_time_asked_for_is_told(run_check: Any, tmp_path: Path) -> None:
+    place = tmp_path / "vllm.log"
+    place.write_text(VLLM_OOM)
+    result = looked(run_check, LogSource(kind="file", where=str(place)), asked="2025-07-15 16:00:00")
+    assert "no line for 7200 s before the time asked for" in result.summary
+
+
+def test_what_one_log_does_not_say_may_stand_in_one_that_was_not_read(run_check: Any, tmp_path: Path) -> None:
+    (tmp_path / "gateway.log").write_text("all is well\n")
+    logs = tuple(LogSource(kind="file", where=str(tmp_path / name)) for name in ("gateway.log", "engine.log"))
+    _, result = run_check(LogsPatterns(), Target(name="t", logs=logs))
+    assert result.outcome is Outcome.UNKNOWN
+    assert result.signals["memory.oom"].reason is UnknownReason.ABSENT
+    assert result.summary.endswith(f"not read: {tmp_path}/engine.log: no such file")
+    (tmp_path / "gateway.log").write_text("CUDA out of memory. Tried to allocate 2.00 GiB\n")
+    _, told = run_check(LogsPatterns(), Target(name="t", logs=logs))
+    assert told.signals["memory.oom"].value is True
+
+
+def test_last_weeks_lines_of_a_log_without_years_are_old(run_check: Any, tmp_path: Path) -> None:
+    result = judged(
+        run_check,
+        tmp_path,
+        "ERROR 07-01 14:00:00 torch.OutOfMemoryError: CUDA out of memory\nINFO 07-15 12:00:00 well\n",
+    )
+    assert result.signals["memory.oom"].value is False
 
 
 def test_a_day_that_only_some_years_have() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import shutil
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,6 +18,7 @@ import pytest
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.model.target import LogSource, Target
+from sickbay.plugins.sources.log_rows import clock_note
 from sickbay.plugins.sources.logs import LINE_CHARS_MAX, LogLines, read_lines
 from sickbay.plugins.sources.logs_journald import journal_rows
 from tests.checks.serving.looking import looking
@@ -51,6 +54,13 @@ def test_a_file_larger_than_is_read_begins_with_a_whole_line(tmp_path: Path) -> 
     path.write_text("a" * 1_999_990 + "\n" + "b" * 50 + "\nend\n")
     found = read(LogSource(kind="file", where=str(path)), ends_s=None)
     assert (found.lines, found.cut) == (("b" * 50, "end"), True)
+
+
+def test_a_file_that_is_no_text_is_not_read_as_a_sound_log(tmp_path: Path) -> None:
+    path = tmp_path / "vllm.log.1.gz"
+    path.write_bytes(gzip.compress(b"CUDA out of memory"))
+    with pytest.raises(ProbeError, match=r"vllm\.log\.1\.gz: it is packed \(gzip\); give the unpacked file"):
+        read(LogSource(kind="file", where=str(path)), ends_s=None)
 
 
 def test_a_file_knows_no_past(tmp_path: Path) -> None:
@@ -142,6 +152,45 @@ def test_more_lines_than_were_asked_for_are_told(serve: Serve) -> None:
     url = serve(loki([], lines=9))  # type: ignore[arg-type]
     found = read(LogSource(kind="loki", where=url, query='{app="vllm"}'), lines_max=4)
     assert (found.lines, found.cut) == (("line 6", "line 7", "line 8", "line 9"), True)
+
+
+def test_a_loki_that_gives_less_than_was_asked_for_is_asked_for_that(serve: Serve) -> None:
+    """What Loki says when `max_entries_limit_per_query` is below the limit asked for (pkg/querier)."""
+    asked: list[str] = []
+
+    def answers(path: str) -> tuple[int, Mapping[str, str], str]:
+        limit = parse_qs(urlsplit(path).query)["limit"][0]
+        asked.append(limit)
+        if int(limit) > 2:
+            return 400, {}, f"max entries limit per query exceeded, limit > max_entries_limit_per_query ({limit} > 2)\n"
+        rows = [[str(round((NOW_S - index) * 1e9)), f"line {index}"] for index in range(2)]
+        data = {"resultType": "streams", "result": [{"stream": {}, "values": rows}]}
+        return (
+            200,
+            {},
+            json.dumps({"status": "success", "data": data, "warnings": ["partial result: a querier is gone"]}),
+        )
+
+    url = serve(answers)
+    found = read(LogSource(kind="loki", where=url, query='{app="vllm"}'))
+    assert asked == ["100", "2"]
+    assert (found.lines, found.cut, found.stamps) == (("line 1", "line 0"), True, (NOW_S - 1, NOW_S))
+    assert found.notes == (f"Loki at {url} says: partial result: a querier is gone",)
+
+
+@pytest.mark.parametrize(
+    ("date", "words"),
+    [
+        pytest.param(lambda now_s: formatdate(now_s + 900, usegmt=True), "s ahead of this host;", id="ahead"),
+        pytest.param(lambda now_s: formatdate(now_s - 900, usegmt=True), "s behind this host;", id="behind"),
+        pytest.param(lambda now_s: formatdate(now_s, usegmt=True), "", id="agrees"),
+        pytest.param(lambda _: "yesterday", "", id="no-date"),
+    ],
+)
+def test_the_clock_of_loki(date: Callable[[float], str], words: str) -> None:
+    note = clock_note(date(NOW_S), NOW_S, "Loki")
+    assert words in note
+    assert bool(note) is bool(words)
 
 
 @pytest.mark.parametrize(
