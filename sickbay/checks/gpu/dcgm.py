@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 from sickbay.checks.gpu.dcgm_look import read_dcgm
-from sickbay.checks.gpu.dcgm_page import Device, devices_of, nameless
+from sickbay.checks.gpu.dcgm_page import Device, devices_of, hosts_of, nameless, of_the_target
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.outcome import Outcome
@@ -69,8 +69,12 @@ class GpuDcgm(Check):
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """Fields as signals; the worst device speaks, all stand beside it."""
-        pages = [devices_of(read["lines"]) for read in raw["reads"]]
+        every = [devices_of(read["lines"]) for read in raw["reads"]]
+        pages = [of_the_target(page, raw.get("hosts", ()), raw.get("gpus", "auto")) for page in every]
         first, last = pages[0], pages[-1]
+        if every[-1] and not last:
+            others = unknown(UnknownReason.INCONSISTENT, _others(every[-1], raw))
+            return Result(outcome=Outcome.UNKNOWN, summary=others.detail, signals=dict.fromkeys(self.emits, others))
         if not last:
             lost = unknown(UnknownReason.MALFORMED, "no line of the page gives a value of a device")
             return Result(outcome=Outcome.UNKNOWN, summary=lost.detail, signals=dict.fromkeys(self.emits, lost))
@@ -85,11 +89,34 @@ class GpuDcgm(Check):
                 "an exporter leaves a lost device out; nothing tells how many there should be",
             )
         found = _result(signals, last, gone)
-        lost_rows = nameless(raw["reads"][-1]["lines"])
-        if lost_rows and len(last) > 1:
-            told = f"{lost_rows} rows of the page name no GPU (no UUID, gpu or device label) and are left out"
-            return replace(found, summary=f"{found.summary}; {told}")
-        return found
+        told = _told(raw, every[-1], last)
+        return replace(found, summary="; ".join([found.summary, *told])) if told else found
+
+
+def _others(devices: Devices, raw: Raw) -> str:
+    """Why none of the page's devices is taken."""
+    hosts = hosts_of(devices)
+    if len(hosts) > 1:
+        return (
+            f"the page speaks of {len(hosts)} hosts ({', '.join(hosts[:4])}), and none is the target's address; give "
+            "the page of the exporter on the engine's own host"
+        )
+    return f"the page has no GPU {raw.get('gpus')}, which the target names; it has {', '.join(_names(devices))}"
+
+
+def _told(raw: Raw, every: Devices, last: Devices) -> list[str]:
+    """What a reader must know of the page."""
+    told = []
+    lost_rows = nameless(raw["reads"][-1]["lines"])
+    if lost_rows and len(last) > 1:
+        told.append(f"{lost_rows} rows of the page name no GPU (no UUID, gpu or device label) and are left out")
+    if len(every) > len(last):
+        told.append(
+            f"{len(every) - len(last)} other devices of the page are left out: not of the target's host or indices"
+        )
+    if len(raw["reads"]) == 1 and raw["window_s"] > 0:
+        told.append(f"not collected anew within {raw['window_s']:.0f} s, so its values may be older")
+    return told + [f"a later read failed: {each}" for each in raw.get("failed", ())]
 
 
 def _result(signals: dict[str, Reading], last: Devices, gone: list[str]) -> Result:
@@ -103,7 +130,9 @@ def _result(signals: dict[str, Reading], last: Devices, gone: list[str]) -> Resu
     odd = ["a row remapping waits for a reset"] if value("remap_pending") else []
     odd += [f"{value('throttle_thermal_ratio'):.0%} slowed down for heat"] if value("throttle_thermal_ratio") else []
     busy = value("utilisation_ratio")
-    summary = f"{len(last)} GPUs, at most {value('temperature_celsius') or 0:g} C" + (
+    hosts = hosts_of(last)
+    where = f" of {', '.join(hosts)}" if hosts else ""
+    summary = f"{len(last)} GPUs{where}, at most {value('temperature_celsius') or 0:g} C" + (
         f", use {busy:.0%}" if isinstance(busy, float) else ""
     )
     return Result(

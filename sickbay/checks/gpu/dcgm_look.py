@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from sickbay.checks.gpu.dcgm_page import FIELDS, FRESH_FIELDS
-from sickbay.engine.errors import ProbeError
-from sickbay.engine.measure.exposition import check_page, keep_lines
+from sickbay.engine.errors import BudgetExceededError, ProbeError
+from sickbay.engine.measure.exposition import CUT, check_page, keep_lines
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.signal import UnknownReason
 
@@ -27,13 +28,24 @@ async def read_dcgm(look: Look, window_s: float) -> dict[str, Any]:
     """
     began = look.clock.monotonic()
     reads = [await _read(look, began)]
+    failed: list[str] = []
     ends = began + min(window_s, max(0.0, look.remaining_s - 1.0))
     while look.clock.monotonic() < ends:
         await look.clock.sleep(min(STEP_S, max(0.0, ends - look.clock.monotonic())))
-        read = await _read(look, began)
+        try:
+            read = await _read(look, began)
+        except BudgetExceededError:
+            raise
+        except ProbeError as error:
+            failed.append(error.detail)
+            continue
         if _pulse(read) != _pulse(reads[-1]):
             reads = [*reads[:3], read] if len(reads) < 4 else [*reads[:-1], read]
-    return {"window_s": round(look.clock.monotonic() - began, 3), "reads": reads}
+    hosts = [host for url in (look.target.direct_url, look.target.url) if (host := urlsplit(url).hostname)]
+    return {
+        "window_s": round(look.clock.monotonic() - began, 3), "reads": reads, "failed": failed[-1:], "hosts": hosts,
+        "gpus": look.target.gpus,
+    }  # fmt: skip
 
 
 async def _read(look: Look, began: float) -> dict[str, Any]:
@@ -55,6 +67,9 @@ async def _read(look: Look, began: float) -> dict[str, Any]:
             UnknownReason.ABSENT,
             f"{where}: no line begins with DCGM_; is this another exporter, or does it see no GPU?",
         )
+    cut = next((text for text in kept.oddities if text.startswith(CUT)), "")
+    if cut:
+        raise ProbeError(UnknownReason.MALFORMED, f"{where}: {cut}; the devices behind it are not known")
     return {"at_s": round(look.clock.monotonic() - began, 3), "lines": list(kept.lines)}
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["FIELDS", "FRESH_FIELDS", "Device", "devices_of", "nameless"]
+__all__ = ["FIELDS", "FRESH_FIELDS", "Device", "devices_of", "hosts_of", "nameless", "of_the_target"]
 
 FIELDS = (
     "DCGM_FI_DEV_SM_CLOCK", "DCGM_FI_DEV_MAX_SM_CLOCK", "DCGM_FI_DEV_MEM_CLOCK", "DCGM_FI_DEV_MAX_MEM_CLOCK",
@@ -44,6 +44,8 @@ class Device:
     uuid: str
     name: str
     model: str = ""
+    host: str = ""
+    index: str = ""
     fields: dict[str, float] = field(default_factory=dict)
     xids: dict[str, float] = field(default_factory=dict)
 
@@ -79,6 +81,33 @@ def devices_of(lines: Sequence[str]) -> dict[str, Device]:
     return found
 
 
+def hosts_of(devices: Mapping[str, Device]) -> list[str]:
+    """Names of the hosts that the page speaks of, sorted; a page without the label has none."""
+    return sorted({one.host for one in devices.values()} - {""})
+
+
+def of_the_target(devices: Mapping[str, Device], hosts: Sequence[str], gpus: str) -> dict[str, Device]:
+    """The devices that are the target's: of its host, where the page speaks of several, and of its own indices.
+
+    Args:
+        devices: of one page.
+        hosts: names of the target's addresses; compared by their first part, as a kernel's host name may be either.
+        gpus: the target's `gpus`: "auto", "none", or indices "0,1".
+
+    Returns:
+        Nothing where the page speaks of several hosts and none of them is the target's.
+    """
+    mine = {host.partition(".")[0].casefold() for host in hosts}
+    several = len(hosts_of(devices)) > 1
+    indices = {each.strip() for each in gpus.split(",")} if gpus not in {"auto", "none", ""} else set()
+    return {
+        uuid: one
+        for uuid, one in devices.items()
+        if (not several or one.host.partition(".")[0].casefold() in mine)
+        and (not indices or not one.index or one.index in indices)
+    }
+
+
 def _place(labels: Mapping[str, str]) -> str:
     """Host and index; "" when the row has no index."""
     index = labels.get("gpu") or labels.get("device")
@@ -109,6 +138,8 @@ def _take(found: dict[str, Device], name: str, labels: Mapping[str, str], value:
     if not 0 <= value < blank:  # also NaN
         return
     device = found.setdefault(uuid, Device(uuid, where, labels.get("modelName", "")))
+    device.host = device.host or labels.get("Hostname", "")
+    device.index = device.index or labels.get("gpu", "")
     if name == "DCGM_EXP_XID_ERRORS_COUNT":
         code = labels.get("xid", "?")
         device.xids[code] = device.xids.get(code, 0.0) + value

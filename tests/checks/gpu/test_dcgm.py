@@ -37,7 +37,9 @@ def test_a_sound_node() -> None:
     result = judged(page())
     value = {name.removeprefix("gpu."): reading.value for name, reading in result.signals.items()}
     assert result.outcome is Outcome.PASS
-    assert result.summary == "2 GPUs, at most 44 C, use 96%"
+    assert result.summary == (
+        "2 GPUs of node-7, at most 44 C, use 96%; not collected anew within 70 s, so its values may be older"
+    )
     assert (value["count"], value["sm_clock_ratio"], value["remap_failed"]) == (2.0, 1.0, False)
     assert value["memory_used_ratio"] == pytest.approx(73368 / 81560)
     assert value["memory_free_bytes"] == 8192 * 1024 * 1024
@@ -190,8 +192,57 @@ def test_rows_that_name_no_device_are_nobodys_among_several_and_told() -> None:
     assert nameless(lines) == 1
     assert all("DCGM_FI_DEV_ECC_DBE_VOL_TOTAL" not in device.fields for device in devices_of(lines).values())
     result = judged("\n".join(lines))
-    assert result.summary.endswith("; 1 rows of the page name no GPU (no UUID, gpu or device label) and are left out")
+    assert "; 1 rows of the page name no GPU (no UUID, gpu or device label) and are left out" in result.summary
     assert result.signals["gpu.ecc_uncorrected"].known is False
+
+
+def two_hosts() -> str:
+    """A federated page: the second host's GPU is hot."""
+    cool, hot = page(1), page(1, GPU_TEMP=97).replace("node-7", "node-8").replace("GPU-0000", "GPU-1000")
+    return cool + hot
+
+
+@pytest.mark.parametrize(
+    ("hosts", "hottest"),
+    [
+        pytest.param(["node-7"], 44.0, id="the-name"),
+        pytest.param(["10.0.0.1", "NODE-8.prod.example"], 97.0, id="a-longer-name"),
+    ],
+)
+def test_of_several_hosts_the_targets_own_is_read(hosts: list[str], hottest: float) -> None:
+    raw = {"window_s": 10.0, "reads": [{"at_s": 0.0, "lines": two_hosts().splitlines()}], "hosts": hosts}
+    result = GpuDcgm().judge(raw, {"window_s": 10})
+    assert result.signals["gpu.temperature_celsius"].value == hottest
+    assert "; 1 other devices of the page are left out: not of the target's host or indices" in result.summary
+
+
+def test_several_hosts_and_none_is_the_targets() -> None:
+    raw = {"window_s": 10.0, "reads": [{"at_s": 0.0, "lines": two_hosts().splitlines()}], "hosts": ["10.0.0.1"]}
+    result = GpuDcgm().judge(raw, {"window_s": 10})
+    assert (result.outcome, result.signals["gpu.temperature_celsius"].reason) == (
+        Outcome.UNKNOWN, UnknownReason.INCONSISTENT,
+    )  # fmt: skip
+    assert result.summary == (
+        "the page speaks of 2 hosts (node-7, node-8), and none is the target's address; give the page of the exporter "
+        "on the engine's own host"
+    )
+
+
+def test_only_the_targets_own_gpus_count() -> None:
+    raw = {"window_s": 0.0, "reads": [{"at_s": 0.0, "lines": page(4, GPU_TEMP=97).splitlines()}], "gpus": "0,1"}
+    assert GpuDcgm().judge(raw, {"window_s": 0}).signals["gpu.temperature_celsius"].by == {
+        "node-7/0": 44.0, "node-7/1": 44.0,
+    }  # fmt: skip
+    none = GpuDcgm().judge({**raw, "gpus": "7"}, {"window_s": 0})
+    assert none.summary.startswith("the page has no GPU 7, which the target names; it has node-7/0, ")
+
+
+def test_a_page_cut_on_its_way_has_lost_no_device(serve: Serve) -> None:
+    whole = page(4)
+    with pytest.raises(
+        ProbeError, match=r"the page ends in the middle of a line: .*; the devices behind it are not known"
+    ):
+        looked(serve(200, whole[: len(whole) // 2 + 7]))
 
 
 def test_a_page_whose_labels_were_dropped_is_one_device() -> None:
