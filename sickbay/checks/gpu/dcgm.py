@@ -29,12 +29,14 @@ class GpuDcgm(Check):
     The exporter collects every 30 s unless told otherwise, and its pages between are copies: what changes is judged
     over pages that were collected anew, and without one it is unknown. The last-Xid gauge never clears and does not
     count a second report of one code, so it is judged by its change alone; what happened before is the kernel log's.
+    Of another time (`--at`) the exporter's series are read out of a Prometheus that keeps them (`--gpu-selector`).
     """
 
     name = "gpu.dcgm"
     title = "GPUs of other hosts, from a DCGM exporter"
     effect = Effect.PASSIVE
     needs = ("dcgm",)
+    past = True
     params: ClassVar[Mapping[str, Any]] = {
         "type": "object",
         "properties": {
@@ -64,7 +66,12 @@ class GpuDcgm(Check):
         return Cost(requests=0, seconds=float(params.get("window_s", 10)) + 3.0)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
-        """Read the page until it was collected anew."""
+        """Read the page until it was collected anew; of another time, what Prometheus keeps of it."""
+        source = look.target.prometheus
+        if not look.target.dcgm_url or (source is not None and source.at_s is not None):
+            from sickbay.checks.gpu.dcgm_past import stored_dcgm  # late: a check's own words must load fast
+
+            return await stored_dcgm(look, float(params["window_s"]))
         return await read_dcgm(look, float(params["window_s"]))
 
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
@@ -88,6 +95,8 @@ class GpuDcgm(Check):
                 UnknownReason.UNSUPPORTED,
                 "an exporter leaves a lost device out; nothing tells how many there should be",
             )
+        if "to_s" in raw:
+            signals = {name: replace(reading, at_s=raw["to_s"]) for name, reading in signals.items()}
         found = _result(signals, last, gone)
         told = _told(raw, every[-1], last)
         return replace(found, summary="; ".join([found.summary, *told])) if told else found
@@ -116,7 +125,7 @@ def _told(raw: Raw, every: Devices, last: Devices) -> list[str]:
         )
     if len(raw["reads"]) == 1 and raw["window_s"] > 0:
         told.append(f"not collected anew within {raw['window_s']:.0f} s, so its values may be older")
-    return told + [f"a later read failed: {each}" for each in raw.get("failed", ())]
+    return [*told, *(f"a later read failed: {each}" for each in raw.get("failed", ())), *raw.get("notes", ())]
 
 
 def _result(signals: dict[str, Reading], last: Devices, gone: list[str]) -> Result:

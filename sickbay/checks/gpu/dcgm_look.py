@@ -11,7 +11,7 @@ from sickbay.engine.measure.exposition import CUT, check_page, keep_lines
 from sickbay.engine.model.look import Look
 from sickbay.engine.model.signal import UnknownReason
 
-__all__ = ["read_dcgm"]
+__all__ = ["pulse", "read_dcgm"]
 
 STEP_S = 1.0
 TIMEOUT_S = 8.0
@@ -39,7 +39,7 @@ async def read_dcgm(look: Look, window_s: float) -> dict[str, Any]:
         except ProbeError as error:
             failed.append(error.detail)
             continue
-        if _pulse(read) != _pulse(reads[-1]):
+        if pulse(read) != pulse(reads[-1]):
             reads = [*reads[:3], read] if len(reads) < 4 else [*reads[:-1], read]
     hosts = [host for url in (look.target.direct_url, look.target.url) if (host := urlsplit(url).hostname)]
     return {
@@ -73,5 +73,6 @@ async def _read(look: Look, began: float) -> dict[str, Any]:
     return {"at_s": round(look.clock.monotonic() - began, 3), "lines": list(kept.lines)}
 
 
-def _pulse(read: dict[str, Any]) -> list[str]:
+def pulse(read: dict[str, Any]) -> list[str]:
+    """The lines that move between two collections."""
     return [line for line in read["lines"] if line.startswith(FRESH_FIELDS)]

@@ -62,6 +62,10 @@ def add_target_flags(parser: argparse.ArgumentParser) -> None:
         help="look at this time instead of now, in Prometheus: 2026-11-23T12:05Z, Unix seconds, or 2h (before now)",
     )  # fmt: skip
     group.add_argument("--selector", default="", metavar="MATCHERS", help="""its labels, e.g. 'job="vllm",pod="a"'""")
+    group.add_argument(
+        "--gpu-selector", default="", metavar="MATCHERS",
+        help="""labels of the DCGM exporter's series there, e.g. 'Hostname="gpu-7"'""",
+    )  # fmt: skip
     group.add_argument("--dcgm-url", metavar="URL", help="a DCGM exporter that sees the engine's GPUs")
     group.add_argument(
         "--adapter", action="append", default=[], metavar="NAME[=PATH]",
@@ -166,7 +170,10 @@ def _overrides(args: argparse.Namespace, target: Target) -> dict[str, Any]:
     if args.log:
         found["logs"] = (*target.logs, *(_log(given) for given in args.log))
     if args.prometheus:
-        found["prometheus"] = PrometheusSource(url=_checked_url(args.prometheus, "prometheus"), selector=args.selector)
+        url = _checked_url(args.prometheus, "prometheus")
+        found["prometheus"] = PrometheusSource(url=url, selector=args.selector, gpu_selector=args.gpu_selector)
+    elif args.selector or args.gpu_selector:
+        found["prometheus"] = _narrowed(target, args)
     if args.at:
         source = found.get("prometheus", target.prometheus)
         if source is None:
@@ -179,6 +186,15 @@ def _overrides(args: argparse.Namespace, target: Target) -> dict[str, Any]:
     if args.insecure:
         found["tls_verify"] = False
     return found
+
+
+def _narrowed(target: Target, args: argparse.Namespace) -> PrometheusSource:
+    """The target's own Prometheus with the labels that the flags give."""
+    if target.prometheus is None:
+        flag = "--selector" if args.selector else "--gpu-selector"
+        raise UsageError(f"{flag}: labels of series in a Prometheus; give --prometheus URL")
+    given = {name: getattr(args, name) for name in ("selector", "gpu_selector") if getattr(args, name)}
+    return dataclasses.replace(target.prometheus, **given)
 
 
 def _adapter(text: str) -> Adapter:

@@ -152,6 +152,7 @@ class _TargetReader:
         return PrometheusSource(
             url=url,
             selector=fields.text("selector"),
+            gpu_selector=fields.text("gpu_selector"),
             at_s=fields.number("at_s"),
             api_key=self._secret(fields.get("api_key")),
         )

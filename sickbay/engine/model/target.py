@@ -46,6 +46,7 @@ class PrometheusSource:
 
     url: str
     selector: str = ""  # label matchers without braces, e.g. 'job="vllm", namespace="prod"'
+    gpu_selector: str = ""  # of the DCGM exporter's series that are the engine's GPUs, e.g. 'Hostname="gpu-7"'
     at_s: float | None = None  # look at this time instead of now (Unix seconds)
     api_key: Secret | None = None  # sent as a bearer token, to this address only
 
@@ -103,7 +104,7 @@ class Target:
             "model_files": bool(self.model_path),
             "logs": bool(self.logs),
             "prometheus": self.prometheus is not None,
-            "dcgm": bool(self.dcgm_url),
+            "dcgm": bool(self.dcgm_url) or (self.prometheus is not None and bool(self.prometheus.gpu_selector)),
             "replicas": bool(self.replicas),
             "baseline": bool(self.baseline),
             "gateway": self.is_local and bool(self.direct_url) and self.direct_url != self.url,

@@ -286,7 +286,7 @@ def _needs_words(need: str, target: Target) -> str:
         "prometheus": "a Prometheus: --prometheus URL",
         "replicas": "the replicas' addresses: --replica URL",
         "baseline": "a baseline: --baseline FILE",
-        "dcgm": "a DCGM exporter: --dcgm-url URL, or dcgm_url in sickbay.yaml",
+        "dcgm": "a DCGM exporter: --dcgm-url URL, or --prometheus URL with --gpu-selector",
         "reference": "the model's own files: --reference PATH, or --model-path",
     }.get(need, need)
     return f"needs {advice}; the target {target.name!r} does not say"

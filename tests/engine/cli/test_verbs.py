@@ -300,6 +300,8 @@ FORMATS = "terminal, json, markdown, html, junit, nagios, prometheus"
         pytest.param(["high-ttft", "--baseline", "none.json"], "--baseline: 'none.json' cannot be read: "
                      "No such file or directory", id="baseline"),
         pytest.param(["high-ttft", "--config", "none.yaml"], "--config: no file 'none.yaml'", id="config"),
+        pytest.param(["high-ttft", "--url", "http://e", "--gpu-selector", "x"],
+                     "--gpu-selector: labels of series in a Prometheus; give --prometheus URL", id="labels-of-nothing"),
         pytest.param(["high-ttft", "--at", "2h"], "--at: only a Prometheus knows the past; give --prometheus URL",
                      id="past"),
         pytest.param(["high-ttft", "--api-key-env", "NOT_SET"], "the API key stands in the environment variable "

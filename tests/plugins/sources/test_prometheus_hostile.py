@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 
+from sickbay.checks.gpu.dcgm import GpuDcgm
 from sickbay.checks.serving.baseline import ServingBaseline
 from sickbay.checks.serving.history import ServingHistory
 from sickbay.checks.serving.window import ServingWindow
+from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.model.target import PrometheusSource, Target
+from tests.checks.gpu.dcgm_pages import page as gpus
 from tests.plugins.sources.conftest import RunCheck
 from tests.plugins.sources.prometheus_store import STEP_S, Store, running, small, steady
 
@@ -88,6 +91,12 @@ def fill(store: Store) -> None:
     store.scrapes("hole", [page if not 8 <= i <= 12 else "" for i, page in enumerate(steady(21))], until=DAY_S)
     store.scrapes("model", steady(21, waiting=7))
     store.scrapes("model", [page.replace('model_name="m"', 'model_name="old"') for page in steady(21)], until=DAY_S)
+    # The exporter of a GPU host: the second device runs hot for half of the time. Scraped twice a collection.
+    for index in range(21):
+        hot = gpus(
+            THERMAL_VIOLATION=1e6 + 7.5e6 * (index // 2), TOTAL_ENERGY_CONSUMPTION=9e12 + index // 2, SM_CLOCK=900
+        )
+        store.scrapes("dcgm", [hot], instance="gpu-7:9400", until=STEP_S * (20 - index))
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +231,28 @@ def test_what_was_odd_about_the_baseline_is_told(store: Store, run_check: RunChe
     assert result.signals["baseline.serving.generation_tokens_rate"].known
 
 
+def dcgm_target(store: Store, selector: str) -> Target:
+    source = PrometheusSource(url=store.url, gpu_selector=selector, at_s=store.at_s + 1)
+    return Target(name="t", prometheus=source)
+
+
+def test_the_gpus_of_that_time(store: Store, run_check: RunCheck) -> None:
+    raw, result = run_check(GpuDcgm(), dcgm_target(store, 'Hostname="node-7"'))
+    assert result.signals["gpu.throttle_thermal_ratio"].value == pytest.approx(0.25)  # 7.5 s of each 30 s
+    assert result.signals["gpu.sm_clock_ratio"].by == {"node-7/0": 1.0, "node-7/1": pytest.approx(900 / 1980)}
+    assert result.signals["gpu.sm_clock_ratio"].at_s == pytest.approx(store.at_s)
+    assert len(raw["reads"]) == 11
+    assert raw["query"].endswith(',Hostname="node-7"}[300s]')
+
+
+def test_no_gpus_of_that_time(store: Store, run_check: RunCheck) -> None:
+    with pytest.raises(ProbeError, match=r'no series of a DCGM exporter fits Hostname="node-9" from \S+Z to \S+Z'):
+        run_check(GpuDcgm(), dcgm_target(store, 'Hostname="node-9"'))
+    with pytest.raises(ProbeError, match="the GPUs of that time are known to Prometheus alone: give the labels"):
+        run_check(GpuDcgm(), dcgm_target(store, ""))
+
+
 def test_no_baseline_of_a_time_that_has_not_come(store: Store, run_check: RunCheck) -> None:
     ahead = Target(name="t", prometheus=PrometheusSource(url=store.url, at_s=store.at_s + 7200 + DAY_S))
-    with pytest.raises(Exception, match=r"the time asked for, \S+Z, lies \d+ s ahead of now"):
+    with pytest.raises(ProbeError, match=r"the time asked for, \S+Z, lies \d+ s ahead of now"):
         run_check(ServingBaseline(), ahead)
