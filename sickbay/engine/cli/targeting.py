@@ -7,15 +7,13 @@ import dataclasses
 import difflib
 import os
 import platform
-import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from sickbay.engine.cli.moment import moment_s
 from sickbay.engine.errors import UsageError
-from sickbay.engine.load.duration import duration_s
 from sickbay.engine.load.targets import load_config
 from sickbay.engine.load.text_file import read_named
 from sickbay.engine.model.config import Config
@@ -178,7 +176,7 @@ def _overrides(args: argparse.Namespace, target: Target) -> dict[str, Any]:
         source = found.get("prometheus", target.prometheus)
         if source is None:
             raise UsageError("--at: only a Prometheus knows the past; give --prometheus URL")
-        found["prometheus"] = dataclasses.replace(source, at_s=_time(args.at))
+        found["prometheus"] = dataclasses.replace(source, at_s=moment_s(args.at))
     if args.replica:
         found["replicas"] = tuple(_checked_url(url, "replica") for url in args.replica)
     if args.adapter:
@@ -209,24 +207,6 @@ def _key_in(path: Path) -> Secret:
     if path.is_file() or not path.exists() or path.is_dir():
         return Secret(file=str(path))
     return Secret(value=read_named(path, "--api-key-file:").strip(), file=str(path))
-
-
-def _time(text: str) -> float:
-    """Unix seconds of an ISO time (UTC where it names no zone), of Unix seconds, or of `2h` before now."""
-    ago_s = duration_s(text.removeprefix("-"))
-    if ago_s:
-        return time.time() - ago_s
-    try:
-        return float(text) if text.replace(".", "", 1).isdigit() else _iso(text)
-    except ValueError as error:
-        raise UsageError(
-            f"--at: {text!r} is no time; wanted e.g. 2026-11-23T12:05Z, 1795435500, or 2h for two hours ago"
-        ) from error
-
-
-def _iso(text: str) -> float:
-    found = datetime.fromisoformat(text)
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
 
 
 def _checked_url(url: str, flag: str) -> str:
