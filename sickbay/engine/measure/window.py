@@ -9,10 +9,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from sickbay.engine.measure.distrust import ends_differ, stands_twice
 from sickbay.engine.measure.exposition import Page
 from sickbay.engine.measure.histogram import quantile
 from sickbay.engine.measure.series import Histogram, Key, combined, histograms_of, matched_name, values_of
@@ -90,19 +90,12 @@ class Window:
         return max(most, (self.name_of(_START), changes), key=lambda each: each[1])
 
     @property
+    def _pages(self) -> list[Page]:
+        return [read.page for read in self.reads]
+
+    @property
     def _start_names(self) -> tuple[str, ...]:
         return self.metrics[_START].names if _START in self.metrics else ()
-
-    def contradicted(self, name: str) -> Reading | None:
-        """Why nothing of a name can be told: it stands twice with the same labels and different values."""
-        parts = {name, *(f"{name}{part}" for part in ("_count", "_sum", "_bucket"))}
-        if not any(parts & read.page.contradicted for read in self.reads):
-            return None
-        return unknown(
-            UnknownReason.INCONSISTENT,
-            f"{name} stands twice on one page with the same labels and different values: the pages of several servers "
-            "were put together; give the engine's own (direct_url or metrics_url)",
-        )
 
     def name_of(self, quantity: str) -> str:
         """The name under which the page has a quantity, in any read; "" when in none."""
@@ -120,7 +113,7 @@ class Window:
         metric, name = self.metrics.get(quantity), self.name_of(quantity)
         if metric is None or not name:
             return self.why_not(quantity)
-        twice = self.contradicted(name)
+        twice = stands_twice(name, self._pages)
         if twice is not None:
             return twice
         found = [combined(metric, row) for row in self.rows(quantity) if row]
@@ -171,9 +164,10 @@ class Window:
         last = values_of(scaled, self.reads[-1].page, part, self.mirrors)
         if not last:
             return unknown(UnknownReason.MALFORMED, f"{part}: the last read has no number that is not negative")
-        partial = self._partial(part, {key for key, value in first.items() if value > 0}, first.keys(), last.keys())
-        if partial is not None:
-            return partial
+        counted = {key for key, number in first.items() if number > 0}
+        differ = ends_differ(part, counted, first.keys(), last.keys(), first_cut=self.reads[0].page.cut)
+        if differ is not None:
+            return differ
         value = sum(end - first.get(key, 0.0) for key, end in last.items())
         return measured(value, f"increase of {part}{_label(metric)} over {len(last)} series", window_s=self._window_s)
 
@@ -265,7 +259,7 @@ class Window:
     def _no_increase(self, metric: MetricMap, name: str) -> Reading | None:
         if metric.kind not in _RATED:
             return unknown(UnknownReason.UNSUPPORTED, f"{name} is a {metric.kind}; it has no increase")
-        twice = self.contradicted(name)
+        twice = stands_twice(name, self._pages)
         if twice is not None:
             return twice
         if len(self.reads) < 2 or self.seconds <= 0:
@@ -297,9 +291,10 @@ class Window:
         last = histograms_of(metric, self.reads[-1].page, name, self.mirrors)
         if not last:
             return unknown(UnknownReason.MALFORMED, f"{name}: the last read has no sum and count that can be read")
-        partial = self._partial(name, {key for key, was in first.items() if was.count > 0}, first.keys(), last.keys())
-        if partial is not None:
-            return partial
+        counted = {key for key, was in first.items() if was.count > 0}
+        differ = ends_differ(name, counted, first.keys(), last.keys(), first_cut=self.reads[0].page.cut)
+        if differ is not None:
+            return differ
         gained = [_gain(first.get(key), end) for key, end in last.items()]
         count = sum(part.count for part in gained)
         if count <= 0:
@@ -310,25 +305,6 @@ class Window:
         if total < 0 or any(value < 0 for value in buckets.values()) or not math.isfinite(total):
             return unknown(UnknownReason.RESET, f"{name}: sum or buckets went back within the window")
         return Histogram(buckets, total, count)
-
-    def _partial(
-        self, name: str, counted: AbstractSet[Key], first: AbstractSet[Key], last: AbstractSet[Key]
-    ) -> Reading | None:
-        """Why the ends cannot be compared: a series left, or was missing only because the first read was cut."""
-        left = counted - last
-        if left:
-            labels = ",".join(f'{label}="{value}"' for label, value in min(left))
-            return unknown(
-                UnknownReason.RESET,
-                f"{name}{{{labels}}} is on the first read and not on the last: the engine was restarted with other "
-                "labels, or the last read lacks a part",
-            )
-        if last - first and self.reads[0].page.cut:
-            return unknown(
-                UnknownReason.MALFORMED,
-                f"{name}: the first read was cut in its middle, so what was counted before the window is not known",
-            )
-        return None
 
     def _times_back(self, metric: MetricMap, part: str) -> int:
         before: dict[Key, float] = {}
