@@ -58,7 +58,7 @@ def judge_window(raw: Raw, emits: Sequence[str]) -> Result:
         return dataclasses.replace(found, signals={**found.signals, "serving.page_models": told})
     if other:
         pages = [dataclasses.replace(read, page=kept_model(read.page, mine)) for read in pages]
-        raw = {**raw, "notes": [*raw.get("notes", ()), other]}
+        raw = {**raw, "left": other}
     ends_badly = not reads[-1]["full"] or len(reads) < 2
     metrics = metrics_from_json(raw["metrics"])
     window = Window(pages, metrics, raw.get("absent", {}), tuple(raw.get("mirrors", ())))
@@ -73,7 +73,7 @@ def judge_window(raw: Raw, emits: Sequence[str]) -> Result:
 def _judged(
     raw: Raw, window: Window, reads: list[dict[str, Any]], failed: list[dict[str, Any]], emits: Sequence[str]
 ) -> Result:
-    left = [] if "from_s" in raw else list(raw.get("notes", ()))
+    left = str(raw.get("left", ""))
     found: Signals = {
         "serving.metrics_readable": measured(True, _note(window, reads, failed, left)),
         "serving.window_s": measured(window.seconds, f"{len(reads)} reads, {len(failed)} failed"),
@@ -91,7 +91,8 @@ def _judged(
     found |= law_signals(window, found, slots)
     found |= model_signals(reads[-1]["lines"], raw.get("models", ()))
     found = {name: found[name] for name in emits}
-    return Result(outcome=_outcome(found), summary=_summary(found), signals=found, next_step=_next(found))
+    summary = f"{_summary(found)}; {left}" if left else _summary(found)
+    return Result(outcome=_outcome(found), summary=summary, signals=found, next_step=_next(found))
 
 
 def _reset(window: Window) -> Reading:
@@ -139,9 +140,9 @@ def _router(routed: Mapping[str, tuple[str, ...]]) -> str:
     )
 
 
-def _note(window: Window, reads: list[dict[str, Any]], failed: list[dict[str, Any]], left: list[str]) -> str:
+def _note(window: Window, reads: list[dict[str, Any]], failed: list[dict[str, Any]], left: str) -> str:
     """What was odd about the reads."""
-    parts = [f"{len(reads)} reads over {window.seconds:.1f} s", *left]
+    parts = [f"{len(reads)} reads over {window.seconds:.1f} s", *([left] if left else [])]
     parts += said_of_time(window, reads[-1].get("wall_s"))
     slow = max(float(row["took_s"]) for row in reads)
     if slow > 1.0:

@@ -42,7 +42,7 @@ class Missing:
             said = "; ".join(dict.fromkeys(self.warnings))
             return ProbeError(UnknownReason.TIMEOUT, f"{self._told}, and the answer is not whole: {said}")
         try:
-            found = await self._down() or await self._elsewhere() or await self._renamed()
+            found = await self._down() or await self._renamed() or await self._elsewhere()
         except BudgetExceededError:
             raise
         except ProbeError as error:

@@ -82,8 +82,8 @@ def fill(store: Store) -> None:
     store.scrapes(
         "sidecar", ["process_start_time_seconds 7\nhttp_requests_total 5"] * 8, instance="side:1", more=',ns="prod"'
     )
-    # A gauge that was NaN, and one scrape lost over the incident.
-    store.scrapes("nan", [small(tokens=1000 + 150 * i, finished=10 + i).replace("} 3", "} NaN") for i in range(8)])
+    # A gauge that was NaN.
+    store.scrapes("nan", steady(8, running=float("nan")))
     # Today's baselines: other buckets, a hole, another model.
     store.scrapes("edges", [bucket(page, "0.25", 5) for page in steady(21, waiting=7)])
     store.scrapes("edges", steady(21), until=DAY_S)
