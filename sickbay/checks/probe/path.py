@@ -101,6 +101,13 @@ class ProbePath(Check):
                 "maximum": 120,
                 "default": 12,
             },
+            "patience_unasked_s": {
+                "description": "the same where nothing shows aborts, something stands in the way and slots are free",
+                "type": "number",
+                "minimum": 0,
+                "maximum": 60,
+                "default": 0,
+            },
             "seed": {"description": "seed of the prompts; 0 takes a new one each run", "type": "integer", "default": 0},
             "timeout_s": timeout_param(default=15.0, maximum=600, describe="most seconds for one request"),
         },

@@ -8,7 +8,7 @@ from typing import Any
 
 from sickbay.checks.probe.gateway import gateway_signs
 from sickbay.checks.probe.path_habits import ACCEPTS_GZIP, padded, padded_bytes
-from sickbay.checks.probe.path_patience import LEFT_EARLY, PATIENT_TOKENS, cut_at_s, requests_end_early, short_trace
+from sickbay.checks.probe.path_patience import LEFT_EARLY, PATIENT_TOKENS, ROOM, cut_at_s, patience, short_trace
 from sickbay.checks.probe.prepare import (
     TIME_LEFT_MIN_S,
     health_path,
@@ -66,10 +66,10 @@ async def look_path(look: Look, params: Mapping[str, Any], *, knocks: int) -> Ra
     if len(ways) > 1 and probe.cut_only_through_gateway():
         await probe.shoot("gateway", server)  # one that is cut may have met a bad moment; two around a good one did not
     health += [await _empty_route(look, empty, way, fresh=False) for way in ways]
-    told = known_numbers(look, (*LEFT_EARLY, "serving.context_length_tokens"))
-    patient = []
-    if requests_end_early(told):
-        patient = await probe.patiently(float(params["patience_s"]), ways)
+    told = known_numbers(look, (*LEFT_EARLY, *ROOM, "serving.context_length_tokens"))
+    between = len(ways) > 1 or bool(probe.signs)
+    hold_s = patience(params, told, between=between)
+    patient = await probe.patiently(hold_s, ways) if hold_s else []
     context = told.get("serving.context_length_tokens")
     packed = await probe.as_users_do()
     if len(ways) > 1:

@@ -1,4 +1,4 @@
-"""Whether long answers are broken off on their way. Part of probe.path, asked only where requests end early.
+"""Whether long answers are broken off on their way. Part of probe.path.
 
 A limit on the time of a whole answer (a route's time-out) never meets a short probe. From inside the engine its victims
 look like users who leave: only a patient request of our own tells the two apart.
@@ -12,9 +12,22 @@ from typing import Any
 from sickbay.engine.measure.stream import StreamTrace
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
-__all__ = ["LEFT_EARLY", "PATIENT_TOKENS", "cut_at_s", "cut_reading", "requests_end_early", "short_trace"]
+__all__ = [
+    "LEFT_EARLY",
+    "PATIENT_TOKENS",
+    "ROOM",
+    "cut_at_s",
+    "cut_reading",
+    "patience",
+    "requests_end_early",
+    "short_trace",
+]
 
 LEFT_EARLY = ("log.abort_lines", "serving.abort_ratio")
+ROOM = ("serving.requests_waiting", "serving.slots_busy_ratio")
+QUEUE_EMPTY = 0.5
+SLOTS_FREE = 0.75
+"""A long answer must not take the last slot from users."""
 ABORT_LINES_MIN = 3.0
 ABORT_RATIO_MIN = 0.05
 """Guesses: a few people always leave."""
@@ -29,6 +42,15 @@ def requests_end_early(told: Mapping[str, Any]) -> bool:
     lines, ratio = (told.get(name) for name in LEFT_EARLY)
     many = isinstance(lines, float) and lines >= ABORT_LINES_MIN
     return many or (isinstance(ratio, float) and ratio >= ABORT_RATIO_MIN)
+
+
+def patience(params: Mapping[str, Any], told: Mapping[str, Any], *, between: bool) -> float:
+    """Seconds for which a long answer is read: long where requests end early, else short, beside free slots only."""
+    if requests_end_early(told):
+        return float(params["patience_s"])
+    waiting, busy = (told.get(name) for name in ROOM)
+    free = isinstance(waiting, float) and isinstance(busy, float) and waiting < QUEUE_EMPTY and busy <= SLOTS_FREE
+    return float(params["patience_unasked_s"]) if between and free else 0.0
 
 
 def short_trace(trace: StreamTrace) -> dict[str, Any]:
@@ -50,7 +72,7 @@ def cut_reading(patient: Sequence[Mapping[str, Any]]) -> Reading:
     """`path.cut_after_s`."""
     ends = {each["way"]: each for each in patient}
     if "gateway" not in ends:
-        return unknown(UnknownReason.NOT_ASKED, "no long answer was asked for: requests do not end early")
+        return unknown(UnknownReason.NOT_ASKED, "no long answer was asked for")
     through = ends["gateway"]["trace"]
     cut_s = cut_at_s(through)
     if cut_s is None and through["failure"] not in {"", "timeout"}:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sickbay.checks.probe.path_patience import cut_reading, requests_end_early, short_trace
+from sickbay.checks.probe.path_patience import cut_reading, patience, requests_end_early, short_trace
 from sickbay.engine.measure.stream import ChunkSeen, Failure, StreamTrace
 
 
@@ -30,7 +30,7 @@ def test_a_long_answer_is_asked_for_where_requests_end_early(told: dict[str, flo
 
 
 CASES = [
-    pytest.param([], None, "no long answer was asked for: requests do not end early", id="not-asked"),
+    pytest.param([], None, "no long answer was asked for", id="not-asked"),
     pytest.param([end("gateway", "timeout", 12.0)], 0.0,
                  "a long answer went on until we left it after 12.0 s and 300 tokens", id="held"),
     pytest.param([end("gateway", "", 3.0, finish="length")], 0.0,
@@ -61,3 +61,20 @@ def test_a_long_stream_leaves_a_short_record() -> None:
     assert short_trace(trace) == {
         "failure": "broken", "status": 200, "message": "reset", "end_s": 4.0, "tokens": 3, "finish": ""
     }  # fmt: skip
+
+
+FREE = {"serving.requests_waiting": 0.0, "serving.slots_busy_ratio": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("told", "between", "seconds"),
+    [
+        pytest.param({"log.abort_lines": 5.0}, False, 12.0, id="requests-end-early"),
+        pytest.param(FREE, True, 6.0, id="a-gateway-and-free-slots"),
+        pytest.param(FREE, False, 0.0, id="nothing-between"),
+        pytest.param(FREE | {"serving.slots_busy_ratio": 1.0}, True, 0.0, id="no-free-slot"),
+        pytest.param({}, True, 0.0, id="whether-slots-are-free-is-not-known"),
+    ],
+)
+def test_how_long_a_long_answer_is_read(told: dict[str, float], between: bool, seconds: float) -> None:
+    assert patience({"patience_s": 12, "patience_unasked_s": 6}, told, between=between) == seconds
