@@ -95,7 +95,7 @@ class ProbeReplicas(Check):
             ),
             "serving.replicas_idle_ratio": _idle(loads),
             "output.replicas_differ_ratio": _differ([row["answer"] for row in up]),
-            "serving.replicas_down": measured(float(len(rows) - len(up)), f"of {len(rows)} replicas gave no token"),
+            "serving.replicas_down": _down(rows),
             "serving.replicas_up": measured(float(len(up)), f"of {len(rows)} replicas gave a token"),
             "serving.replicas_unlike": _unlike(rows),
             **_failing(rows),
@@ -109,6 +109,14 @@ def _over_median(values: Mapping[str, float], what: str) -> Reading:
     ordered = sorted(values.values())
     middle = ordered[(len(ordered) - 1) // 2]
     return measured(ordered[-1] / middle, f"{what} of {len(values)} replicas, highest over median", by=values)
+
+
+def _down(rows: Sequence[Mapping[str, Any]]) -> Reading:
+    """Replicas that gave no token. One whose own page shows requests is slow, as far as that tells, and not down."""
+    silent = [row for row in rows if row["answer_s"] is None]
+    busy = sum((row["load"] or 0.0) >= 1.0 for row in silent)
+    told = f"of {len(rows)} replicas gave no token"
+    return measured(float(len(silent) - busy), f"{told}; {busy} more are busy and were too slow" if busy else told)
 
 
 def _idle(loads: Mapping[str, float]) -> Reading:

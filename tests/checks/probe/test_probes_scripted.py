@@ -317,6 +317,14 @@ def test_replicas_are_asked_although_the_router_tells_nothing() -> None:
     assert (value(result, "serving.replicas_up"), value(result, "serving.replicas_down")) == (1.0, 1.0)
 
 
+@pytest.mark.parametrize(("load", "down"), [(8.0, 0.0), (0.0, 1.0), (None, 1.0)], ids=["busy", "idle", "untold"])
+def test_a_busy_replica_that_is_too_slow_is_not_down(load: float | None, down: float) -> None:
+    row = {"url": "a", "load": 0.0, "answer_s": 0.2, "answer": "x", "problem": "", "right": [], "identity": {}}
+    slow = row | {"url": "b", "load": load, "answer_s": None, "answer": "", "problem": "no answer within 4 s"}
+    result = ProbeReplicas().judge({"replicas": [row, slow], "known": 2}, defaults(ProbeReplicas()))
+    assert (value(result, "serving.replicas_down"), value(result, "serving.replicas_up")) == (down, 1.0)
+
+
 def test_gateway_and_direct_in_alternate_order() -> None:
     async def main() -> tuple[dict[str, Any], Result, list[ScriptedServer]]:
         servers = [ScriptedServer(lambda *_: [0.2, *tokens(12, 0.02)]), ScriptedServer(lambda *_: tokens(12, 0.02))]
