@@ -36,7 +36,7 @@ __all__ = ["Users", "Workload", "main"]
 
 IN_FLIGHT_MAX = 256  # an open loop against a dead server must not fill the memory
 FAILED_PAUSE_S = 0.25  # a refused user tries again after this, so that refusals do not spin
-CONTENT = re.compile(rb'"content":"(?!")')
+CONTENT = re.compile(rb'"content":"(?!")|"tool_calls":\[\{')
 FINISH = re.compile(rb'"finish_reason":"(\w+)"')
 MODEL = re.compile(rb'"model":"([^"]*)"')
 
@@ -84,13 +84,17 @@ class _Stream:
     model: str = ""
     error: str = ""
     text: list[str] | None = None  # kept only when the answer is graded or carried on
+    calls: list[str] = field(default_factory=list)  # names and arguments of tool calls, kept as the text is
 
     def line(self, line: bytes) -> None:
         """Take one line; a token is a chunk with text in it. The body is parsed only for its text, to save CPU."""
         if CONTENT.search(line):
             self.times.append(time.perf_counter())
             if self.text is not None:
-                self.text.append(str(json.loads(line[line.index(b"{") :])["choices"][0]["delta"].get("content", "")))
+                delta = json.loads(line[line.index(b"{") :])["choices"][0]["delta"]
+                self.text.append(str(delta.get("content") or ""))
+                for call in delta.get("tool_calls") or ():
+                    self.calls += [str(part) for part in call.get("function", {}).values() if part]
             if not self.model and (name := MODEL.search(line)):
                 self.model = name[1].decode("utf-8", "replace")
         if end := FINISH.search(line):
@@ -186,7 +190,8 @@ class Users:
         if work.turns and stream.text is not None:
             chat.messages.append({"role": "assistant", "content": "".join(stream.text)})
         record = _record(number, sent, time.perf_counter(), self._start, stream)
-        right = None if question.want is None else is_right("".join(stream.text or ()), question.want)
+        graded = stream.calls if question.call else stream.text or ()
+        right = None if question.want is None else is_right("".join(graded), question.want)
         self._write({**record, "right": right, "limit": work.output_tokens})
         return stream.status == 200 and not stream.error
 

@@ -28,10 +28,14 @@ class Chat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One request's messages, and words of which a right answer holds one; None when nobody grades it."""
+    """One request's messages, and words of which a right answer holds one; None when nobody grades it.
+
+    `call`: a tool call is wanted, so its name and arguments are graded and not the text.
+    """
 
     messages: tuple[Mapping[str, str], ...]
     want: tuple[str, ...] | None = None
+    call: bool = False
 
 
 def load_cases(name: str) -> list[dict[str, Any]]:
@@ -74,7 +78,7 @@ class Questions:
 
     def draw(self, chat: Chat) -> Question:
         """The next question; `chat` is carried on while it has turns left."""
-        text, want = self._text()
+        text, want, call = self._text()
         if self._work.get("turns"):
             if chat.turns >= self._work["turns"]:
                 chat.messages, chat.turns = [], 0
@@ -82,7 +86,7 @@ class Questions:
         else:
             chat.messages = []
         chat.messages.append({"role": "user", "content": text})
-        return Question(messages=(*self._head(), *chat.messages), want=want)
+        return Question(messages=(*self._head(), *chat.messages), want=want, call=call)
 
     def _head(self) -> list[dict[str, str]]:
         """The client's template: its system prompt, with the time on the first line when it has a clock."""
@@ -90,15 +94,15 @@ class Questions:
         system = clock + self._system
         return [{"role": "system", "content": system}] if system else []
 
-    def _text(self) -> tuple[str, tuple[str, ...] | None]:
+    def _text(self) -> tuple[str, tuple[str, ...] | None, bool]:
         tokens = self._work.get("prompt_tokens", 100)
         if self._cases:
             case = self._cases[self._asked % len(self._cases)]
             self._asked += 1
-            return case["ask"], tuple(case.get("want") or ()) or None
+            return case["ask"], tuple(case.get("want") or ()) or None, bool(case.get("call"))
         if self._work.get("code_at_head"):
             code = "".join(self._dice.choice("0123456789") for _ in range(CODE_DIGITS))
             filler = self._prompts.words(max(1, tokens - 40))
             question = f"The secret code is {code}. Remember it.\n\n{filler}\n\nWhat is the secret code?"
-            return question, (code,)
-        return self._prompts.draw(tokens), None
+            return question, (code,), False
+        return self._prompts.draw(tokens), None, False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ from sickbay.lab.fault import Fault
 from sickbay.lab.limits import Limits, make_limits
 from sickbay.lab.model import find_model, require_server
 from sickbay.lab.model_edit import edited_copy, sha256_of
+from sickbay.lab.model_folder import edited_folder
 from sickbay.lab.placed import placed
 from sickbay.lab.supervisor import note_end
-from sickbay.lab.vllm_server import converted_folder
+from sickbay.lab.vllm_server import converted_folder, converted_model, find_vllm_python
 
 __all__ = ["Servers", "free_port"]
 
@@ -53,8 +54,6 @@ class Servers:
         if self.fault.engine == "llamacpp":
             require_server()
         elif self.fault.engine == "vllm":
-            from sickbay.lab.vllm_server import find_vllm_python  # late: only this lane needs it
-
             find_vllm_python()
 
     def start(self) -> list[Child]:
@@ -83,9 +82,7 @@ class Servers:
         options = dict(replica)
         edits = options.pop("edits", None)
         if edits:
-            path = self.folder / f"model-{number}" / find_model().name
-            path.parent.mkdir()
-            options["model"] = str(edited_copy(find_model(), path, edits))
+            options["model"] = str(self._edited(self.folder / f"model-{number}" / self.model.name, edits))
         return options
 
     def restart(self, child: Child) -> Child:
@@ -104,9 +101,12 @@ class Servers:
         self.limits.close()
 
     def write_manifest(self) -> Path:
-        """The good model's hash, in the form of sha256sum, under the served file's name."""
+        """The good model's hashes, in the form of sha256sum, under the served files' names."""
         path = self.folder / "manifest.sha256"
-        path.write_text(f"{sha256_of(find_model())}  {self.model.name}\n", encoding="ascii")
+        good = {self.model.name: find_model()}
+        if self.fault.engine == "vllm":
+            good = {file.name: file for file in sorted(converted_folder().iterdir())}
+        path.write_text("".join(f"{sha256_of(file)}  {name}\n" for name, file in good.items()), encoding="ascii")
         return path
 
     def _start(self, name: str, changes: Mapping[str, Any]) -> Child:
@@ -130,7 +130,7 @@ class Servers:
         for name in ("limits", "starts", "drained"):
             options.pop(name, None)
         usual = options.pop("port", "free") == "usual" and _is_free(USUAL_PORT)
-        model = {} if self.fault.engine == "vllm" else {"model": str(self.model)}
+        model = {} if self.fault.engine == "vllm" and not self.fault.model else {"model": str(self.model)}
         return {**model, **options, "port": USUAL_PORT if usual else free_port()}
 
     def _stub_options(self) -> dict[str, Any]:
@@ -139,21 +139,25 @@ class Servers:
     def _model_file(self) -> Path:
         if self.fault.engine == "recorded":
             return Path()
-        if self.fault.engine == "vllm":
-            return converted_folder()
-        good = find_model()
+        good = converted_folder() if self.fault.engine == "vllm" else find_model()
         return self.folder / "model" / good.name if self.fault.model else good
 
     def _write_model(self) -> None:
         if not self.fault.model or self.fault.engine == "recorded":
             return
-        self.model.parent.mkdir()
-        edited_copy(find_model(), self.model, self.fault.model.get("edits", ()))
+        self._edited(self.model, self.fault.model.get("edits", ()))
         if self.fault.model.get("cold"):
             handle = os.open(self.model, os.O_RDONLY)
             os.fsync(handle)
             os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
             os.close(handle)
+
+    def _edited(self, path: Path, edits: Sequence[Mapping[str, Any]]) -> Path:
+        """A changed copy of the good model, as its engine reads it: one file, or a folder."""
+        path.parent.mkdir()
+        if self.fault.engine == "vllm":
+            return edited_folder(converted_model(find_vllm_python()), path, edits)
+        return edited_copy(find_model(), path, edits)
 
 
 def free_port() -> int:

@@ -14,6 +14,7 @@ from sickbay.lab.model import find_model
 from sickbay.lab.placed import placed
 from sickbay.lab.retime import retimed
 from sickbay.lab.servers import Servers
+from sickbay.lab.vllm_server import converted_folder
 
 __all__ = ["target_of", "write_files"]
 
@@ -35,7 +36,7 @@ def target_of(fault: Fault, servers: Servers, children: list[Child], *, user_url
     if told.get("model_path"):
         target["model_path"] = str(servers.model)
     if told.get("reference"):
-        target["reference_path"] = str(servers.model if fault.engine == "vllm" else find_model())
+        target["reference_path"] = str(converted_folder() if fault.engine == "vllm" else find_model())
     if told.get("manifest"):
         target["manifest_path"] = str(servers.write_manifest())
     if logs := _logs(fault, servers, server):

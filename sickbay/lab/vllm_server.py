@@ -2,8 +2,9 @@
 
 vLLM lives in an environment of its own (2.5 GB), whose interpreter `SICKBAY_VLLM_PYTHON` names (default
 `.venv-vllm/bin/python`). The model is the lab's GGUF file, converted once into `.cache/lab/`. Options: port, alias,
-ctx, parallel, flags (further arguments), env, warm_compile_cache (false gives this server an empty one), cpus, nice
-(its scheduler spins on one processor while its worker computes on another; nice lets what looks at it come first).
+model (another folder), ctx, parallel, flags (further arguments), env, warm_compile_cache (false gives this server an
+empty one), cpus, nice (its scheduler spins on one processor while its worker computes on another; nice lets what looks
+at it come first).
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def main(argv: list[str] | None = None) -> int:
     give_way(config.options.get("nice", 0))
     try:
         python = find_vllm_python()
-        model = converted_model(python)
+        model = Path(config.options["model"]) if "model" in config.options else converted_model(python)
         process = _start(python, model, config.options)
         _wait_healthy(process, config.options)
     except Exception as error:  # a server that does not start is an answer for the stage, whatever is raised

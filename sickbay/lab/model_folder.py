@@ -1,0 +1,136 @@
+"""A changed copy of the model as a folder (config, tokenizer, template, one safetensors file), as vLLM reads it.
+
+{zero: model.layers.0.self_attn.o_proj.weight}             every byte of the tensor is 0
+{flip_bits: {tensor: …, count: 300}}                       so many random bits are turned (seed 1)
+{relabel: {from: BF16, to: F16}}                           the header calls the same bytes another type (same width)
+{set: {generation_config.json: {temperature: 1.8}}}        keys of a JSON file; null takes one out
+{write: {chat_template.jinja: "{% for …"}}                 a file with this text
+{cut_bytes: 1000000}                                       the end of the weights is missing
+
+Files that no edit touches are links to the good ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sickbay.lab.errors import StageError
+
+__all__ = ["edited_folder"]
+
+WEIGHTS = "model.safetensors"
+
+
+def edited_folder(source: Path, target: Path, edits: Sequence[Mapping[str, Any]]) -> Path:
+    """Write a copy of the folder with all edits, and return its path.
+
+    Raises:
+        StageError: a tensor, file or verb that an edit names is not there.
+    """
+    target.mkdir(parents=True)
+    for file in source.iterdir():
+        (target / file.name).symlink_to(file)
+    for edit in edits:
+        [(verb, what)] = edit.items()
+        if verb not in _EDITS:
+            raise StageError(f"the edit {verb!r} is for GGUF files; a folder takes {', '.join(sorted(_EDITS))}")
+        _EDITS[verb](target, what)
+    return target
+
+
+def _own(path: Path) -> Path:
+    """The file as a copy of its own, in place of the link."""
+    if path.is_symlink():
+        good = path.resolve()
+        path.unlink()
+        shutil.copyfile(good, path)
+    return path
+
+
+def _tensor(folder: Path, name: str) -> tuple[Path, int, int]:
+    """The weights' file, and where the tensor begins and ends in it."""
+    header, data_at = _header(folder / WEIGHTS)
+    if name not in header:
+        raise StageError(f"no tensor {name!r} in {WEIGHTS}, which holds {len(header)}")
+    begin, end = header[name]["data_offsets"]
+    return _own(folder / WEIGHTS), data_at + begin, data_at + end
+
+
+def _header(path: Path) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file (huggingface/safetensors: README, "Format"), and where its data begins."""
+    with path.open("rb") as source:
+        (length,) = struct.unpack("<Q", source.read(8))
+        header: dict[str, Any] = json.loads(source.read(length))
+    return header, 8 + length
+
+
+def _zero(folder: Path, name: str) -> None:
+    path, begin, end = _tensor(folder, name)
+    with path.open("r+b") as file:
+        file.seek(begin)
+        file.write(bytes(end - begin))
+
+
+def _flip_bits(folder: Path, what: Mapping[str, Any]) -> None:
+    path, begin, end = _tensor(folder, what["tensor"])
+    dice = random.Random(what.get("seed", 1))  # noqa: S311 - not a secret
+    with path.open("r+b") as file:
+        for bit in dice.sample(range((end - begin) * 8), what["count"]):
+            file.seek(begin + bit // 8)
+            (byte,) = file.read(1)
+            file.seek(begin + bit // 8)
+            file.write(bytes([byte ^ 1 << bit % 8]))
+
+
+def _relabel(folder: Path, what: Mapping[str, str]) -> None:
+    path = _own(folder / WEIGHTS)
+    header, data_at = _header(path)
+    found = [row for name, row in header.items() if name != "__metadata__" and row["dtype"] == what["from"]]
+    if not found:
+        raise StageError(f"no tensor of type {what['from']!r} in {WEIGHTS}")
+    for row in found:
+        row["dtype"] = what["to"]
+    text = json.dumps(header, separators=(",", ":")).encode().ljust(data_at - 8)
+    if len(text) != data_at - 8:
+        raise StageError(f"the header with {what['to']!r} is {len(text)} bytes long, wanted {data_at - 8}")
+    with path.open("r+b") as file:
+        file.seek(8)
+        file.write(text)
+
+
+def _set(folder: Path, what: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, values in what.items():
+        if not (folder / name).exists():
+            raise StageError(f"no file {name!r} beside the weights")
+        path = _own(folder / name)
+        told = {**json.loads(path.read_text(encoding="utf-8")), **values}
+        left = {key: value for key, value in told.items() if value is not None}
+        path.write_text(json.dumps(left, indent=2), encoding="utf-8")
+
+
+def _write(folder: Path, what: Mapping[str, str]) -> None:
+    for name, text in what.items():
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def _cut_bytes(folder: Path, count: int) -> None:
+    path = _own(folder / WEIGHTS)
+    os.truncate(path, max(0, path.stat().st_size - count))
+
+
+_EDITS: Mapping[str, Any] = {
+    "zero": _zero,
+    "flip_bits": _flip_bits,
+    "relabel": _relabel,
+    "set": _set,
+    "write": _write,
+    "cut_bytes": _cut_bytes,
+}
