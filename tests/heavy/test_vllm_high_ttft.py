@@ -6,37 +6,17 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sickbay.lab.child import Child, start
-from sickbay.lab.errors import LaneMissingError
-from sickbay.lab.vllm_server import find_vllm_python
+from sickbay.lab.child import Child
 from tests.checks.serving.clients import clients
 
 pytestmark = pytest.mark.heavy
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
-    """Two requests at once; it fills two processors, and gives way to what looks at it."""
-    try:
-        find_vllm_python()
-    except LaneMissingError as error:
-        pytest.skip(str(error))
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port = held.getsockname()[1]
-    options = {"port": port, "parallel": 2, "alias": "demo", "nice": 10}
-    child = start("vllm", "sickbay.lab.vllm_server", options, folder=tmp_path_factory.mktemp("vllm"), timeout_s=400.0)
-    yield child
-    child.stop()
 
 
 def run(url: str, folder: Path, *more: str) -> tuple[int, dict[str, Any]]:
@@ -92,16 +72,16 @@ def machine_state(pid: int) -> str:
     return "\n".join(lines)
 
 
-def test_healthy(server: Child, tmp_path: Path) -> None:
+def test_healthy(vllm: Child, tmp_path: Path) -> None:
     # A long first prompt takes seconds on one CPU thread; the promise is one that this machine can keep.
-    code, report = run(server.url, tmp_path, "--set", "slo_ttft_s=5")
+    code, report = run(vllm.url, tmp_path, "--set", "slo_ttft_s=5")
     assert (code, report["verdict"]["state"]) == (0, "healthy"), report["verdict"]["summary"]
     assert (report["engine"], report["model"]) == ("vllm", "demo")
 
 
-def test_too_few_slots(server: Child, tmp_path: Path) -> None:
-    with clients(server.url, 8, 48):
-        code, report = run(server.url, tmp_path, "--set", "slo_ttft_s=1")
+def test_too_few_slots(vllm: Child, tmp_path: Path) -> None:
+    with clients(vllm.url, 8, 48):
+        code, report = run(vllm.url, tmp_path, "--set", "slo_ttft_s=1")
     verdict = report["verdict"]
     assert (code, verdict["state"]) == (2, "failing"), verdict["summary"]
     causes = [(each["cause"], each["band"]) for each in verdict["diagnosis"]["causes"][:3]]

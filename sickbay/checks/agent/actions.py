@@ -64,7 +64,7 @@ class AgentActions(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """Reads only."""
-        return Cost(requests=0, seconds=4.0)
+        return Cost(requests=0, seconds=4.0, usual_s=0.1)
 
     def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Counts by kind; arguments are looked at and dropped."""

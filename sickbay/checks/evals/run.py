@@ -51,7 +51,7 @@ class EvalsRun(Check):
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """One request an item."""
         asked = int(params["items_max"]) if params["set"] else 0
-        return Cost(requests=asked, seconds=2.0 * asked + 1.0)
+        return Cost(requests=asked, seconds=2.0 * asked + 1.0, usual_s=0.3 * asked)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Ask the items one sample each; score, and forget the texts."""

@@ -23,7 +23,8 @@ _LACKING = {"NoPermission": UnknownReason.PERMISSION, "MissingPackage": UnknownR
 
 def cost_of(params: Mapping[str, Any]) -> Cost:
     """No request; the window, one call that hangs, and the child's start."""
-    return Cost(seconds=float(params["window_s"]) + float(params["hang_s"]) + 1.0)
+    window_s = float(params["window_s"])
+    return Cost(seconds=window_s + float(params["hang_s"]) + 1.0, usual_s=window_s + 0.5)
 
 
 def ratio(default: float, describe: str) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class GpuXid(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """No request."""
-        return Cost(seconds=6.0)
+        return Cost(seconds=6.0, usual_s=0.5)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """The kernel log's lines of the two drivers."""

@@ -49,7 +49,7 @@ class HostDisk(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """No request."""
-        return Cost(seconds=5.0)
+        return Cost(seconds=5.0, usual_s=0.3)
 
     def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Ask each file system."""

@@ -51,7 +51,7 @@ class HostKernel(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """No request."""
-        return Cost(seconds=6.0)
+        return Cost(seconds=6.0, usual_s=0.5)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """The log's lines, the engine's processes, and the cgroup of the engine."""

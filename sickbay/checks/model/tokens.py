@@ -34,7 +34,7 @@ class ModelTokens(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """Reads only."""
-        return Cost(requests=0, seconds=6.0)
+        return Cost(requests=0, seconds=6.0, usual_s=0.5)
 
     def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """The same form as serving.rendering gives, and what only files tell."""

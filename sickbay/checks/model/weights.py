@@ -50,7 +50,7 @@ class ModelWeights(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """Reads only; about a second for 100 MB."""
-        return Cost(requests=0, seconds=15.0)
+        return Cost(requests=0, seconds=15.0, usual_s=2.0)
 
     def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """In a thread: it reads and computes."""

@@ -75,7 +75,7 @@ class ProbeAdapter(Check):
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """Two answers a question; none where no adapter is on."""
         asked = 2 * int(params["questions"])
-        return Cost(requests=asked, seconds=min(6.0, asked * float(params["timeout_s"])))
+        return Cost(requests=asked, seconds=min(6.0, asked * float(params["timeout_s"])), usual_s=0.5)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """List, files, answers."""

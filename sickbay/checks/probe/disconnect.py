@@ -54,7 +54,9 @@ class ProbeDisconnect(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """One answer, dropped."""
-        return Cost(requests=1, seconds=min(12.0, float(params["timeout_s"]) + float(params["wait_s"]) + 1.0))
+        return Cost(
+            requests=1, seconds=min(12.0, float(params["timeout_s"]) + float(params["wait_s"]) + 1.0), usual_s=0.5
+        )
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Begin, drop, watch."""

@@ -86,7 +86,7 @@ class ProbeGreedy(Check):
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """Every planned answer."""
         asked = PROMPTS * int(params["repeats"]) + int(params["together"])
-        return Cost(requests=asked, seconds=min(14.0, asked * float(params["timeout_s"])))
+        return Cost(requests=asked, seconds=min(14.0, asked * float(params["timeout_s"])), usual_s=0.4 * asked)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Alone first, then together."""

@@ -76,7 +76,7 @@ class ProbeNeedle(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """Two answers of a few tokens."""
-        return Cost(requests=2, seconds=min(16.0, 2 * float(params["timeout_s"])))
+        return Cost(requests=2, seconds=min(16.0, 2 * float(params["timeout_s"])), usual_s=6.0)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Both questions on the same long text; the second one's prompt is cached."""

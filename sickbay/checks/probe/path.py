@@ -123,7 +123,7 @@ class ProbePath(Check):
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """Requests with a `direct_url`; fewer without."""
         requests = 2 * int(params["repeats"]) + KNOCKS + HABITS
-        return Cost(requests=requests, seconds=min(20.0, requests * float(params["timeout_s"])))
+        return Cost(requests=requests, seconds=min(20.0, requests * float(params["timeout_s"])), usual_s=2.0)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Send the requests, one at a time, and time an empty route between them."""

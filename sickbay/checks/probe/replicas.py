@@ -73,7 +73,7 @@ class ProbeReplicas(Check):
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """One answer a replica, and the known questions."""
         asked = int(params["replicas_max"]) * (1 + int(params["questions"]))
-        return Cost(requests=asked, seconds=min(20.0, asked * float(params["timeout_s"])))
+        return Cost(requests=asked, seconds=min(20.0, asked * float(params["timeout_s"])), usual_s=0.3 * asked)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """One after the other, so that our own requests do not meet."""

@@ -91,7 +91,7 @@ class ProbeSampling(Check):
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """Two answers a question, and one more for each that fails."""
         asked = 3 * int(params["questions"])
-        return Cost(requests=asked, seconds=min(12.0, asked * float(params["timeout_s"])))
+        return Cost(requests=asked, seconds=min(12.0, asked * float(params["timeout_s"])), usual_s=0.4 * asked)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Plain twice, then pinned where the first came out wrong."""

@@ -68,7 +68,7 @@ class ProbeStructured(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """Two answers, and both once more behind a gateway."""
-        return Cost(requests=4, seconds=min(5.0, 4 * float(params["timeout_s"])))
+        return Cost(requests=4, seconds=min(5.0, 4 * float(params["timeout_s"])), usual_s=1.0)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Schema first, then tools."""

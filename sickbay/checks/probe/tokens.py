@@ -51,7 +51,7 @@ class ProbeTokens(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """Some reads; no output token."""
-        return Cost(requests=0, seconds=6.0)
+        return Cost(requests=0, seconds=6.0, usual_s=0.5)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Both sides of every comparison, as hashes."""

@@ -57,7 +57,7 @@ class RetrievalContext(Check):
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """Two answers a case."""
         asked = 2 * int(params["cases"])
-        return Cost(requests=asked, seconds=min(20.0, asked * float(params["timeout_s"])))
+        return Cost(requests=asked, seconds=min(20.0, asked * float(params["timeout_s"])), usual_s=0.5 * asked)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Retrieved first, gold next, for each case."""

@@ -65,7 +65,7 @@ class RetrievalQuality(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """No token; searches only with a url."""
-        return Cost(requests=0, seconds=15.0 if params["url"] else 4.0)
+        return Cost(requests=0, seconds=15.0 if params["url"] else 4.0, usual_s=3.0 if params["url"] else 0.2)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Read, or ask."""

@@ -71,7 +71,7 @@ class ServingAlive(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """One request of four tokens; two where the model has no chat template, and up to two more for lost ones."""
-        return Cost(requests=4, seconds=float(params.get("timeout_s", 15)) + 12.0)
+        return Cost(requests=4, seconds=float(params.get("timeout_s", 15)) + 12.0, usual_s=0.5)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Look at the service from outside and, where possible, from its host."""

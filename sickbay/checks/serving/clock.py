@@ -42,7 +42,7 @@ class ServingClock(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """No request that makes tokens."""
-        return Cost(requests=0, seconds=float(params["timeout_s"]))
+        return Cost(requests=0, seconds=float(params["timeout_s"]), usual_s=0.2)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """One GET; any status is an answer."""

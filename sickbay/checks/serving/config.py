@@ -46,7 +46,7 @@ class ServingConfig(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """A few small reads."""
-        return Cost(requests=0, seconds=3.0)
+        return Cost(requests=0, seconds=3.0, usual_s=0.3)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Ask the engine's own sources."""

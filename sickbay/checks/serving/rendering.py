@@ -53,7 +53,7 @@ class ServingRendering(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """Small requests that generate nothing."""
-        return Cost(requests=0, seconds=6.0)
+        return Cost(requests=0, seconds=6.0, usual_s=0.5)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Ask for every text and conversation."""

@@ -51,7 +51,7 @@ class ServingStill(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """No request that makes tokens."""
-        return Cost(requests=0, seconds=1.0 + 2.0 * float(params["timeout_s"]))
+        return Cost(requests=0, seconds=1.0 + 2.0 * float(params["timeout_s"]), usual_s=0.1)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """The health route, and what /proc tells."""

@@ -78,7 +78,8 @@ class ServingWindow(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """No token; the window and some seconds for slow pages."""
-        return Cost(requests=0, seconds=float(params.get("window_s", 10)) + 5.0)
+        window_s = float(params.get("window_s", 10))
+        return Cost(requests=0, seconds=window_s + 5.0, usual_s=window_s + 0.3)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Read the page over the window; steps of one run with the same window share it."""

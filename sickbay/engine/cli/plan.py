@@ -85,7 +85,8 @@ def _lines(plan: Plan) -> Iterator[str]:
     yield f"target   {plan.target.name} {shown_url(plan.target.url)}"
     yield "inputs   " + (", ".join(f"{name}={value}" for name, value in plan.inputs.items()) or "none")
     yield (
-        f"cost     at most {plan.requests} of {book.budget.requests} requests, "
+        f"cost     about {min(plan.usual_s, book.budget.deadline_s):.0f} s on a service that answers; at most "
+        f"{plan.requests} of {book.budget.requests} requests, "
         f"{min(plan.seconds, book.budget.deadline_s):.0f} s of {book.budget.deadline_s:g} s; "
         f"effect at most {plan.effect_ceiling}"
     )
@@ -118,6 +119,8 @@ def _step(step: PlannedStep, number: str) -> Iterator[str]:
         yield f"       expects {item.signal}: {bounds}"
     if step.obstacle:
         yield f"       CANNOT RUN HERE: {step.obstacle.why}"
+    elif not step.called_for:
+        yield "       NOT CALLED FOR: with these inputs"
 
 
 def _as_json(plan: Plan) -> dict[str, object]:
@@ -130,6 +133,7 @@ def _as_json(plan: Plan) -> dict[str, object]:
         "effect_ceiling": plan.effect_ceiling.value,
         "requests": plan.requests,
         "requests_budget": plan.runbook.budget.requests,
+        "usual_s": round(plan.usual_s, 1),
         "seconds": plan.seconds,
         "deadline_s": plan.runbook.budget.deadline_s,
         "steps": [
@@ -139,11 +143,12 @@ def _as_json(plan: Plan) -> dict[str, object]:
                 "effect": step.effect.value,
                 "params": dict(step.params),
                 "requests": step.cost.requests,
+                "usual_s": step.cost.likely_s,
                 "seconds": step.cost.seconds,
                 "deadline_s": step.deadline_s,
                 "critical": step.step.critical,
                 "runs": step.runs,
-                "why_not": step.obstacle.why if step.obstacle else "",
+                "why_not": step.obstacle.why if step.obstacle else "" if step.called_for else "not called for",
             }
             for step in plan.steps
         ],

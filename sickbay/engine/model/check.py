@@ -42,10 +42,19 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What one use of a check costs at most: requests that make tokens, and seconds."""
+    """What one use of a check costs at most: requests that make tokens, and seconds.
+
+    `usual_s` is what it takes on a service that answers as it should; None: as `seconds`.
+    """
 
     requests: int = 0
     seconds: float = 1.0
+    usual_s: float | None = None
+
+    @property
+    def likely_s(self) -> float:
+        """Seconds on a service that answers as it should; never more than at most."""
+        return self.seconds if self.usual_s is None else min(self.usual_s, self.seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from sickbay.engine.model.runbook import Runbook, Step
 from sickbay.engine.model.signal import SignalSpec, UnknownReason
 from sickbay.engine.model.target import Target
 from sickbay.engine.run.inputs import complete_inputs, complete_params, library_missing, substituted
-from sickbay.engine.run.values import Value
+from sickbay.engine.run.values import Value, values_of
 
 __all__ = ["Obstacle", "Plan", "PlannedStep", "PlanningKnowledge", "make_plan"]
 
@@ -60,7 +60,10 @@ class Obstacle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedStep:
-    """One use of a check, resolved. `id` is the step's, with "[item]" behind it for `for_each`."""
+    """One use of a check, resolved. `id` is the step's, with "[item]" behind it for `for_each`.
+
+    `called_for`: False where the inputs alone decide that its `when` or `unless` leaves it out.
+    """
 
     id: str
     step: Step
@@ -71,11 +74,12 @@ class PlannedStep:
     deadline_s: float
     item: str = ""
     obstacle: Obstacle | None = None
+    called_for: bool = True
 
     @property
     def runs(self) -> bool:
-        """Whether it would run (its `when` and its parents still have a say)."""
-        return self.obstacle is None
+        """Whether it would run (what is measured by then and its parents still have a say)."""
+        return self.obstacle is None and self.called_for
 
     @property
     def name(self) -> str:
@@ -113,6 +117,11 @@ class Plan:
     def seconds(self) -> float:
         """Seconds at most by the checks' own account, overlapping steps counted once; the deadline cuts it."""
         return sum(max((step.cost.seconds for step in group if step.runs), default=0.0) for group in self.groups)
+
+    @property
+    def usual_s(self) -> float:
+        """Seconds on a service that answers as it should, counted as `seconds` are."""
+        return sum(max((step.cost.likely_s for step in group if step.runs), default=0.0) for group in self.groups)
 
     @property
     def over_budget(self) -> str:
@@ -201,6 +210,7 @@ class _Planner:
             deadline_s=step.deadline_s or cost.seconds * 1.5 + 2.0,
             item=item or "",
             obstacle=self.chosen.against(step) or _obstacle(check, cost, self.runbook, self.target, self.ceiling),
+            called_for=_called_for(step, self.inputs),
         )
 
     def _question(self, name: str, step: Step, item: str | None) -> PlannedStep:
@@ -216,7 +226,17 @@ class _Planner:
             deadline_s=timeout_s,
             item=item or "",
             obstacle=self.chosen.against(step),
+            called_for=_called_for(step, self.inputs),
         )
+
+
+def _called_for(step: Step, inputs: Mapping[str, Value]) -> bool:
+    """Whether the step's conditions leave room for it, as far as the inputs alone can say."""
+    known = values_of({}, inputs, {})
+    ruled_out = (step.when is not None and step.when.truth(known) is False) or (
+        step.unless is not None and step.unless.truth(known) is True
+    )
+    return not ruled_out
 
 
 def _check_of(step: Step, knowledge: PlanningKnowledge) -> Check:

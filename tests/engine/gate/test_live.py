@@ -13,46 +13,16 @@ from sickbay.engine.cli.main import main
 from sickbay.face import make_tools
 from sickbay.lab.child import Child, start
 from sickbay.lab.servers import free_port
+from tests.engine.gate.questions import questions
 
 pytestmark = pytest.mark.live
 
-WORDS = [
-    "river",
-    "stone",
-    "table",
-    "green",
-    "ocean",
-    "seven",
-    "light",
-    "paper",
-    "cloud",
-    "garden",
-    "winter",
-    "silver",
-    "orange",
-    "music",
-    "bread",
-    "horse",
-]
 HOT = {"sampling.temp": 1.8, "sampling.top_k": 0, "sampling.top_p": 1.0, "sampling.min_p": 0.0}
 GREEDY = {"sampling.temp": 0.0}
 # Roles and turn ends are gone: the model goes on with the text and does not answer it.
 NO_TEMPLATE = "{% for message in messages %}{{ message['content'] }} {% endfor %}"
 ITEMS = 30
 """As many as `--plan` asks for, for a margin of 30 points where 10 % of the items differ."""
-
-
-def questions() -> list[dict[str, str]]:
-    """Questions that this small model can answer: mostly, and not by saying the same every time."""
-    seconds = [*WORDS[1:], *WORDS[5:], *WORDS[9:], *WORDS[:12]]
-    lines = [
-        {"id": f"{first}-{second}", "ask": f"What colour or thing comes first in this list: {first}, {second}?",
-         "expected": first}
-        for first, second in zip(WORDS * 3, seconds, strict=False)
-        if first != second
-    ]  # fmt: skip
-    unique = {line["id"]: line for line in lines}
-    return list(unique.values())
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from sickbay.engine.errors import UsageError
 from sickbay.engine.model.check import Cost, Effect
+from sickbay.engine.model.expression import Expression
 from sickbay.engine.model.runbook import Ask, Budget, Input, Step
 from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.model.target import Target
@@ -134,6 +136,31 @@ def test_cost(bench: Any) -> None:
     assert plan.over_budget == "the steps may need 16 requests, the budget is 12: the last ones may be left out"
     assert plan.steps[0].deadline_s == 8.0
     assert bench.plan(Step(id="1", check="a.a", deadline_s=3.0)).steps[0].deadline_s == 3.0
+
+
+def test_what_is_usual_is_told_beside_the_most(bench: Any) -> None:
+    bench.check("a.a", costs=Cost(seconds=20.0, usual_s=0.5))
+    bench.check("b.b", costs=Cost(seconds=3.0, usual_s=5.0))
+    plan = bench.plan((Step(id="1", check="a.a"), Step(id="2", check="b.b")), Step(id="3", check="a.a"))
+    assert (plan.usual_s, plan.seconds) == (3.5, 40.0)  # never more usual than at most
+
+
+def test_what_the_inputs_alone_leave_out_costs_nothing(bench: Any, expression: Callable[..., Expression]) -> None:
+    bench.check("a.a", costs=Cost(requests=2, seconds=4.0), effect=Effect.LIGHT)
+    told, measured = expression("inputs.set != ''", "inputs.set"), expression("x.y > 1", "x.y")
+    steps = (
+        Step(id="given", check="a.a", when=told),
+        Step(id="else", check="a.a", unless=told),
+        Step(id="open", check="a.a", when=measured),
+    )
+    declared = {"declared": (Input(name="set", type="text", default=""),)}
+    plan = bench.plan(*steps, **declared)
+    assert ([step.called_for for step in plan.steps], plan.requests, plan.seconds) == ([False, True, True], 4, 8.0)
+    assert [step.called_for for step in bench.plan(*steps, **declared, inputs={"set": "x"}).steps] == [
+        True,
+        False,
+        True,
+    ]
 
 
 def test_an_unknown_check(bench: Any) -> None:
