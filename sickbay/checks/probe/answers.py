@@ -110,12 +110,9 @@ class ProbeAnswers(Check):
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """One request a question, and those that are asked at the engine itself."""
-        asked = int(params["questions"]) + int(params["direct_max"]) + 2 * int(params["together"])
-        return Cost(
-            requests=asked,
-            seconds=min(12.0, asked * float(params["timeout_s"])),
-            usual_s=1.0 * int(params["questions"]),
-        )
+        questions = int(params["questions"])
+        asked = questions + int(params["direct_max"]) + 2 * int(params["together"])
+        return Cost(requests=asked, seconds=min(12.0, asked * float(params["timeout_s"])), usual_s=1.0 * questions)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
         """Ask one after the other."""
