@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import shutil
 import sys
 import time
@@ -11,10 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sickbay.engine.cli.eval_flags import check_numbers
 from sickbay.engine.cli.targeting import add_target_flags, choose_target
 from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import ProblemsError, UsageError
 from sickbay.engine.evals.compare import Finding, compare, pair_runs
+from sickbay.engine.evals.judge_check import uses_judge
 from sickbay.engine.evals.load import load_eval_set
 from sickbay.engine.evals.overlap import training_problems
 from sickbay.engine.evals.read.results import read_results
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
     from sickbay.engine.model.target import Target
 
 __all__ = ["arguments", "call"]
+
+ERRORS_MAX = 0.02
+"""Share of answers without a score above which the rest says nothing of the whole; a gate's own default."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,13 +80,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(args: argparse.Namespace, tools: Tools) -> int:
     """0 fine, 1 worse within the margin, 2 worse or below the minimum, 3 cannot be said."""
-    evalset = _evalset(args, tools)
+    check_numbers(args)
     prices = _prices(args.price)
+    evalset = _evalset(args, tools)
     unsound = self_test(evalset.items, tools.plugins.scorers)
     for problem in unsound[:20]:
         sys.stderr.write(f"sickbay: the set cannot judge: {problem}\n")
     if args.plan:
         return _plan(evalset, unsound)
+    _refuse_without_judge(args, evalset, tools)
     if not args.allow_commands:
         refuse_commands(evalset, tools.plugins.scorers)
     earlier = _earlier(args.against, evalset.name) if args.against else None
@@ -113,14 +121,19 @@ def _evalset(args: argparse.Namespace, tools: Tools) -> EvalSet:
             raise ProblemsError(problems)
     changed: dict[str, object] = {}
     if args.samples is not None:
-        if args.samples < 1:
-            raise UsageError(f"--samples: wanted at least 1, found {args.samples}")
         changed["samples"] = args.samples
     if args.temperature is not None or args.server_sampling:
         changed["temperature"] = None if args.server_sampling else args.temperature
     asked = replace(evalset.asked, **changed)  # type: ignore[arg-type]
     evalset = replace(evalset, asked=asked)
     return replace(evalset, sha256=evalset.content_digest())
+
+
+def _refuse_without_judge(args: argparse.Namespace, evalset: EvalSet, tools: Tools) -> None:
+    """Raise UsageError when items want a judge and none is named: every answer would be asked for in vain."""
+    for item in evalset.items:
+        if not args.judge_url and uses_judge(replace(evalset, items=(item,)), tools.plugins.scorers):
+            raise UsageError(f"{item.position}: the item {item.id!r} is scored by a judge; name one with --judge-url")
 
 
 def _plan(evalset: EvalSet, unsound: list[str]) -> int:
@@ -130,8 +143,8 @@ def _plan(evalset: EvalSet, unsound: list[str]) -> int:
     for words, discordance in (("same weights, other kernel", 0.02), ("light quantisation", 0.05),
                                ("new prompt", 0.10), ("new fine-tune", 0.20)):  # fmt: skip
         margin = margin_resolved(n, discordance, alpha=0.025, power=0.97)
-        differ = f"{words} ({discordance:.0%} differ)"
-        sys.stdout.write(f"  can show a margin of {margin * 100:5.1f} points for a {differ}\n")
+        shown = f"can show a margin of {margin * 100:5.1f} points" if margin < 1 else "cannot show any margin"
+        sys.stdout.write(f"  {shown} where {discordance:.0%} differ ({words})\n")
     return ExitCode.INVALID if unsound else ExitCode.HEALTHY
 
 
@@ -207,27 +220,36 @@ def _earlier(path: Path, name: str) -> EvalRun:
 
 
 def _judged(args: argparse.Namespace, run: EvalRun, earlier: EvalRun | None) -> tuple[int, str]:
-    """The exit code, and the comparison in words."""
-    score = summary_of(run).score
-    worst, words = 0, ""
-    if not score.items or run.stopped:
+    """The exit code, and what was asked of the score in words."""
+    summary = summary_of(run)
+    score = summary.score
+    worst, said = 0, []
+    if not score.items or run.stopped or summary.unscored > ERRORS_MAX * summary.rows:
         worst = int(ExitCode.INCONCLUSIVE)
     if args.minimum is not None and score.items:
         code = 0 if score.interval.low >= args.minimum else 2 if score.interval.high < args.minimum else 3
         worst = _worse(worst, code)
+        words = {0: "at least", 2: "below", 3: "too few items to say whether it is at least"}[code]
+        said.append(f"{words} the wanted {args.minimum:.1%}")
     if earlier is not None:
-        pairing = pair_runs(earlier.rows, run.rows)
-        one = compare(pairing.pairs, args.margin, confidence=0.975)
-        paired = f"{one.n} of {len({row.item for row in run.rows})} items pair"
-        words = (
-            f"{paired}: {one.baseline:.1%} -> {one.candidate:.1%}, {one.difference * 100:+.1f} points (at worst "
-            f"{one.low * 100:+.1f}): {_FOUND[one.finding]} at a margin of {one.margin * 100:g} points"
-        )
-        if one.finding is Finding.TOO_FEW:
-            words += f"; {one.note or f'about {one.needed} items would be needed'}"
-        code = {Finding.NOT_INFERIOR: int(one.p_worse < 0.025), Finding.INFERIOR: 2, Finding.TOO_FEW: 3}[one.finding]
-        worst = _worse(worst, 3 if pairing.overlap < 0.95 else code)
-    return worst, words
+        code, words = _compared(earlier, run, args.margin)
+        worst = _worse(worst, code)
+        said.append(words)
+    return worst, "; ".join(said)
+
+
+def _compared(earlier: EvalRun, run: EvalRun, margin: float) -> tuple[int, str]:
+    pairing = pair_runs(earlier.rows, run.rows)
+    one = compare(pairing.pairs, margin, confidence=0.975)
+    paired = f"{one.n} of {len({row.item for row in run.rows})} items pair"
+    words = (
+        f"{paired}: {one.baseline:.1%} -> {one.candidate:.1%}, {one.difference * 100:+.1f} points (at worst "
+        f"{one.low * 100:+.1f}): {_FOUND[one.finding]} at a margin of {one.margin * 100:g} points"
+    )
+    if one.finding is Finding.TOO_FEW:
+        words += f"; {one.note or f'about {one.needed} items would be needed'}"
+    code = {Finding.NOT_INFERIOR: int(one.p_worse < 0.025), Finding.INFERIOR: 2, Finding.TOO_FEW: 3}[one.finding]
+    return (3 if pairing.overlap < 0.95 else code), words
 
 
 _FOUND = {
@@ -245,8 +267,10 @@ def _prices(text: str | None) -> tuple[float, float] | None:
         return None
     try:
         first, second = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise UsageError(f"--price: {text!r}: wanted two numbers, e.g. 0.15,0.60") from error
+    except ValueError:
+        first = second = math.nan
+    if not (0 <= first < math.inf and 0 <= second < math.inf):
+        raise UsageError(f"--price: {text!r}: wanted two prices, e.g. 0.15,0.60")
     return first, second
 
 

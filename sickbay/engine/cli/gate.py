@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["arguments", "call"]
 
+RESULT_SUFFIXES = frozenset({".json", ".jsonl", ".eval"})
+"""What results are called; no host's name ends so."""
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The gate, the two sides, the answer."""
@@ -122,6 +125,17 @@ def _target(text: str, model: str, args: argparse.Namespace, side: str) -> Targe
     return replace(found, model=model or found.model, api_key=found.api_key or key)
 
 
+def _refuse_path(text: str) -> None:
+    """A folder, or what is plainly the name of a file that is not there, is no host to look for."""
+    path = Path(text)
+    wanted = "wanted a URL, a target of sickbay.yaml, a result file, or history"
+    if path.is_dir():
+        raise UsageError(f"--baseline: {text!r} is a folder; {wanted}")
+    named = "://" not in text and (path.suffix in RESULT_SUFFIXES or os.sep in text)
+    if named and not path.exists():
+        raise UsageError(f"--baseline: no file {text!r}; {wanted}")
+
+
 def _baseline(args: argparse.Namespace, gate: Gate) -> tuple[Target | None, Mapping[str, EvalRun], str]:
     """A live baseline, or kept runs by set name with where they come from; neither without --baseline."""
     if not args.baseline:
@@ -131,6 +145,7 @@ def _baseline(args: argparse.Namespace, gate: Gate) -> tuple[Target | None, Mapp
 
         path, runs = last_passed(gate.name)
         return None, runs, f"history: {path.name}"
+    _refuse_path(args.baseline)
     if Path(args.baseline).is_file():
         from sickbay.engine.evals.read.results import read_results
 

@@ -21,6 +21,8 @@ CHAT_PATH = "/v1/chat/completions"
 ANSWER_BYTES_MAX = 4_000_000
 ERROR_CHARS_MAX = 160
 TOKENS_MAX = 1_000_000_000
+REASONING_FIELDS = ("reasoning_content", "reasoning")
+"""What engines call it: vLLM renamed the first to the second; llama.cpp, SGLang and DeepSeek have the first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,7 @@ def read_given(body: Any, elapsed_s: float = 0.0) -> Given:
         output_tokens=_count(usage.get("completion_tokens")),
         elapsed_s=elapsed_s,
         status=200,
+        reasoned=any(isinstance(message.get(name), str) and message[name].strip() for name in REASONING_FIELDS),
     )
 
 

@@ -23,6 +23,10 @@ __all__ = ["EvalJournal"]
 SYNC_EVERY = 64
 
 
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is no JSON number")
+
+
 class EvalJournal:
     """Append-only. Opening one that exists gives back what it holds, if it is of the same run."""
 
@@ -78,7 +82,7 @@ class EvalJournal:
                 if not line.endswith(b"\n"):
                     break
                 try:
-                    data = json.loads(line)
+                    data = json.loads(line, parse_constant=_refuse)
                     if number == 0:
                         self._same_run(data, key)
                     elif damaged:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sickbay.engine.errors import ProblemsError
-from sickbay.engine.evals.item import EvalSet, Item, ScorerUse
+from sickbay.engine.evals.item import EvalSet, Item, ScorerUse, digest
 from sickbay.engine.evals.read.context import Context
 from sickbay.engine.evals.read.native import read_native_yaml
 from sickbay.engine.evals.read.promptfoo import read_promptfoo
@@ -20,6 +20,9 @@ from sickbay.engine.load.yaml_source import read_yaml
 from sickbay.engine.model.problem import Position, Problem
 
 __all__ = ["Loaded", "load_eval_set", "read_eval_set"]
+
+REPEATS_MAX = 10
+"""Repeated items that are told one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ def read_eval_set(
     # Of a file that is broken some items are missing: that a slice is empty, or a scorer absent, may follow from it.
     whole = not any(problem.severity == "error" for problem in problems[before:])
     _check_ids(found, problems)
+    _check_repeats(found, problems)
     for item in found.items:
         _check_scorers(item, scorers, problems)
     if whole:
@@ -147,6 +151,35 @@ def _check_ids(evalset: EvalSet, problems: list[Problem]) -> None:
             message = f"the id {item.id!r} stands twice; first on {_line(seen[item.id].position, item.position)}"
             problems.append(Problem(item.position, Code.DUPLICATE_NAME, message, "ids pair two runs; make them unique"))
         seen.setdefault(item.id, item)
+
+
+def _check_repeats(evalset: EvalSet, problems: list[Problem]) -> None:
+    """Items that ask the very same: with one answer they count one question twice, with two no model gets both.
+
+    Items of one cluster may: they are not counted as independent. So may graded answers (`given`, for a judge).
+    """
+    seen: dict[str, Item] = {}
+    told = 0
+    for item in evalset.items:
+        asked = [[dict(each) for each in item.messages], [dict(each) for each in item.tools], item.fields.get("given")]
+        first = seen.setdefault(digest(asked), item)
+        if first is item or first.id == item.id or (item.cluster and item.cluster == first.cluster):
+            continue
+        told += 1
+        if told > REPEATS_MAX:
+            continue
+        where = _line(first.position, item.position)
+        message = f"the item {item.id!r} is {first.id!r} on {where} once more"
+        hint = "take it out, or name a cluster: items are counted as independent, and this one is not"
+        if first.sha256 != item.sha256:
+            message = (
+                f"the item {item.id!r} asks what {first.id!r} on {where} asks, and expects or scores something else"
+            )
+            hint = "join the two, or name a cluster: one answer is graded twice"
+        problems.append(Problem(item.position, Code.REPEATED_ITEM, message, hint, "warning"))
+    if told > REPEATS_MAX:
+        message = f"{told - REPEATS_MAX} more items ask what others ask"
+        problems.append(Problem(Position(evalset.path), Code.REPEATED_ITEM, message, severity="warning"))
 
 
 def _check_whole(evalset: EvalSet, problems: list[Problem], *, scored: bool) -> None:

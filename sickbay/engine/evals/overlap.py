@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sickbay.engine.evals.item import EvalSet, Item
 from sickbay.engine.evals.read.beside import read_beside
+from sickbay.engine.evals.training import training_texts
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.text_file import read_text
 from sickbay.engine.model.problem import Position, Problem
@@ -69,9 +70,14 @@ def training_problems(evalset: EvalSet, path: Path, named_at: Position = _NOWHER
         named_at: the place that names it, where a file does.
     """
     problems: list[Problem] = []
-    text = (read_beside(path, named_at, problems) if named_at.path else read_text(path, problems)) or ""
-    lines = ((f"{path}:{number}", line) for number, line in enumerate(text.split("\n"), start=1))
-    return [*problems, *sorted(overlap_problems(overlaps(evalset, lines)))]
+    text = read_beside(path, named_at, problems) if named_at.path else read_text(path, problems)
+    if text is None:
+        return problems
+    texts = training_texts(text, path, problems)
+    if not any(_WORD.search(each) for _, each in texts) and not problems:
+        message = "the training data holds no text, so nothing was compared with it"
+        problems.append(Problem(Position(str(path)), Code.EMPTY, message))
+    return [*problems, *sorted(overlap_problems(overlaps(evalset, texts)))]
 
 
 def overlap_problems(found: list[Overlap]) -> list[Problem]:

@@ -22,6 +22,7 @@ class Row:
         passed: whether every scorer was content; None when there is no score.
         error: why there is no score (the answer or a scorer failed); never counted as wrong.
         retried: what went wrong before the attempt that is told here; a flaky endpoint stays visible.
+        only_reasoning: the answer is empty, and the reasoning beside it is not.
         answer_sha: digest of the answer's text and calls: equal answers without keeping them.
     """
 
@@ -35,6 +36,7 @@ class Row:
     why: str = ""
     retried: tuple[str, ...] = ()
     cached: bool = False
+    only_reasoning: bool = False
     finish: str = ""
     prompt_tokens: int | None = None
     output_tokens: int | None = None

@@ -19,7 +19,8 @@ WHY_CHARS_MAX = 200
 class Given:
     """An answer as it came. `failure` "" means that a whole answer came; it may still be empty.
 
-    `tool_calls` are {"name": str, "arguments": parsed JSON, or the text where it is none}.
+    `tool_calls` are {"name": str, "arguments": parsed JSON, or the text where it is none}. `reasoned`: there is text in
+    the reasoning field beside it.
     """
 
     text: str = ""
@@ -32,6 +33,12 @@ class Given:
     failure: str = ""
     reason: str = ""  # an UnknownReason, when it failed
     retry_after_s: float | None = None  # what the server asked to wait, when it failed
+    reasoned: bool = False
+
+    @property
+    def only_reasoning(self) -> bool:
+        """Whether there is text in the reasoning field, and no answer."""
+        return self.reasoned and not self.text.strip() and not self.tool_calls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,9 @@ def to_text(
     run: EvalRun, summary: Summary, compared: str = "", *, prices: tuple[float, float] | None = None, width: int = 80
 ) -> str:  # fmt: skip
     """Plain text of at most `width` columns (longer words stand alone)."""
-    lines = [f"{plain(run.name)} {plain(run.version)}".strip() + f": {_score(summary.score)}"]
+    some = summary.unscored and summary.score.items
+    but = f"; {summary.unscored} of {summary.rows} answers have no score" if some else ""
+    lines = [f"{plain(run.name)} {plain(run.version)}".strip() + f": {_score(summary.score)}{but}"]
     if compared:
         lines.append(f"  {compared}")
     for field, values in summary.slices.items():
@@ -75,8 +77,15 @@ def _troubles(run: EvalRun, summary: Summary) -> list[str]:
         lines.append(f"  {len(summary.flaky)} flaky items (their samples disagree): {shown}")
     if summary.retried:
         lines.append(f"  {summary.retried} answers came only after a retry")
+    if summary.in_vain:
+        lines.append(f"  {summary.in_vain} requests were sent again, and failed again")
     if summary.cached:
         lines.append(f"  {summary.cached} answers come from the cache and say nothing of today's server")
     if summary.cut:
         lines.append(f"  {summary.cut} answers were cut at the token limit")
+    if summary.only_reasoning:
+        lines.append(
+            f"  {summary.only_reasoning} answers are empty, with text in the reasoning field: the limit ended them "
+            "before the answer, or a reasoning parser takes what is none"
+        )
     return lines

@@ -40,10 +40,13 @@ class Summary:
     slices: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)
     rows: int = 0
     missing: int = 0  # planned and never asked
-    errors: Mapping[str, int] = field(default_factory=dict)
+    unscored: int = 0  # answers that failed, or whose scorer did
+    errors: Mapping[str, int] = field(default_factory=dict)  # the most frequent kinds of them
     flaky: tuple[str, ...] = ()  # items whose samples disagree
     all_passed: float | None = None  # share of items all of whose samples pass; None with one sample
-    retried: int = 0
+    retried: int = 0  # answers that came after a retry
+    in_vain: int = 0  # requests that were sent again, and failed again
+    only_reasoning: int = 0  # empty answers with text in the reasoning field
     cached: int = 0
     cut: int = 0  # answers that ended at the token limit
     prompt_tokens: int = 0
@@ -69,10 +72,13 @@ def summary_of(run: EvalRun, slices: Sequence[str] = ()) -> Summary:
         slices={name: _slices(by_item, name) for name in slices},
         rows=len(rows),
         missing=max(0, run.planned - len(rows)),
+        unscored=sum(bool(row.error) for row in rows),
         errors=dict(Counter(_kind(row) for row in rows if row.error).most_common(8)),
         flaky=flaky,
         all_passed=_share(all(row.passed for row in found) for found in by_item.values()) if several else None,
-        retried=sum(bool(row.retried) for row in rows),
+        retried=sum(bool(row.retried) and not row.reason for row in rows),
+        in_vain=sum(bool(row.retried) and bool(row.reason) for row in rows),
+        only_reasoning=sum(row.only_reasoning for row in rows),
         cached=sum(row.cached for row in rows),
         cut=sum(row.finish == "length" for row in rows),
         prompt_tokens=sum(row.prompt_tokens or 0 for row in rows if not row.cached),

@@ -112,7 +112,7 @@ def _failing(rule: EvalRule, candidate: EvalRun, baseline: EvalRun) -> Finding |
     for run, share, name in ((candidate, ours, "candidate"), (baseline, theirs, "baseline")):
         missing = run.planned - len(run.rows)
         if missing > 0 and not rule.sequential:
-            why = f"{missing} of {run.planned} answers of the {name} were never asked for: {run.stopped}"
+            why = f"{run.stopped or 'stopped'}; {missing} of {run.planned} answers of the {name} were never asked for"
             return Finding(rule=rule.id, kind="eval", found=Outcome.INCONCLUSIVE, summary=why, numbers=numbers)
         if share > rule.errors_max and name == "baseline":
             why = f"{share:.1%} of the baseline's answers have no score, allowed {rule.errors_max:.1%}: {_errors(run)}"

@@ -114,6 +114,7 @@ def read_gate(
     _check_judged(found, scorers, judge, problems)
     whole = len(found) == len(rules)  # of a rule that could not be read nobody knows the id and the parts
     waivers = tuple(reader.waiver(each, found, whole=whole) for each in fields.items("waivers"))
+    _check_waived_once(waivers, problems)
     return Gate(
         judge=judge, canary=CanaryPlan(**(node.data.get("canary") or {})),
         name=fields.text("gate"), title=fields.text("title"), why=fields.text("why"), owner=fields.text("owner"),
@@ -129,6 +130,18 @@ def _check_judged(
         if judge is None and isinstance(rule, EvalRule) and uses_judge(rule.evalset, scorers):
             message = f"the rule {rule.id!r} is scored by a judge, and the gate names none"
             problems.append(Problem(rule.position, Code.MISSING_KEY, message, "add judge: {url: ..., agreement: ...}"))
+
+
+def _check_waived_once(waivers: tuple[Waiver, ...], problems: list[Problem]) -> None:
+    """Two waivers for one thing: nobody could say whose word holds, and until when."""
+    seen: dict[tuple[str, str], Waiver] = {}
+    for each in waivers:
+        twice = [word for word in each.covers if (each.rule, word) in seen]
+        if twice:
+            first = seen[each.rule, twice[0]]
+            message = f"a second waiver of {each.rule!r} for {listed(twice)}; first on line {first.position.line}"
+            problems.append(Problem(each.position, Code.WAIVER, message, "keep one of them"))
+        seen |= {(each.rule, word): each for word in each.covers}
 
 
 def _check_ids(rules: tuple[Rule, ...], problems: list[Problem]) -> None:

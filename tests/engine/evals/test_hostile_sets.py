@@ -33,6 +33,7 @@ ITEM = '{"id": "a", "ask": "Q?", "expected": "y", "score": ["exact"]}'
         ("deep.jsonl", ITEM.replace('"y"', "[" * 70 + "]" * 70).encode(), "deep.jsonl:1:1: error: nested deeper than 60 levels [too-deep]"),
         ("deeper.jsonl", ITEM.replace('"y"', "[" * 99_999).encode(), "deeper.jsonl:1:1: error: nested deeper than 60 levels [too-deep]"),
         ("wide.jsonl", ITEM.replace("Q?", "x" * 3_999_999).encode(), "wide.jsonl:1:1: error: the line has 4000058 characters; wanted at most 4000000 [too-large]"),
+        ("mac.jsonl", f"{ITEM}\r{ITEM}".encode(), "mac.jsonl:1:63: error: not JSON: the line goes on after a carriage return; end lines with LF, or CR LF [json-syntax]"),
         ("other.jsonl", f'{{"input": "q", "ideal": "z"}}\n{ITEM}'.encode(), "other.jsonl:2:1: error: input: wanted a text or chat messages, found nothing [wrong-type]"),
         ("latin.csv", b"id,ask\n1,a\xe9\n", "latin.csv:2:4: error: byte 0xe9 is not UTF-8; save the file as UTF-8 [not-utf8]"),
         ("nul.csv", b"id,ask\n1,a\0\n", "nul.csv:2:4: error: the character U+0000 cannot stand in CSV; remove it [control-character]"),

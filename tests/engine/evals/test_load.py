@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -221,3 +222,25 @@ def test_training_overlap(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None
     (problem,) = overlap_problems(overlaps(found, training))
     assert "'fr' is in the training data: 100% of it stands at train.jsonl:7" in problem.message
     assert problem.at.line == 10
+
+
+def test_items_that_ask_the_same(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
+    rows = [
+        {"id": "a", "ask": "q", "expected": "x"},
+        {"id": "b", "ask": "q", "expected": "x"},
+        {"id": "c", "ask": "q", "expected": "y"},
+        *(
+            {"id": f"g{n}", "ask": "q", "expected": "x", "fields": {"given": str(n)}} for n in range(3)
+        ),  # graded answers
+        *({"id": f"k{n}", "ask": "r", "expected": "x", "cluster": "one"} for n in range(3)),
+        *({"id": f"m{n}", "ask": "s", "expected": "x"} for n in range(12)),
+    ]
+    path = write(tmp_path, "a.jsonl", "".join(json.dumps({**row, "score": ["exact"]}) + "\n" for row in rows))
+    warnings = [str(each).replace(f"{tmp_path}/", "") for each in load_eval_set(path, scorers).warnings]
+    assert warnings[1] == (
+        "a.jsonl:2:1: warning: the item 'b' is 'a' on line 1 once more; take it out, or name a cluster: items are "
+        "counted as independent, and this one is not [repeated-item]"
+    )
+    assert "the item 'c' asks what 'a' on line 1 asks, and expects or scores something else" in warnings[2]
+    assert warnings[0] == "a.jsonl: warning: 3 more items ask what others ask [repeated-item]"
+    assert len(warnings) == 11

@@ -182,6 +182,64 @@ def test_eval_and_again_against_its_own_result(
     assert "worse at a margin of 10 points" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--temperature", "nan"], "--temperature: wanted 0 to 5, found nan"),
+        (["--margin", "0"], "--margin: wanted a share between 0 and 1, found 0"),
+        (["--minimum", "98"], "--minimum: wanted a share between 0 and 1, found 98; for 98 % write 0.98"),
+        (["--minimum", "nan"], "--minimum: wanted a share between 0 and 1, found nan"),
+        (["--concurrency", "0"], "--concurrency: wanted at least 1, found 0"),
+        (["--samples", "0"], "--samples: wanted at least 1, found 0"),
+        (["--retries", "-1"], "--retries: wanted at least 0, found -1"),
+        (["--timeout", "inf"], "--timeout: wanted more than 0 seconds, found inf"),
+        (["--price", "nan,1"], "--price: 'nan,1': wanted two prices, e.g. 0.15,0.60"),
+    ],
+)
+def test_an_eval_that_cannot_be_meant_asks_nothing(
+    flags: list[str], said: str, gate: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = sickbay("eval", gate.parent / "echo.yaml", "--url", "http://127.0.0.1:9", *flags)
+    assert (code, said in capsys.readouterr().err) == (64, True)
+
+
+def test_a_judge_that_nobody_names_is_missed_before_anything_is_asked(
+    gate: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (gate.parent / "echo.yaml").write_text("evalset: echo\nitems: echo.jsonl\nscore: [{judge: It is right.}]\n")
+    assert sickbay("eval", gate.parent / "echo.yaml", "--url", "http://127.0.0.1:9") == 64
+    assert "echo.jsonl:1:1: the item '0' is scored by a judge; name one with --judge-url" in capsys.readouterr().err
+
+
+def test_an_endpoint_that_fails_midway_leaves_no_answer(
+    gate: Path, serve: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def dying(body: dict[str, Any], nth: int) -> Any:
+        said = right(body, nth)
+        return (500, "gone") if int(said) % 10 == 9 else said
+
+    code = sickbay("eval", gate.parent / "echo.yaml", "--url", serve(dying), "--retries", "0", "--minimum", "0.5")
+    out = capsys.readouterr().out
+    assert code == 3
+    assert "100.0% of 90 items pass" in out
+    assert "10 of 100 answers have no score" in " ".join(out.split())
+    assert "at least the wanted 50.0%" in out
+
+
+def test_answers_that_are_only_reasoning_are_told(
+    gate: Path, serve: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = {"role": "assistant", "content": None, "reasoning": "Let me see."}
+    sickbay("eval", gate.parent / "echo.yaml", "--url", serve(lambda *_: message))
+    assert "100 answers are empty, with text in the reasoning field" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(("name", "said"), [("no.json", "no file 'no.json'"), (".", "'.' is a folder")])
+def test_a_baseline_that_is_no_host(name: str, said: str, gate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sickbay("gate", gate, "--candidate", "http://127.0.0.1:9", "--baseline", name) == 64
+    assert f"--baseline: {said}; wanted a URL, a target of sickbay.yaml" in capsys.readouterr().err
+
+
 def test_journal_goes_on_and_asks_nothing_twice(gate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stub = Stub(right)
     with serving_beside(stub) as url:

@@ -70,7 +70,7 @@ def test_lost_items_are_shown() -> None:
     ("candidate", "baseline", "outcome", "words"),
     [
         pytest.param(run(100, 0), None, Outcome.INCONCLUSIVE, "no baseline holds this set, and the rule has no minimum", id="no-baseline"),
-        pytest.param(replace(run(100, 0), planned=200, stopped="budget"), run(100, 0), Outcome.INCONCLUSIVE, "100 of 200 answers of the candidate were never asked for: budget", id="stopped"),
+        pytest.param(replace(run(100, 0), planned=200, stopped="budget"), run(100, 0), Outcome.INCONCLUSIVE, "budget; 100 of 200 answers of the candidate were never asked for", id="stopped"),
         pytest.param(run(100, 0), run(50, 0), Outcome.INCONCLUSIVE, "only 50% of the items pair, wanted 95%: 50 are only in the candidate's run, 0 only before", id="overlap"),
         pytest.param(run(100, 0, scorers={"exact": "2"}), run(100, 0, scorers={"exact": "1"}), Outcome.INCONCLUSIVE, "the baseline was scored by exact version 1, the candidate by version 2", id="scorer"),
         pytest.param(run(100, 0, asked={"temperature": 0.0}), run(100, 0, asked={"temperature": 1.0}), Outcome.INCONCLUSIVE, "the baseline was asked in another way: temperature 1.0 then, 0.0 now", id="asked"),

@@ -60,6 +60,7 @@ def test_a_whole_gate(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
         pytest.param("approver: bob", "approver: '  '", "gate.yaml:9:49: error: approver: nothing but blanks; name somebody [empty]", id="approved-by-nobody"),
         pytest.param("waivers:", "judge: {url: 'http://j', agreement: facts.yaml}\nwaivers:", "gate.yaml:8:37: error: facts.yaml: no result of `sickbay judge --output`: Expecting value: line 1 column 1 (char 0) [wrong-value]", id="no-agreement"),
         pytest.param("facts/lang=de", "fact/lang=de", "gate.yaml:9:12: error: the waiver is for the rule 'fact/lang=de', which this gate does not have; did you mean 'facts'? [waiver]", id="no-such-rule"),
+        pytest.param("waivers:\n", "waivers:\n  - {rule: facts/lang=de, owner: eve, approver: bob, reason: it grows next week, expires: '2027-01-01'}\n", "gate.yaml:10:5: error: a second waiver of 'facts/lang=de' for inconclusive; first on line 9; keep one of them [waiver]", id="waived-twice"),
         pytest.param("facts/lang=de", "facts/lang=fr", "gate.yaml:9:12: error: the waiver is for 'lang=fr' of the rule 'facts', which has no such part; did you mean 'lang=en'? [waiver]", id="no-such-slice"),
         pytest.param("the set grows next week", "ok", "gate.yaml:9:62: error: wanted a sentence of 10 letters or more, found text 'ok' [wrong-value]", id="no-reason"),
         pytest.param("critical: [de]", "critical: [fr]", "gate.yaml:3:99: error: the critical slice lang = 'fr' is empty: no item is in it; there are: de, en [empty-slice]", id="empty-critical-slice"),

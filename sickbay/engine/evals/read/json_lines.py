@@ -103,6 +103,8 @@ def _line(line: str, number: int, source: SourceText, problems: list[Problem]) -
         elif "int_max_str_digits" in why:
             why = "a whole number of more than 4300 digits"
         hint = "write one JSON object a line"
+        if isinstance(error, json.JSONDecodeError) and why == "Extra data" and line[error.pos - 1] == "\r":
+            why, hint = "the line goes on after a carriage return", "end lines with LF, or CR LF"
         problems.append(Problem(Position(source.path, number, column), Code.JSON_SYNTAX, f"not JSON: {why}", hint))
         return None
     lone = _LONE.search(line)
