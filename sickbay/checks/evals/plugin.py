@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sickbay.checks.evals.inputs import EvalsInputs
 from sickbay.checks.evals.run import EvalsRun
 from sickbay.engine.hookspecs import hookimpl
 from sickbay.engine.model.check import Check
@@ -24,5 +25,5 @@ def sickbay_scorers() -> list[Scorer]:
 
 @hookimpl
 def sickbay_checks() -> list[Check]:
-    """The check that asks an eval set."""
-    return [EvalsRun()]
+    """The check that asks an eval set, and the one that compares its inputs with today's."""
+    return [EvalsRun(), EvalsInputs()]
