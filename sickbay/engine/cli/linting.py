@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sickbay.engine.cli.gate_runbooks import runbook_problems
@@ -18,6 +18,8 @@ from sickbay.engine.load.yaml_source import read_yaml
 from sickbay.engine.model.problem import Problem
 
 __all__ = ["lint_any"]
+
+WAIVER_MAX = timedelta(days=366)
 
 _ROWS = frozenset({".jsonl", ".ndjson", ".csv", ".tsv"})
 _ROW_KEYS = frozenset({"ask", "messages", "input"})
@@ -97,3 +99,7 @@ def _lint_gate(text: str, path: str, problems: list[Problem], tools: Tools) -> N
         if waiver.expires < today and waiver.expires.year > 1:  # year 1: no day, and told already
             message = f"the waiver of {waiver.rule!r} expired on {waiver.expires}; the gate blocks because of it"
             problems.append(Problem(waiver.position, Code.WAIVER, message, "take it out, or have it approved anew"))
+        elif waiver.expires - today > WAIVER_MAX:
+            message = f"the waiver of {waiver.rule!r} lasts until {waiver.expires}, more than a year"
+            hint = "an exception without an end is a rule: change the gate, or name an earlier day"
+            problems.append(Problem(waiver.position, Code.WAIVER, message, hint, "warning"))

@@ -66,6 +66,20 @@ def test_what_does_not_fit_the_gate_hides_nothing_of_its_sets(
     assert "facts.yaml:3:9: error: no scorer named 'normalizd'; did you mean 'normalised'? [unknown-scorer]" in said
 
 
+def test_a_waiver_without_an_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "facts.jsonl").write_text('{"id": "a", "ask": "2+2?", "expected": "4", "score": ["exact"]}\n')
+    (tmp_path / "gate.yaml").write_text(
+        "gate: chat\nevals: [{set: facts.jsonl, margin: 0.1}]\nwaivers:\n"
+        "  - {rule: facts, owner: ann, approver: bob, reason: too short a set for now, expires: '9999-12-31'}\n"
+    )
+    code, said = lint(tmp_path / "gate.yaml", capsys)
+    assert code == 0
+    assert said[0] == (
+        "gate.yaml:4:5: warning: the waiver of 'facts' lasts until 9999-12-31, more than a year; an exception without an "
+        "end is a rule: change the gate, or name an earlier day [waiver]"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "text", "wanted"),
     [

@@ -89,7 +89,7 @@ def read_inspect_zip(path: Path) -> EvalRun:
             names = archive.namelist()
             if "header.json" not in names:
                 raise ConfigError(f"{path}: an Inspect log without header.json: that run did not end; finish it first")
-            head = json.loads(read_member(archive, "header.json", MEMBER_BYTES_MAX))
+            head = _member(archive, "header.json")
             return read_inspect({**head, "samples": list(_samples(archive, names))}, path)
     except ZstdMissingError as error:
         raise ConfigError(
@@ -102,4 +102,11 @@ def read_inspect_zip(path: Path) -> EvalRun:
 
 def _samples(archive: zipfile.ZipFile, names: list[str]) -> Iterator[Any]:
     for name in sorted(name for name in names if name.startswith("samples/") and name.endswith(".json")):
-        yield json.loads(read_member(archive, name, MEMBER_BYTES_MAX))
+        yield _member(archive, name)
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> Any:
+    try:
+        return json.loads(read_member(archive, name, MEMBER_BYTES_MAX))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name}: {error if isinstance(error, ValueError) else 'nested too deep'}") from error
