@@ -27,6 +27,8 @@ TOKENS_MIN = 30
 """Fewer chosen tokens say nothing of a share: one standard error is 0.08."""
 HOTTER_MIN = 0.15
 """Top choices missing against the model's own probability: about T = 1.5; T = 1 has none missing."""
+PLAIN_MAX = 0.1
+"""Nearer to the model's own probability nothing flattens or sharpens the choice: temperature 1, no cut-off."""
 FAILING_MIN = 2
 WARM_MIN = 0.7
 CHANCE_MAX = 1e-6
@@ -39,7 +41,8 @@ class ProbeSampling(Check):
     """Ask easy questions twice without any setting, and those that came out wrong once with all settings sent.
 
     `temperature_meant` is the default temperature that callers rely on; below 0 nothing is known of it, and only a
-    default that flattens the model's own choice counts as not meant.
+    default that flattens the model's own choice counts as not meant. Where nothing flattens or sharpens it, answers
+    that come out wrong are the model's own at temperature 1, and no setting is blamed.
     """
 
     name = "probe.sampling"
@@ -121,10 +124,10 @@ class ProbeSampling(Check):
             "output.top_choice_ratio": _share(chosen, tokens, "chosen from the top"),
             "output.top_choice_expected_ratio": _share(expected, tokens, "probability of the likeliest"),
         }
-        meant = float(params["temperature_meant"])
-        signals["output.sampling_as_intended"] = _as_intended(
-            meant, raw["context"].get("serving.default_temperature"), chosen, expected, tokens
-        )
+        meant, default = float(params["temperature_meant"]), raw["context"].get("serving.default_temperature")
+        signals["output.sampling_as_intended"] = _as_intended(meant, default, chosen, expected, tokens)
+        if meant < 0 and default in {None, 1.0} and tokens >= TOKENS_MIN and abs(expected - chosen) < PLAIN_MAX:
+            signals |= _left_open(signals, chosen, expected, tokens)
         return Result(outcome=_outcome(signals, plain), summary=_summary(signals, plain, raw), signals=signals)
 
 
@@ -147,6 +150,21 @@ def _choices(rows: Sequence[Row]) -> tuple[float, float, int]:
     chosen = sum(bool(token.first_choice) for token in told) / len(told)
     expected = sum(math.exp(min(0.0, token.best or 0.0)) for token in told) / len(told)
     return chosen, expected, len(told)
+
+
+def _left_open(
+    signals: Mapping[str, Reading], chosen: float, expected: float, tokens: int
+) -> dict[str, Reading]:  # fmt: skip
+    """A weak model, sampled as it is, is often wrong: no setting did that, unless another one was meant."""
+    why = (
+        f"{chosen:.0%} of {tokens} tokens were the likeliest, as the model itself has it ({expected:.0%}): "
+        "temperature 1, nothing cut off; whether that default is meant is not told (temperature_meant)"
+    )
+    left = {name: signals[name] for name in ("output.default_failing_ratio", "output.recovery_pinned_sampling")}
+    return {
+        name: unknown(UnknownReason.NOT_CONFIGURED, f"{reading.source}; {why}")
+        for name, reading in left.items() if isinstance(reading.value, float) and reading.value > 0.0
+    }  # fmt: skip
 
 
 def _share(value: float, tokens: int, what: str) -> Reading:

@@ -3,6 +3,8 @@
 Both are forced, so that a weak model cannot fail them: the schema allows two words that nobody would write unasked. The
 tool call is required by name (llama.cpp), or dictated as the text that the model's own template has for it, so that the
 server's parser must find it (vLLM). What was not applied at the users' address is asked again at the engine behind it.
+Where the template has no place for tools and users' requests are refused, one request only offers a tool: an engine
+without a parser refuses it.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ WORDS = {
     "refused": "refused",
     "failed": "no answer",
     "unsupported": "not asked",
+    "taken": "taken",
 }
 
 
@@ -43,6 +46,7 @@ class ProbeStructured(Check):
         "output.tool_call_returned",
         "output.tool_text_in_content",
         "output.structured_recovery_direct",
+        "output.tools_refused",
     )
     params: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -67,7 +71,7 @@ class ProbeStructured(Check):
     )
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
-        """Two answers, and both once more behind a gateway."""
+        """Two answers, and both once more behind a gateway; an offered tool stands in for the second."""
         return Cost(requests=4, seconds=min(5.0, 4 * float(params["timeout_s"])), usual_s=1.0)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
@@ -84,10 +88,12 @@ class ProbeStructured(Check):
             "output.tool_call_returned": _followed(raw, "tool"),
             "output.tool_text_in_content": _as_text(raw),
             "output.structured_recovery_direct": _recovery(raw),
+            "output.tools_refused": _tools_refused(raw),
         }
         wrong = [signals[name].value is False for name in ("output.schema_followed", "output.tool_call_returned")]
         known = any(reading.known for reading in signals.values())
         said = "; ".join(_said(row) for row in raw["rows"])
+        wrong.append(signals["output.tools_refused"].value is True)
         outcome = Outcome.WARN if any(wrong) else Outcome.PASS if known else Outcome.UNKNOWN
         return Result(outcome=outcome, summary=said, signals=signals)
 
@@ -97,9 +103,9 @@ def _row(raw: Raw, what: str, *, direct: bool = False) -> Mapping[str, Any] | No
 
 
 def _said(row: Mapping[str, Any]) -> str:
-    asked = {"schema": "an answer under a schema", "tool": "a forced tool call"}[row["what"]]
+    asked = {"schema": "an answer under a schema", "tool": "a forced tool call", "offered": "a request with a tool"}
     where = " at the engine itself" if row["direct"] else ""
-    return f"{asked}{where}: {WORDS[row['form']]}" + (f" ({row['why']})" if row["why"] else "")
+    return f"{asked[row['what']]}{where}: {WORDS[row['form']]}" + (f" ({row['why']})" if row["why"] else "")
 
 
 def _followed(raw: Raw, what: str) -> Reading:
@@ -131,6 +137,21 @@ def _as_text(raw: Raw) -> Reading:
     if row is None or row["form"] not in {"followed", "text", "plain"}:
         return unknown(UnknownReason.ABSENT, "no tool call was asked for that was answered")
     return measured(row["form"] == "text", _said(row))
+
+
+def _tools_refused(raw: Raw) -> Reading:
+    """Whether a request is refused for the tools in it: one without them was not."""
+    row = _row(raw, "offered") or _row(raw, "tool")
+    plain = _row(raw, "schema")
+    if row is None:
+        return unknown(UnknownReason.UNSUPPORTED, "no request with tools was sent: no user's request is refused")
+    if (
+        row["form"] in {"failed", "unsupported"}
+        or plain is None
+        or plain["form"] in {"failed", "unsupported", "refused"}
+    ):
+        return unknown(UnknownReason.ABSENT, _said(row))
+    return measured(row["form"] == "refused", _said(row))
 
 
 def _recovery(raw: Raw) -> Reading:

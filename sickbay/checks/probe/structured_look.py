@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from sickbay.checks.probe.prepare import prepare_route, seed_for, time_left
+from sickbay.checks.probe.prepare import known_numbers, prepare_route, seed_for, time_left
 from sickbay.checks.probe.reference import read_reference
 from sickbay.checks.probe.request import Route
 from sickbay.engine.errors import BudgetExceededError, ProbeError
@@ -24,6 +24,7 @@ TOOL_MARKS = ("<tool_call>", "[TOOL_CALLS]", "<|python_tag|>", "<function=", "<\
 DICTATED = {"<tool_call>": "<tool_call>\nCALL\n</tool_call>", "[TOOL_CALLS]": "[TOOL_CALLS][CALL]"}
 """Where a template has the mark, this is what its model writes for a call."""
 ERROR_CHARS = 160
+REFUSED, REFUSED_MIN = "serving.refused_ratio", 0.1
 
 
 async def look_structured(look: Look, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,6 +35,9 @@ async def look_structured(look: Look, params: Mapping[str, Any]) -> dict[str, An
     dictated = await _tools(look, found)
     if dictated is not None:
         bodies["tool"] = _tool_body(word, dictated)
+    elif float(known_numbers(look, [REFUSED]).get(REFUSED, 0.0)) > REFUSED_MIN:
+        # Somebody's requests are refused: are they those with tools? A model without tools shows it as well.
+        bodies["offered"] = {"tools": _tool_body(word, "")["tools"], "max_tokens": 1}
     rows = [await _asked(look, route, what, body, params) for what, body in bodies.items()]
     gateway = look.target.direct_url.rstrip("/") not in {"", look.target.url.rstrip("/")}
     if gateway:
@@ -121,6 +125,8 @@ async def _asked(
     finish = str(dig(told, "choices.0.finish_reason") or dig(told, "done_reason") or "")
     if not isinstance(message, Mapping):
         return row | {"form": "failed", "why": "an answer of no known shape"}
+    if what == "offered":
+        return row | {"form": "taken", "why": ""}
     form = schema_form(message, extra, finish) if what == "schema" else tool_form(message, extra)
     return row | {"form": form, "why": ""}
 

@@ -15,17 +15,23 @@ from sickbay.engine.model.check import Result
 from sickbay.engine.model.outcome import Outcome
 
 
-def judged(*, chosen: int, best: float, tokens: int = 60, meant: float = 0.8, default: float = 0.8) -> Result:
+def judged(
+    *, chosen: int, best: float, tokens: int = 60, meant: float = 0.8, default: float | None = 0.8,
+    wanted: tuple[str, ...] = (),
+) -> Result:  # fmt: skip
     """So many of the tokens were the likeliest, each of which has probability `best`."""
     likeliest = Token("a", math.log(best), math.log(best), math.log((1 - best) / 2))
     other = Token("b", math.log((1 - best) / 2), math.log(best), math.log((1 - best) / 2))
     answer = Answer(
-        status=200, finish="stop", text=look_at_text("x"), tokens=(likeliest,) * chosen + (other,) * (tokens - chosen)
+        status=200,
+        finish="stop",
+        text=look_at_text("x", wanted=wanted),
+        tokens=(likeliest,) * chosen + (other,) * (tokens - chosen),
     )
     raw: dict[str, Any] = {
         "rows": [{"arm": "plain", "number": 0, "answer": answer.to_json()}],
         "stopped": "",
-        "context": {"serving.default_temperature": default},
+        "context": {} if default is None else {"serving.default_temperature": default},
     }
     check = ProbeSampling()
     params = {name: part["default"] for name, part in check.params["properties"].items()}
@@ -69,3 +75,25 @@ def test_wrong_answers_without_settings_are_counted() -> None:
     assert result.signals["output.default_failing_ratio"].source == (
         "2 of 3 answers without settings do not hold the known word"
     )
+
+
+@pytest.mark.parametrize(
+    ("chosen", "default", "meant", "known"),
+    [
+        pytest.param(46, None, -1.0, False, id="as-the-model-has-it-and-nobody-says-what-is-meant"),
+        pytest.param(46, 1.0, -1.0, False, id="the-plain-default-told"),
+        pytest.param(36, None, -1.0, True, id="flattened"),
+        pytest.param(60, None, -1.0, True, id="sharpened"),
+        pytest.param(46, 0.8, -1.0, True, id="another-default-told"),
+        pytest.param(46, None, 0.2, True, id="another-temperature-is-meant"),
+    ],
+)
+def test_wrong_answers_at_the_models_own_temperature_are_no_settings_fault(
+    chosen: int, default: float | None, meant: float, known: bool
+) -> None:
+    result = judged(chosen=chosen, best=0.8, meant=meant, default=default, wanted=("paris",))
+    reading = result.signals["output.default_failing_ratio"]
+    assert reading.known is known, reading
+    if not known:
+        assert "as the model itself has it (80%): temperature 1, nothing cut off" in reading.detail
+        assert result.outcome is not Outcome.WARN

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from sickbay.checks.probe.structured import ProbeStructured
 from sickbay.checks.probe.structured_look import schema_form, tool_form
 from sickbay.engine.model.check import Result
 from sickbay.engine.model.outcome import Outcome
+from sickbay.engine.model.signal import Reading, measured
 from sickbay.engine.model.target import Target
 from tests.checks.serving.looking import looking, run_check
 from tests.checks.serving.pages_server import Answer, ok, serving
@@ -33,18 +34,18 @@ def answered(content: str = "", finish: str = "stop", **message: Any) -> Answer:
     return ok({"choices": [{"message": {"role": "assistant", "content": content, **message}, "finish_reason": finish}]})
 
 
-def probe(target: Target) -> Result:
+def probe(target: Target, before: Mapping[str, Reading] | None = None) -> Result:
     async def main() -> Result:
-        async with looking(target) as look:
+        async with looking(target, signals=before or {}) as look:
             return (await run_check(ProbeStructured(), look, seed=SEED))[1]
 
     return asyncio.run(main())
 
 
-def through(chats: Sequence[Answer], *, props: Any = PROPS) -> Result:
+def through(chats: Sequence[Answer], *, props: Any = PROPS, before: Mapping[str, Reading] | None = None) -> Result:
     """Without a gateway: the answer under the schema, then the one with the tool."""
     with serving({"/props": ok(props), "/v1/models": ok(MODELS), "/v1/chat/completions": list(chats)}) as pages:
-        return probe(Target(name="t", url=pages.url))
+        return probe(Target(name="t", url=pages.url), before)
 
 
 def known(result: Result) -> dict[str, Any]:
@@ -56,6 +57,7 @@ def test_both_are_applied() -> None:
     assert result.outcome is Outcome.PASS
     assert known(result) == {
         "formats_ignored": 0.0, "schema_followed": True, "tool_call_returned": True, "tool_text_in_content": False,
+        "tools_refused": False,
     }  # fmt: skip
     assert result.summary == "an answer under a schema: as asked; a forced tool call: as asked"
 
@@ -65,6 +67,7 @@ def test_a_call_that_stays_text() -> None:
     assert result.outcome is Outcome.WARN
     assert known(result) == {
         "formats_ignored": 1.0, "schema_followed": True, "tool_call_returned": False, "tool_text_in_content": True,
+        "tools_refused": False,
     }  # fmt: skip
 
 
@@ -74,6 +77,26 @@ def test_a_template_without_tools_is_no_fault() -> None:
     assert (result.outcome, known(result)) == (
         Outcome.PASS, {"formats_ignored": 0.0, "schema_followed": True},
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("offered", "refused", "said"),
+    [
+        (Answer(b'{"error": "auto tool choice requires a parser"}', status=400), True, "refused (HTTP 400: "),
+        (answered("It is sunny."), False, "a request with a tool: taken"),
+    ],
+)
+def test_a_tool_is_offered_where_users_are_refused(offered: Answer, refused: bool, said: str) -> None:
+    bare = {**PROPS, "chat_template_caps": {"supports_tools": False}}
+    result = through([answered(GOOD), offered], props=bare, before={"serving.refused_ratio": measured(0.9)})
+    assert (known(result)["tools_refused"], said in result.summary) == (refused, True)
+    assert result.outcome is (Outcome.WARN if refused else Outcome.PASS)
+
+
+def test_where_nobody_is_refused_no_tool_is_offered() -> None:
+    bare = {**PROPS, "chat_template_caps": {"supports_tools": False}}
+    result = through([answered(GOOD)], props=bare, before={"serving.refused_ratio": measured(0.0)})
+    assert "no user's request is refused" in result.signals["output.tools_refused"].detail
 
 
 def test_a_refusal_is_unknown_and_says_why() -> None:

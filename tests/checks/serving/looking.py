@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 from sickbay.engine.measure.recognise import recognise
 from sickbay.engine.model.check import Check, Result
 from sickbay.engine.model.look import Clock
-from sickbay.engine.model.signal import UnknownReason
+from sickbay.engine.model.signal import Reading, UnknownReason
 from sickbay.engine.model.target import Target
 from sickbay.engine.run.budget import RequestBudget
 from sickbay.engine.run.clock import SystemClock
@@ -26,9 +26,10 @@ SPECS = tuple(sickbay_engines())
 
 @contextlib.asynccontextmanager
 async def looking(
-    target: Target, *, requests: int = 4, seconds: float = 40.0, clock: Clock | None = None
-) -> AsyncIterator[RunLook]:
-    """A look with a budget of requests and seconds."""
+    target: Target, *, requests: int = 4, seconds: float = 40.0, clock: Clock | None = None,
+    signals: Mapping[str, Reading] | None = None,
+) -> AsyncIterator[RunLook]:  # fmt: skip
+    """A look with a budget of requests and seconds, after steps that measured these signals."""
     clock, threads = clock or SystemClock(), DaemonThreads()
     client = HttpClient(
         target=target, clock=clock, threads=threads, budget=RequestBudget(requests), run_id="test",
@@ -36,8 +37,8 @@ async def looking(
     )  # fmt: skip
     try:
         yield RunLook(
-            target=target, http=StepHttp(client), files=RootedFiles(target.root), clock=clock, signals={},
-            ends_at=clock.monotonic() + seconds, shared=Shared(),
+            target=target, http=StepHttp(client), files=RootedFiles(target.root), clock=clock,
+            signals=dict(signals or {}), ends_at=clock.monotonic() + seconds, shared=Shared(),
             recognise=lambda http, at: recognise(http, at, SPECS),
         )  # fmt: skip
     finally:
