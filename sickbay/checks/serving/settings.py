@@ -12,6 +12,7 @@ from typing import Any
 
 from sickbay.checks.serving.local_process import command_line, environment, find_process
 from sickbay.checks.serving.page import page_request
+from sickbay.checks.serving.served_defaults import served_defaults
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.measure.exposition import check_page, keep_lines, parse_lines
 from sickbay.engine.measure.recognise import dig
@@ -57,6 +58,8 @@ async def _read(look: Look, found: EngineFound) -> dict[str, Any]:
             values.setdefault(each.signal, []).append(
                 {"value": _kept(value, each.kind), "kind": each.kind, "scale": each.scale, "source": source}
             )
+    for signal, (number, source) in _of_the_model(look, spec).items():
+        values.setdefault(signal, []).append({"value": number, "kind": "number", "scale": 1.0, "source": source})
     return {"values": values, "problems": problems, "info_lines": list(labels)}
 
 
@@ -129,6 +132,17 @@ def _of_process(
     except ProbeError as error:
         problems["command line"] = {"reason": error.reason.value, "detail": error.detail[:300]}
         return {}, {}
+
+
+def _of_the_model(look: Look, spec: EngineSpec) -> dict[str, tuple[float, str]]:
+    """Defaults that an engine takes from its model's folder, where its process and that folder are seen from here."""
+    if spec.name != "vllm" or not look.target.is_local:
+        return {}
+    try:
+        process = find_process(look.files, look.target)
+        return served_defaults(command_line(look.files, process.pid), process.pid, look.files) if process else {}
+    except ProbeError:
+        return {}  # `_of_process` has told why
 
 
 def _parse_flags(words: list[str], wanted: set[str]) -> dict[str, str]:
