@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ def test_another_name_for_the_type_keeps_the_bytes(good: Path, tmp_path: Path) -
 
 
 def test_files_beside_the_weights(good: Path, tmp_path: Path) -> None:
-    edits = [
+    edits: list[dict[str, Any]] = [
         {"set": {"generation_config.json": {"eos_token_id": [2, 7], "pad_token_id": None}}},
         {"write": {"chat_template.jinja": "mine"}},
         {"cut_bytes": 4},
@@ -82,6 +83,6 @@ def test_files_beside_the_weights(good: Path, tmp_path: Path) -> None:
         ({"rename_token": {}}, "the edit 'rename_token' is for GGUF files; a folder takes cut_bytes, flip_bits"),
     ],
 )
-def test_what_is_not_there_is_said(good: Path, tmp_path: Path, edit: dict[str, object], message: str) -> None:
+def test_what_is_not_there_is_said(good: Path, tmp_path: Path, edit: dict[str, Any], message: str) -> None:
     with pytest.raises(StageError, match=message):
         edited_folder(good, tmp_path / "copy", [edit])

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -225,7 +226,7 @@ def test_training_overlap(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None
 
 
 def test_items_that_ask_the_same(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
-    rows = [
+    rows: list[Any] = [
         {"id": "a", "ask": "q", "expected": "x"},
         {"id": "b", "ask": "q", "expected": "x"},
         {"id": "c", "ask": "q", "expected": "y"},
