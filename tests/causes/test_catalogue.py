@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from sickbay.engine.diagnose import because_fields
-from sickbay.engine.model.cause import Cause, Prior
+from sickbay.engine.model.cause import Cause, Prior, Seen
 
 CAUSES = Path(__file__).parents[2] / "sickbay" / "causes"
 FILES = sorted(CAUSES.rglob("*.yaml"))
@@ -138,3 +138,18 @@ def test_every_symptom_has_many_candidates(causes: dict[str, Cause]) -> None:
     for symptom in SYMPTOMS:
         named = [cause for cause in causes.values() if cause.prior.get(symptom, Prior.RARE) is not Prior.RARE]
         assert len(named) >= 8, symptom
+
+
+def test_how_often_and_how_shared_a_piece_is_are_said_of_what_speaks_for_the_cause(causes: dict[str, Cause]) -> None:
+    rules = {(cause.id, rule.id): rule for cause in causes.values() for rule in cause.evidence}
+    said = {name: rule for name, rule in rules.items() if rule.seen is not None or rule.shared}
+    assert not [name for name, rule in said.items() if rule.weight.startswith("refutes-")]
+    killed = rules["host-memory-oom", "killed"]
+    assert (killed.seen, killed.shared) == (Seen.OFTEN, True)
+    assert {rule.seen for rule in rules.values()} == {*Seen, None}
+
+
+def test_every_cause_can_be_an_answer_by_evidence_of_its_own(causes: dict[str, Cause]) -> None:
+    for cause in causes.values():
+        own = [rule for rule in cause.evidence if not rule.shared and not rule.weight.startswith("refutes-")]
+        assert own, cause.id

@@ -59,7 +59,6 @@ def diagnose(
     fits = bool(ranked) and ranked[0].fits
     look = next_look(
         ranked,
-        chances,
         facts=facts,
         readings=readings,
         baseline=baseline,

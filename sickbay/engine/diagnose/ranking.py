@@ -24,17 +24,18 @@ _ALMOST = 1e-9  # sums of logarithms that are equal on paper may differ in the l
 def order(weighed: Sequence[Weighed], folded: Mapping[str, str]) -> list[Weighed]:
     """Best first: what can be an answer, what folds under an answer, what cannot be assessed, what is ruled out.
 
-    Within each, by log-odds; ties by prior, then by id, so that the same file gives the same order anywhere.
+    Within each, what is an answer before what only shared evidence speaks for, then by log-odds; ties by prior, then by
+    id, so that the same file gives the same order anywhere.
     """
 
-    def key(item: Weighed) -> tuple[int, float, float, str]:
+    def key(item: Weighed) -> tuple[int, bool, float, float, str]:
         if item.excluded:
             place = 3
         elif not item.assessable:
             place = 2
         else:
             place = 1 if item.cause.id in folded else 0
-        return place, -round(item.log_odds, 6), -log_odds_of_prior(item.prior), item.cause.id
+        return place, not item.fits, -round(item.log_odds, 6), -log_odds_of_prior(item.prior), item.cause.id
 
     return sorted(weighed, key=key)
 
@@ -85,7 +86,7 @@ def band_of(item: Weighed, *, probability: float, next_log_odds: float) -> Band:
     - confirmed: one decisive or two independent strong pieces speak for it, nothing strong speaks against it, it is
       at least ten times as likely as the next cause, and its probability is at least 0.8.
     - likely: probability at least 0.5 with at least 10:1 of evidence in its favour.
-    - possible: everything else.
+    - possible: everything else, and what only evidence speaks for that other causes show as well.
 
     Args:
         item: the cause.
@@ -96,6 +97,8 @@ def band_of(item: Weighed, *, probability: float, next_log_odds: float) -> Band:
         return Band.RULED_OUT
     if not item.assessable:
         return Band.CANNOT_ASSESS
+    if not item.own:
+        return Band.POSSIBLE
     counted = [finding for finding in item.evidence.findings if finding.log_odds]
     if (
         _proven(counted)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sickbay.engine.diagnose.evidence import Evidence, missing_of, weigh_evidence
 from sickbay.engine.diagnose.facts import Facts
-from sickbay.engine.diagnose.weights import FITS_ODDS, MODERATE, STRONG, log_odds_of_prior
+from sickbay.engine.diagnose.weights import FITS_ODDS, MODERATE, STRONG, log_odds_of, log_odds_of_prior
 from sickbay.engine.model.cause import Cause, Prior
 from sickbay.engine.model.expression import Truth
 
@@ -52,10 +52,20 @@ class Weighed:
 
     @property
     def fits(self) -> bool:
-        """Whether it is an answer: supported by more than a weak piece, and not far less likely than something else."""
+        """Whether it is an answer: by more than a weak or shared piece, and not far less likely than something else."""
         return (
-            self.assessable and not self.excluded and self.net >= MODERATE - 1e-9 and self.log_odds >= FITS_ODDS - 1e-9
+            self.assessable
+            and not self.excluded
+            and self.own
+            and self.net >= MODERATE - 1e-9
+            and self.log_odds >= FITS_ODDS - 1e-9
         )
+
+    @property
+    def own(self) -> bool:
+        """Something speaks for it that other causes of the symptom would not show as well."""
+        rows = zip(self.cause.evidence, self.evidence.findings, strict=True)
+        return any(finding.holds and log_odds_of(rule.weight) > 0 and not rule.shared for rule, finding in rows)
 
     @property
     def _all_measured_and_silent(self) -> bool:

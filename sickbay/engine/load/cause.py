@@ -12,7 +12,7 @@ from sickbay.engine.load.schema_check import check_schema
 from sickbay.engine.load.schema_words import shortened
 from sickbay.engine.load.yaml_node import Node
 from sickbay.engine.load.yaml_source import read_yaml
-from sickbay.engine.model.cause import Cause, EvidenceRule, Fix, Prior, Weight
+from sickbay.engine.model.cause import Cause, EvidenceRule, Fix, Prior, Seen, Weight
 from sickbay.engine.model.expression import Expression
 from sickbay.engine.model.outcome import Layer
 from sickbay.engine.model.problem import Position, Problem
@@ -105,6 +105,8 @@ def _rule(item: Node, compiler: ExpressionCompiler, problems: list[Problem]) -> 
         weight=Weight(weight),
         because=fields.text("because"),
         group=fields.text("group"),
+        seen=Seen(seen) if (seen := fields.text("seen")) in set(Seen) else None,
+        shared=fields.flag("shared"),
         position=item.at,
     )
 

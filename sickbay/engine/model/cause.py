@@ -10,7 +10,7 @@ from sickbay.engine.model.expression import Expression
 from sickbay.engine.model.outcome import Layer
 from sickbay.engine.model.problem import Position
 
-__all__ = ["Cause", "EvidenceRule", "Fix", "Prior", "Weight"]
+__all__ = ["Cause", "EvidenceRule", "Fix", "Prior", "Seen", "Weight"]
 
 
 class Prior(StrEnum):
@@ -34,12 +34,20 @@ class Weight(StrEnum):
     REFUTES_DECISIVE = "refutes-decisive"
 
 
+class Seen(StrEnum):
+    """How often a piece of evidence is seen where its cause is at work. It orders the looks and moves no cause."""
+
+    OFTEN = "often"
+    SOMETIMES = "sometimes"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceRule:
     """One piece of evidence.
 
-    `because` is a sentence with `{signal}` or `{signal:format}` fields. Rules of one cause that share a
-    `group` speak of the same fact: only the strongest that holds counts.
+    `because` is a sentence with `{signal}` or `{signal:format}` fields. Rules of one cause that share a `group` speak
+    of the same fact: only the strongest that holds counts. `seen` is None where nobody counted. What is `shared` other
+    causes of the symptom show as well: it counts and makes no answer by itself.
     """
 
     id: str
@@ -47,6 +55,8 @@ class EvidenceRule:
     weight: Weight
     because: str = ""
     group: str = ""
+    seen: Seen | None = None
+    shared: bool = False
     position: Position = Position("")
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
-from sickbay.engine.model.cause import Cause, EvidenceRule, Prior, Weight
+from sickbay.engine.model.cause import Cause, EvidenceRule, Prior, Seen, Weight
 from sickbay.engine.model.expression import Expression
 from sickbay.engine.model.outcome import Layer
 
@@ -15,17 +16,19 @@ MakeCause = Callable[..., Cause]
 
 
 def holds(name: str) -> Expression:
-    """An expression that is the value of one boolean fact."""
+    """An expression that is the value of one boolean fact, or of several that must all hold: `x && y`."""
+    names = tuple(name.split(" && "))
 
     def program(values: Mapping[str, float | bool | str]) -> Any:
-        return values.get(name)
+        found = [values.get(each) for each in names]
+        return False if False in found else found[0] if None not in found else None
 
-    return Expression(source=name, names=(name,), program=program)
+    return Expression(source=name, names=names, program=program)
 
 
 @pytest.fixture
 def make_cause() -> MakeCause:
-    """`make_cause("a", [("sig", "strong")], prior=..., requires="gate")`."""
+    """`make_cause("a", [("sig", "strong")], prior=..., requires="gate", seen={"r0": Seen.OFTEN}, shared=["r0"])`."""
 
     def make(
         name: str,
@@ -35,6 +38,8 @@ def make_cause() -> MakeCause:
         requires: str = "",
         explains: Sequence[str] = (),
         because: str = "",
+        seen: Mapping[str, Seen] = MappingProxyType({}),
+        shared: Sequence[str] = (),
     ) -> Cause:
         return Cause(
             id=name,
@@ -49,6 +54,8 @@ def make_cause() -> MakeCause:
                     weight=Weight(rule[1]),
                     group=rule[2] if len(rule) > 2 else "",
                     because=because,
+                    seen=seen.get(f"r{index}"),
+                    shared=f"r{index}" in shared,
                 )
                 for index, rule in enumerate(rules)
             ),

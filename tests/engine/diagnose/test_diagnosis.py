@@ -165,3 +165,22 @@ def test_the_summary_of_a_possible_cause_names_the_second(make_cause: MakeCause)
     causes = [make_cause("a", [("x", "strong")]), make_cause("b", [("x", "moderate")])]
     causes += [make_cause(name, [("x", "moderate")]) for name in "cd"]
     assert run(causes, x=True).summary == "a is a possible cause: a is at work; b comes next."
+
+
+def test_shared_evidence_alone_is_no_answer(make_cause: MakeCause) -> None:
+    diagnosis = run([make_cause("a", [("x", "decisive")], shared=["r0"])], x=True)
+    assert not diagnosis.fits
+    assert diagnosis.causes[0].band is Band.POSSIBLE
+    assert diagnosis.causes[0].log_odds == pytest.approx(math.log(100 / 5))  # it counts all the same
+
+
+def test_shared_evidence_beside_evidence_of_its_own_is_an_answer(make_cause: MakeCause) -> None:
+    cause = make_cause("a", [("x", "strong"), ("y", "weak")], shared=["r0"])
+    assert run([cause], x=True, y=True).fits
+
+
+def test_an_answer_stands_before_what_only_shared_evidence_speaks_for(make_cause: MakeCause) -> None:
+    causes = [make_cause("a", [("x", "decisive")], shared=["r0"]), make_cause("b", [("x", "strong")])]
+    diagnosis = run(causes, x=True)
+    assert diagnosis.fits
+    assert [finding.cause for finding in diagnosis.causes] == ["b", "a"]

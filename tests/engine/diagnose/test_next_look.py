@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sickbay.engine.diagnose import diagnose
-from sickbay.engine.model.cause import Cause
+from sickbay.engine.model.cause import Cause, Seen
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 from sickbay.engine.model.verdict import NextLook
 
@@ -71,3 +71,50 @@ def test_nothing_missing_is_no_look(make_cause: MakeCause) -> None:
 def test_a_confirmed_cause_needs_no_further_look(make_cause: MakeCause) -> None:
     causes = [make_cause("a", [("x", "decisive")]), make_cause("b", [("y", "weak")])]
     assert look(causes, {"x": measured(True)}) is None
+
+
+def test_what_a_cause_is_often_seen_by_comes_before_what_says_nothing(make_cause: MakeCause) -> None:
+    causes = [make_cause("a", [("x", "strong"), ("y", "strong")], seen={"r1": Seen.OFTEN})]
+    answer = look(causes, {})
+    assert answer is not None
+    assert answer.check == "check.y"
+
+
+def test_a_piece_that_makes_an_answer_comes_before_a_heavier_word_elsewhere(make_cause: MakeCause) -> None:
+    """A strong piece leaves a rare cause short of an answer; a moderate one is enough for a common cause."""
+    causes = [make_cause("a", [("x", "strong")], prior="rare"), make_cause("b", [("y", "moderate")])]
+    answer = look(causes, {})
+    assert answer is not None
+    assert answer.check == "check.y"
+
+
+def test_a_condition_that_is_known_in_part_comes_first(make_cause: MakeCause) -> None:
+    causes = [make_cause("a", [("x", "strong")]), make_cause("b", [("z && y", "strong")])]
+    answer = look(causes, {"z": measured(True)})
+    assert answer is not None
+    assert answer.check == "check.y"
+
+
+def test_a_gate_that_was_seen_open_makes_its_cause_likelier(make_cause: MakeCause) -> None:
+    causes = [make_cause("a", [("x", "strong")]), make_cause("b", [("y", "strong")], requires="z")]
+    answer = look(causes, {"z": measured(True)})
+    assert answer is not None
+    assert answer.check == "check.y"
+
+
+def test_a_cause_that_was_looked_for_in_vain_steps_back(make_cause: MakeCause) -> None:
+    causes = [
+        make_cause("a", [("x", "strong"), ("w", "strong")], seen={"r1": Seen.OFTEN}),
+        make_cause("b", [("y", "strong")]),
+    ]
+    answer = look(causes, {"w": measured(False)})
+    assert answer is not None
+    assert answer.check == "check.y"
+
+
+def test_more_of_a_fact_that_is_known_is_no_news(make_cause: MakeCause) -> None:
+    """Only the strongest of a group counts, so the weaker piece of one that holds brings nothing."""
+    causes = [make_cause("a", [("w", "strong", "fact"), ("x", "moderate", "fact")]), make_cause("b", [("y", "weak")])]
+    answer = look(causes, {"w": measured(True)})
+    assert answer is not None
+    assert answer.check == "check.y"
