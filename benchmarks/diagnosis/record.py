@@ -38,6 +38,7 @@ class Record:
         requests: requests that made tokens.
         looks: looks taken, in order.
         told: for each of them, the kinds of evidence that it brought; empty where the case holds nothing of it.
+        right: at first look, and after each of them, whether the answer was right.
     """
 
     case: str
@@ -53,6 +54,7 @@ class Record:
     requests: int = 0
     looks: tuple[str, ...] = ()
     told: tuple[frozenset[str], ...] = ()
+    right: tuple[bool, ...] = ()
 
     @property
     def rank(self) -> int:

@@ -9,7 +9,7 @@ import argparse
 import hashlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.diagnosis.incident_file import EvidenceClass, Incident, load_incidents, read_incidents
@@ -32,6 +32,7 @@ from sickbay.face import make_tools
 __all__ = [
     "ABLATION",
     "BLIND",
+    "BLIND_AGAIN",
     "FRESH",
     "INCIDENTS",
     "LATER",
@@ -53,6 +54,8 @@ FRESH = Path(__file__).parent / "incidents_fresh"
 """Incidents that were written down after the gaps that those before had shown were closed, and run once."""
 BLIND = Path(__file__).parent / "incidents_blind"
 """Incidents of all symptoms that were written down from threads nobody had used, and run once before any change."""
+BLIND_AGAIN = (Path(__file__).parent / "incidents_blind2", Path(__file__).parent / "incidents_blind3")
+"""Incidents of other threads still: the second set was run once and mended for, the third was kept until after that."""
 FIRST_LOOK = "first look"
 INTERACTIVE = "interactive"
 _METRICS = frozenset({EvidenceClass.METRICS, EvidenceClass.HARDWARE})
@@ -108,8 +111,10 @@ class World:
         readings, baseline = self._seen(incident.readings, classes), self._seen(incident.baseline, classes)
         taken: list[str] = []
         told: list[frozenset[str]] = []
+        right: list[bool] = []
         while True:
             diagnosis = self._diagnose(incident, readings, baseline)
+            right.append(diagnosis.fits and diagnosis.causes[0].cause in incident.accepted)
             look = diagnosis.next_look
             if look is None:
                 break
@@ -122,7 +127,7 @@ class World:
             baseline.update({key: value for key, value in found.baseline.items() if not _known(baseline, key)})
             taken.append(name)
             told.append(_told(found.kinds))
-        record = self._record(incident, mode, diagnosis, tuple(taken), tuple(told))
+        record = replace(self._record(incident, mode, diagnosis, tuple(taken), tuple(told)), right=tuple(right))
         return Run(record=record, diagnosis=diagnosis)
 
     def _seen(self, readings: Mapping[str, Reading], classes: frozenset[EvidenceClass]) -> dict[str, Reading]:
@@ -269,7 +274,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n" + _other(world, "Incidents encoded after the rules", LATER))
         print("\n" + _other(world, "Incidents encoded without the rules", UNSEEN))
         print("\n" + _other(world, "Incidents encoded knowing the rules", FRESH))
-        print("\n" + _other(world, "Incidents encoded last, from other threads", BLIND))
+        for folder in (BLIND, *BLIND_AGAIN):
+            print("\n" + _other(world, f"Incidents from threads that no other set uses ({folder.name})", folder))
     return 0
 
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from benchmarks.diagnosis.incident_file import Incident, load_incidents
-from benchmarks.diagnosis.run_incidents import BLIND, FRESH, INCIDENTS, LATER, UNSEEN, World, is_held_out
+from benchmarks.diagnosis.run_incidents import BLIND, BLIND_AGAIN, FRESH, INCIDENTS, LATER, UNSEEN, World, is_held_out
 from sickbay.engine.errors import ProblemsError, UsageError
 from sickbay.face import make_tools
 
@@ -40,6 +40,7 @@ def test_all_incidents_load(world: World) -> None:
     assert len(load(world, UNSEEN)) == 99
     assert len(load(world, FRESH)) == 36
     assert len(load(world, BLIND)) == 23
+    assert [len(load(world, folder)) for folder in BLIND_AGAIN] == [30, 12]
 
 
 def test_the_split_is_fixed_by_the_name() -> None:
@@ -62,7 +63,8 @@ def _digits(number: str) -> int:
 def test_no_number_of_one_case_stands_in_a_rule(world: World) -> None:
     """A figure of a case with three digits or more is no threshold of a rule that reads its signal."""
     figures: dict[str, set[float]] = {}
-    for incident in (each for folder in (INCIDENTS, LATER, UNSEEN, FRESH, BLIND) for each in load(world, folder)):
+    folders = (INCIDENTS, LATER, UNSEEN, FRESH, BLIND, *BLIND_AGAIN)
+    for incident in (each for folder in folders for each in load(world, folder)):
         for part in (incident.readings, *(answer.readings for answer in incident.answers)):
             for name, reading in part.items():
                 if (
