@@ -45,11 +45,14 @@ def requests_end_early(told: Mapping[str, Any]) -> bool:
 
 
 def patience(params: Mapping[str, Any], told: Mapping[str, Any], *, between: bool) -> float:
-    """Seconds for which a long answer is read: long where requests end early, else short, beside free slots only."""
-    if requests_end_early(told):
-        return float(params["patience_s"])
+    """Seconds for which a long answer is read: long where requests end early, else short, beside free slots only.
+
+    With nothing known in the way and no slot free it would only take a user's place.
+    """
     waiting, busy = (told.get(name) for name in ROOM)
     free = isinstance(waiting, float) and isinstance(busy, float) and waiting < QUEUE_EMPTY and busy <= SLOTS_FREE
+    if requests_end_early(told) and (between or free):
+        return float(params["patience_s"])
     return float(params["patience_unasked_s"]) if between and free else 0.0
 
 

@@ -69,7 +69,9 @@ FREE = {"serving.requests_waiting": 0.0, "serving.slots_busy_ratio": 0.5}
 @pytest.mark.parametrize(
     ("told", "between", "seconds"),
     [
-        pytest.param({"log.abort_lines": 5.0}, False, 12.0, id="requests-end-early"),
+        pytest.param({"log.abort_lines": 5.0}, True, 12.0, id="requests-end-early-behind-a-gateway"),
+        pytest.param({"log.abort_lines": 5.0} | FREE, False, 12.0, id="requests-end-early-beside-free-slots"),
+        pytest.param({"log.abort_lines": 5.0}, False, 0.0, id="requests-end-early-and-no-slot-is-known-to-be-free"),
         pytest.param(FREE, True, 6.0, id="a-gateway-and-free-slots"),
         pytest.param(FREE, False, 0.0, id="nothing-between"),
         pytest.param(FREE | {"serving.slots_busy_ratio": 1.0}, True, 0.0, id="no-free-slot"),
