@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +16,10 @@ from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
 __all__ = ["judge_run"]
+
+DECLINE_MIN = 0.01
+DRAWS = 400
+SHARE_MAX = 10.0  # where there is hardly a decline left, any share is as good
 
 _WANTS = {
     "eval.known_model_ok": "point it at a model of known score and give known_score: to evals.run",
@@ -103,7 +108,12 @@ def _set_itself(raw: Raw, rows: Sequence[Row]) -> dict[str, Reading]:
 
 
 def _mix(before: Sequence[Row], after: Sequence[Row], mix: Mapping[str, Any]) -> dict[str, Reading]:
-    """How much of the decline today's mix of inputs explains, the scores of every slice left as they were."""
+    """How much of the decline today's mix of inputs explains, the scores of every slice left as they were.
+
+    The items are drawn again within their slices, so that a few of them do not decide: a share that may as well lie on
+    the other side of a half is not told.
+    """
+    name = "eval.mix_explains_ratio"
     field, today = mix.get("field"), mix.get("today") or {}
     if not field or not today:
         return {}
@@ -111,21 +121,44 @@ def _mix(before: Sequence[Row], after: Sequence[Row], mix: Mapping[str, Any]) ->
     shared = [value for value in today if value in old and value in new]
     whole = math.fsum(today[value] for value in shared)
     if not shared or whole <= 0:
-        return {"eval.mix_explains_ratio": _no(f"no slice of {field!r} is in both runs and in today's mix")}
-    then = summary_of(EvalRun(name="", rows=tuple(before))).score.passed
-    mixed = math.fsum(today[value] * old[value] for value in shared) / whole
-    now = math.fsum(today[value] * new[value] for value in shared) / whole
-    if then - now < 0.01:
-        return {"eval.mix_explains_ratio": _no("there is no decline of a point or more to explain")}
-    return {"eval.mix_explains_ratio": measured((then - mixed) / (then - now), f"{len(shared)} slices of {field}")}
+        return {name: _no(f"no slice of {field!r} is in both runs and in today's mix")}
+    weights = {value: today[value] / whole for value in shared}
+    explained, decline = _explained(old, new, weights)
+    if decline < DECLINE_MIN:
+        return {name: _no("there is no decline of a point or more to explain")}
+    ratio = explained / decline
+    dice = random.Random(1)  # noqa: S311 - not a secret
+    drawn = [_explained(_again(old, dice), _again(new, dice), weights) for _ in range(DRAWS)]
+    shares = sorted(part / fall if fall >= DECLINE_MIN else SHARE_MAX for part, fall in drawn)
+    low, high = shares[int(0.05 * DRAWS)], shares[int(0.95 * DRAWS) - 1]
+    told = f"{len(shared)} slices of {field}"
+    if low <= 0.5 <= high:
+        return {name: _no(f"{ratio:.0%} by {told}, and with so few items it may be {low:.0%} to {high:.0%}")}
+    return {name: measured(ratio, told)}
 
 
-def _by_slice(rows: Sequence[Row], field: str) -> dict[str, float]:
+def _explained(
+    old: Mapping[str, Sequence[bool]], new: Mapping[str, Sequence[bool]], weights: Mapping[str, float]
+) -> tuple[float, float]:
+    """The fall of the score that the new mix alone makes, and the whole fall."""
+    then = sum(map(sum, old.values())) / sum(map(len, old.values()))
+    mixed, now = (
+        math.fsum(share * sum(run[value]) / len(run[value]) for value, share in weights.items()) for run in (old, new)
+    )
+    return then - mixed, then - now
+
+
+def _again(slices: Mapping[str, Sequence[bool]], dice: random.Random) -> dict[str, Sequence[bool]]:
+    """As many items of each slice, drawn with replacement."""
+    return {value: dice.choices(found, k=len(found)) for value, found in slices.items()}
+
+
+def _by_slice(rows: Sequence[Row], field: str) -> dict[str, list[bool]]:
     groups: dict[str, list[bool]] = defaultdict(list)
     for row in rows:
         if row.passed is not None:
             groups[row.fields.get(field, "(none)")].append(row.passed)
-    return {value: sum(found) / len(found) for value, found in groups.items()}
+    return groups
 
 
 def _known(low: float, high: float, items: int, params: Mapping[str, Any]) -> dict[str, Reading]:

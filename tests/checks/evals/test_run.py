@@ -103,6 +103,25 @@ def test_a_drop_that_the_mix_explains_and_one_it_does_not(tmp_path: Path) -> Non
     assert worse.outcome is Outcome.FAIL
 
 
+def test_a_few_items_do_not_say_what_the_mix_explains(tmp_path: Path) -> None:
+    """Eight items, half of them wrong now and then: any share is as likely as another."""
+    path = write(tmp_path, n=8)
+    before = json.loads(kept(tmp_path, path).read_text())
+    for row in before["rows"]:
+        row["passed"] = int(row["item"]) not in {0, 1}
+    (tmp_path / "kept.json").write_text(json.dumps(before))
+    mix = {"field": "lang", "today": {"de": 0.6, "en": 0.4}}
+
+    def weak(body: dict[str, Any], nth: int) -> str:
+        said = right(body, nth)
+        return "?" if said in {"1", "2", "3"} else said
+
+    _, result = ran(weak, set=str(path), baseline=str(tmp_path / "kept.json"), mix=mix)
+    reading = result.signals["eval.mix_explains_ratio"]
+    assert not reading.known
+    assert "with so few items it may be" in reading.detail, reading
+
+
 def test_a_corrupted_golden_set_is_told_apart_from_a_bad_model(tmp_path: Path) -> None:
     path = write(tmp_path, score="{contains: {value: [a]}}")
     text = (tmp_path / "rows.jsonl").read_text().replace('"expected": "3"', '"expected": "3", "score": ["not-exact"]')
