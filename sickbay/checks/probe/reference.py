@@ -20,7 +20,7 @@ from sickbay.engine.model.look import Files
 from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.model.target import Target
 
-__all__ = ["Reference", "read_reference"]
+__all__ = ["Reference", "of_folder", "read_reference"]
 
 TEXT_BYTES_MAX = 64_000_000
 Encode = Callable[[str], list[int]]
@@ -34,6 +34,8 @@ class Reference:
     template: str = ""
     start_text: str = ""
     end_texts: tuple[str, ...] = ()  # every token that ends an answer by these files
+    end_ids: tuple[int, ...] = ()  # their ids, and whatever else the generation config stops at; () in a GGUF file
+    special_ids: frozenset[int] = frozenset()  # tokens beside the vocabulary; empty where the files do not tell
     adds_start: bool | None = None  # the tokenizer puts the start token itself
     encode: Encode | None = None
     pretokenizer_known: bool | None = None
@@ -121,10 +123,28 @@ def _of_folder(files: Files, path: str, names: Sequence[str]) -> Reference:
         template=str(template),
         start_text=_text(config.get("bos_token")),
         end_texts=tuple(dict.fromkeys(each for each in ends if each)),
+        end_ids=_end_ids(_text(config.get("eos_token")), listed, by_id),
+        special_ids=frozenset(each for each in by_id if isinstance(each, int)),
         adds_start=adds if isinstance(adds, bool) else None,
         encode=splitter,
         why={"encode": why} if why else {},
     )
+
+
+def _end_ids(text: str, listed: Any, by_id: Mapping[Any, str]) -> tuple[int, ...]:
+    """Ids that end an answer: the tokenizer's own end token, and what the generation config lists."""
+    own = [number for number, each in by_id.items() if each == text]
+    ids = [*own, *(listed if isinstance(listed, list) else [listed])]
+    return tuple(dict.fromkeys(each for each in ids if isinstance(each, int) and not isinstance(each, bool)))
+
+
+def of_folder(files: Files, path: str) -> Reference:
+    """A model's folder, whoever names it.
+
+    Raises:
+        ProbeError: it cannot be read.
+    """
+    return _of_folder(files, path.rstrip("/"), files.names(path))
 
 
 def _json(files: Files, path: str, names: Sequence[str]) -> Mapping[str, Any]:

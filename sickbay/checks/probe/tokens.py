@@ -124,6 +124,14 @@ def _ends_agree(raw: Raw) -> Reading:
         return measured(False, f"the engine ends a turn with {_listed(marks)}, the files stop at {_listed(own)}")
     if engine and engine not in own:
         return measured(False, f"the engine stops at {engine!r}, the files at {_listed(own)}")
+    if ends.get("ordinary"):
+        ids = ", ".join(map(str, ends["ordinary"]))
+        return measured(False, f"the engine stops at id {ids} as well, which is an ordinary token and ends no turn")
+    more = sorted(set(ends.get("engine_ids", ())) - set(ends.get("own_ids", ())))
+    if ends.get("own_ids") and more:
+        return measured(
+            False, f"the engine stops at id {', '.join(map(str, more))} as well, which the files do not name"
+        )
     if not engine:
         return unknown(UnknownReason.UNSUPPORTED, f"this engine tells no end tokens; the files: {_listed(own)}")
     return measured(True, f"engine, files and template stop at {_listed(own)}")

@@ -7,8 +7,10 @@ from typing import Any
 
 from sickbay.checks.probe.answer_text import hashed
 from sickbay.checks.probe.prepare import prepare_route
-from sickbay.checks.probe.reference import Reference, read_reference
+from sickbay.checks.probe.reference import Reference, of_folder, read_reference
 from sickbay.checks.probe.rendering import Rendering
+from sickbay.checks.serving.local_process import command_line, find_process
+from sickbay.checks.serving.served_defaults import reads_generation_config, served_folder
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.measure.json_lines import read_rows
 from sickbay.engine.measure.recognise import dig
@@ -205,7 +207,28 @@ async def _ends(look: Look, found: EngineFound | None, reference: Reference) -> 
             raise
         except ProbeError as error:
             row["engine_problem"] = error.detail
+    if found is not None and found.spec.name == "vllm" and look.target.is_local:
+        row |= _vllm_ends(look, reference)
     return row
+
+
+def _vllm_ends(look: Look, reference: Reference) -> dict[str, Any]:
+    """Where vLLM stops, which it tells nobody: at the tokenizer's end token and at those of the generation config."""
+    try:
+        process = find_process(look.files, look.target)
+        words = command_line(look.files, process.pid) if process else []
+        folder = served_folder(words, process.pid, look.files) if process else ""
+        if not folder or not reads_generation_config(words):
+            return {}
+        served = of_folder(look.files, folder)
+    except ProbeError as error:
+        return {"engine_problem": error.detail}
+    return {
+        "engine": served.end_texts[0] if served.end_texts else None,
+        "engine_ids": list(served.end_ids),
+        "own_ids": list(reference.end_ids),
+        "ordinary": [each for each in served.end_ids if served.special_ids and each not in served.special_ids],
+    }
 
 
 def _turn_end(reference: Reference) -> str:

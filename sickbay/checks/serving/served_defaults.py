@@ -14,7 +14,7 @@ from typing import Any
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.look import Files
 
-__all__ = ["served_defaults"]
+__all__ = ["reads_generation_config", "served_defaults", "served_folder"]
 
 NAMES = {
     "serving.default_temperature": ("temperature", 1.0),
@@ -76,20 +76,37 @@ def _model(words: Sequence[str], flags: Mapping[str, str]) -> str:
     return words[after] if after < len(words) and not words[after].startswith("-") else ""
 
 
-def _read(folder: str, pid: int, files: Files) -> Mapping[str, Any] | None:
-    """The file's content; empty where a model folder has none; None where the folder cannot be seen (a hub's name)."""
-    if not folder:
-        return None
+def reads_generation_config(words: Sequence[str]) -> bool:
+    """Whether tokenizer, end tokens and defaults all come from the model's own folder."""
+    flags = _flags(words)
+    return flags.get("--generation-config", "auto") == "auto" and "--tokenizer" not in flags
+
+
+def served_folder(words: Sequence[str], pid: int, files: Files) -> str:
+    """Where the model's folder is seen from here; "" where it is not (a hub's name, another host)."""
+    return _seen(_model(words, _flags(words)), pid, files)
+
+
+def _seen(folder: str, pid: int, files: Files) -> str:
     below = f"/proc/{pid}/root{folder}" if folder.startswith("/") else f"/proc/{pid}/cwd/{folder}"
-    for place in (below, folder):
+    for place in (below, folder) if folder else ():
         try:
-            names = files.names(place)
-            if FILE not in names:
-                return {} if "config.json" in names else None
-            return _mapping(files.read_text(f"{place}/{FILE}", bytes_max=200_000))
+            if {"config.json", FILE} & set(files.names(place)):
+                return place
         except ProbeError:
             continue
-    return None
+    return ""
+
+
+def _read(folder: str, pid: int, files: Files) -> Mapping[str, Any] | None:
+    """The file's content; empty where a model folder has none; None where the folder cannot be seen."""
+    place = _seen(folder, pid, files)
+    try:
+        if not place or FILE not in files.names(place):
+            return {} if place else None
+        return _mapping(files.read_text(f"{place}/{FILE}", bytes_max=200_000))
+    except ProbeError:
+        return None
 
 
 def _mapping(text: str) -> Mapping[str, Any] | None:

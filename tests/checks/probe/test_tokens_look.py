@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from sickbay.checks.probe.reference import of_folder
+from sickbay.checks.probe.tokens import ProbeTokens
 from sickbay.checks.probe.tokens_look import other_end_mark
+from sickbay.engine.run.files import RootedFiles
 
 OWN = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
 
@@ -23,3 +30,33 @@ OWN = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
 )
 def test_other_end_mark(engine: str, found: tuple[str, str] | None) -> None:
     assert other_end_mark(OWN, engine, ("<|im_end|>",)) == found
+
+
+def test_end_ids_of_a_folder(tmp_path: Path) -> None:
+    added = [{"id": 2, "content": "<|end|>"}, {"id": 5, "content": "<|stop|>"}]
+    (tmp_path / "tokenizer.json").write_text(json.dumps({"added_tokens": added, "model": {}}))
+    (tmp_path / "tokenizer_config.json").write_text('{"eos_token": "<|end|>"}')
+    (tmp_path / "generation_config.json").write_text('{"eos_token_id": [5, 314, true]}')
+    found = of_folder(RootedFiles("/"), str(tmp_path))
+    assert (found.end_texts, found.end_ids) == (("<|end|>", "<|stop|>"), (2, 5, 314))
+    assert found.special_ids == frozenset({2, 5})
+
+
+@pytest.mark.parametrize(
+    ("ends", "agree", "said"),
+    [
+        ({"engine": "<|end|>", "engine_ids": [2], "own_ids": [2], "ordinary": []}, True, "stop at '<|end|>'"),
+        ({"engine": "<|end|>", "engine_ids": [2, 314], "own_ids": [2], "ordinary": [314]}, False, "an ordinary token"),
+        ({"engine": "<|end|>", "engine_ids": [2, 5], "own_ids": [2], "ordinary": []}, False, "id 5 as well, which the"),
+        ({"engine": "<|other|>", "engine_ids": [0], "own_ids": [2], "ordinary": []}, False, "stops at '<|other|>'"),
+        ({"engine": "<|end|>", "engine_ids": [2], "own_ids": [], "ordinary": []}, True, "stop at '<|end|>'"),
+        ({}, None, "tells no end tokens"),
+    ],
+)
+def test_where_vllm_stops(ends: dict[str, Any], agree: bool | None, said: str) -> None:
+    raw: dict[str, Any] = {
+        "reference": "/m", "conversations": [], "strings": [], "ends": {"own": ["<|end|>"], "turn": "<|end|>", **ends},
+        "pretokenizer_known": None, "why": {},
+    }  # fmt: skip
+    reading = ProbeTokens().judge(raw, {}).signals["output.end_sets_agree"]
+    assert (reading.value, said in reading.source + reading.detail) == (agree, True), reading
