@@ -83,7 +83,7 @@ def name(function):
     except n.NVMLError as error:
         return type(error).__name__
 print(json.dumps([name(lambda: n.nvmlDeviceGetSerial(h)), name(lambda: n.nvmlDeviceGetHandleByIndex(1)),
-                  name(lambda: n.nvmlDeviceGetHandleByIndex(2)), name(lambda: n.nvmlDeviceGetNumFans(h))]))
+                  name(lambda: n.nvmlDeviceGetHandleByIndex(2)), name(lambda: n.nvmlDeviceGetFanSpeed(h))]))
 """
     assert asked(library, state, code) == [
         "NVMLError_NoPermission", "NVMLError_GpuIsLost", "NVMLError_InvalidArgument", "NVMLError_NotSupported",
@@ -142,12 +142,13 @@ def test_a_misspelt_key_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at", ["idle", "busy"])
-def test_the_simulator_answers_as_a_captured_h200(library: Path, at: str) -> None:
+@pytest.mark.parametrize("kind", ["h100", "h200"])
+def test_the_simulator_answers_as_a_captured_device(library: Path, kind: str, at: str) -> None:
     """Captured on 2026-11-26 with driver 580.159.04; every code, value type and form, and what belongs to the kind."""
-    real = json.loads((CAPTURES / f"h200-2026-11-26-{at}.json").read_text())
+    real = json.loads((CAPTURES / f"{kind}-2026-11-26-{at}.json").read_text())
     # At work a process is listed and its use told; the profile is an idle device.
     at_work = {"nvmlDeviceGetProcessUtilization(0): code 0 on the device, 6 simulated"}
-    assert set(differences(real, simulated("h200", alone=True, library=library))) <= (
+    assert set(differences(real, simulated(kind, alone=True, library=library))) <= (
         at_work if at == "busy" else set()
     )
 
