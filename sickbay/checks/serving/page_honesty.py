@@ -15,7 +15,7 @@ from sickbay.engine.measure.exposition import Page
 from sickbay.engine.measure.window import PageRead, Window
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
-__all__ = ["copied", "kept_model", "model_signals", "one_model", "page_models", "said_of_time"]
+__all__ = ["copied", "kept_model", "model_signals", "one_model", "page_models", "said_of_time", "twice"]
 
 _LABEL = re.compile(r'[{,]\s*model_name="((?:[^"\\]|\\.)*)"')
 NAMES_MAX = 64
@@ -92,6 +92,14 @@ def copied(reads: Sequence[PageRead], wall_s: float | None) -> str:
         f"the lines give the same time in reads {last.at_s - first.at_s:.1f} s apart{age}: it is a copy that somebody "
         "keeps (a Pushgateway, a federation, a cache); give the engine's own page with direct_url or metrics_url"
     )
+
+
+def twice(pages: Iterable[Page]) -> str:
+    """Names that stand twice with different values, as a sentence; "" where none does."""
+    names = sorted({name for page in pages for name in page.contradicted})
+    if not names:
+        return ""
+    return f"{_named(names)} stand twice with different values: the pages of several servers were put together"
 
 
 def said_of_time(window: Window, wall_s: float | None) -> list[str]:

@@ -47,7 +47,8 @@ class ServingWindow(Check):
     }
     emits = (
         "serving.metrics_readable", "serving.window_s", "serving.requests_running", "serving.requests_waiting",
-        "serving.requests_waiting_min", "serving.requests_waiting_capacity", "serving.requests_waiting_deferred",
+        "serving.requests_waiting_min", "serving.requests_waiting_hidden",
+        "serving.requests_waiting_capacity", "serving.requests_waiting_deferred",
         "serving.requests_waiting_growth", "serving.requests_running_limit", "serving.slots_busy_ratio",
         "serving.kv_usage_ratio", "serving.kv_capacity_tokens", "serving.kv_block_size_tokens",
         "serving.kv_used_tokens", "serving.preemptions", "serving.prefix_cache_hit_ratio",

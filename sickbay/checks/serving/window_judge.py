@@ -6,8 +6,16 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sickbay.checks.serving.page_honesty import copied, kept_model, model_signals, one_model, page_models, said_of_time
-from sickbay.checks.serving.window_honesty import honest_queue
+from sickbay.checks.serving.page_honesty import (
+    copied,
+    kept_model,
+    model_signals,
+    one_model,
+    page_models,
+    said_of_time,
+    twice,
+)
+from sickbay.checks.serving.window_honesty import honest_queue, is_hidden, without_class
 from sickbay.checks.serving.window_latency import latency_signals
 from sickbay.checks.serving.window_laws import law_signals
 from sickbay.checks.serving.window_load import (
@@ -64,7 +72,7 @@ def judge_window(raw: Raw, emits: Sequence[str]) -> Result:
     window = Window(pages, metrics, raw.get("absent", {}), tuple(raw.get("mirrors", ())))
     routed = pages[0].page.routed
     if routed and not any(window.name_of(quantity) for quantity in ("requests_running", "finished", "ttft_s")):
-        return _unreadable(UnknownReason.UNSUPPORTED, _router(routed), emits)
+        return _unreadable(UnknownReason.INCONSISTENT, _router(routed), emits)
     if ends_badly:
         return _unreadable_end(raw, window, failed, emits)
     return _judged(raw, window, reads, failed, emits)
@@ -89,9 +97,11 @@ def _judged(
     found |= honest_queue(window, found)
     found |= context_signals(slots, window.seconds) | reuse_signals(slots, window.seconds)
     found |= law_signals(window, found, slots)
+    found |= without_class(found)
     found |= model_signals(reads[-1]["lines"], raw.get("models", ()))
     found = {name: found[name] for name in emits}
-    summary = f"{_summary(found)}; {left}" if left else _summary(found)
+    notes = [part for part in (left, twice(pages.page for pages in window.reads)) if part]
+    summary = "; ".join([_summary(found), *notes])
     return Result(outcome=_outcome(found), summary=summary, signals=found, next_step=_next(found))
 
 
@@ -161,7 +171,11 @@ def _outcome(found: Signals) -> Outcome:
     """What is wrong whatever the objective: a stall or a deadlock fails; a standing queue or a restart warns."""
     if found["serving.stalled"].value is True or found["serving.saturation"].value == "deadlock":
         return Outcome.FAIL
-    queued = found["serving.saturation"].value in _QUEUED or (number(found["serving.requests_waiting_min"]) or 0.0) > 0
+    queued = (
+        is_hidden(found)
+        or found["serving.saturation"].value in _QUEUED
+        or (number(found["serving.requests_waiting_min"]) or 0.0) > 0
+    )
     errors = (number(found["serving.error_ratio"]) or 0.0) > 0.01
     odd = found["serving.counters_reset"].value is not False or found["serving.page_model_matches"].value is False
     if queued or errors or odd or (number(found["serving.preemptions"]) or 0.0) > 0:
@@ -191,6 +205,8 @@ def _summary(found: Signals) -> str:
             f", TTFT p95 {say('ttft_s_p95', '.3g')} s (mean: queue {say('queue_s_mean', '.3g')} s, "
             f"prefill {say('prefill_s_mean', '.3g')} s)"
         )
+    if is_hidden(found):
+        text += f"; {found['serving.requests_waiting_hidden'].source}"
     if found["serving.stalled"].value is True:
         text = f"stalled: {found['serving.stalled'].source}"
     elif found["serving.counters_reset"].value:

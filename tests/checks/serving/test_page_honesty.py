@@ -10,6 +10,7 @@ from sickbay.checks.serving.alive import ServingAlive
 from sickbay.checks.serving.alive_look import _ahead
 from sickbay.checks.serving.page_honesty import model_signals, one_model, page_models
 from sickbay.engine.diagnose.infer import infer
+from sickbay.engine.model.check import Result
 from sickbay.engine.model.look import HttpResponse
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured
@@ -109,22 +110,41 @@ def queued(index: int, *, stay_s: float = 2.0) -> Answer:
     return ok("\n".join(rows) + "\n")
 
 
-@pytest.mark.parametrize(
-    ("stay_s", "known"),
-    [pytest.param(2.0, False, id="a-lie"), pytest.param(9.0, True, id="they-may-have-waited-before")],
-)
-def test_a_gauge_that_denies_a_queue_is_not_believed(stay_s: float, *, known: bool) -> None:
+def seen(stay_s: float) -> Result:
     pages = [queued(index, stay_s=stay_s) for index in range(11)]
     models = ok({"object": "list", "data": [{"id": "m", "owned_by": "vllm"}]})
-    _, result = window({"/v1/models": models, "/metrics": pages}, window_s=10.0)
-    found = result.signals["serving.requests_waiting"]
-    assert found.known is known
-    if not known:
-        assert found.reason is UnknownReason.INCONSISTENT
-        assert (
-            "is 0 in each of 11 reads, but the 20 requests that ended had waited 1.5 s each: about 3.0" in found.detail
-        )
-        assert reason(result, "saturation") is UnknownReason.INCONSISTENT
+    return window({"/v1/models": models, "/metrics": pages}, window_s=10.0)[1]
+
+
+def test_a_gauge_that_denies_a_queue_is_not_believed() -> None:
+    result = seen(2.0)
+    assert result.outcome is Outcome.WARN
+    assert value(result, "requests_waiting_hidden") == value(result, "requests_waiting") == pytest.approx(3.0)
+    assert "is 0 in each of 11 reads, but the 20 requests that ended had waited 1.5 s each: about 3.0" in result.summary
+    for name in ("requests_waiting_min", "requests_waiting_growth", "saturation"):
+        assert reason(result, name) is UnknownReason.INCONSISTENT, name
+
+
+def test_requests_that_may_have_waited_before_the_window_contradict_nothing() -> None:
+    result = seen(9.0)
+    assert value(result, "requests_waiting") == 0.0
+    assert reason(result, "requests_waiting_hidden") is UnknownReason.INCONSISTENT
+
+
+def test_without_waiting_times_nothing_contradicts_the_gauge() -> None:
+    _, result = window({"/v1/models": ok(json.loads(page("vllm", "models.json"))), "/metrics": DURING})
+    assert value(result, "requests_waiting_hidden") == 0.0
+
+
+def test_pages_that_were_put_together_are_told() -> None:
+    text = page("vllm", "queue_metrics_during.txt")
+    waiting = next(row for row in text.splitlines() if row.startswith("vllm:num_requests_waiting{"))
+    both = ok(f"{text}{waiting.rsplit(' ', 1)[0]} 60\n")
+    _, result = window({"/v1/models": ok(json.loads(page("vllm", "models.json"))), "/metrics": both})
+    assert reason(result, "requests_waiting") is UnknownReason.INCONSISTENT
+    assert result.summary.endswith(
+        "; vllm:num_requests_waiting stand twice with different values: the pages of several servers were put together"
+    )
 
 
 def test_what_cannot_be_compared() -> None:

@@ -169,7 +169,7 @@ def test_a_routers_page_is_named_and_not_summed() -> None:
     lines += [f'vllm:gpu_cache_usage_perc{{server="http://10.0.0.{n}:8000"}} 0.4' for n in (1, 2)]
     result = judge(evidence("vllm", ["\n".join(lines) + "\n"] * 2))
     assert value(result, "metrics_readable") is False
-    assert reason(result, "requests_running") is UnknownReason.UNSUPPORTED
+    assert reason(result, "requests_running") is UnknownReason.INCONSISTENT
     assert result.summary == (
         "the engine's metrics cannot be read: this page belongs to a router: its series carry the label 'server' "
         "(2 servers: http://10.0.0.1:8000, http://10.0.0.2:8000); its copies are not summed. "

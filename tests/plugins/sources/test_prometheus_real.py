@@ -189,7 +189,7 @@ def test_a_restart_makes_counters_unknown(store: Store, run_check: RunCheck) -> 
 def test_a_routers_copies_are_no_engine(store: Store, run_check: RunCheck, job: str) -> None:
     _, result = run_check(ServingHistory(), target(store, f'job="{job}"'))
     reason, said = detail(result)
-    assert reason is UnknownReason.UNSUPPORTED
+    assert reason is UnknownReason.INCONSISTENT
     assert said.startswith("this page belongs to a router: its series carry the label ")
 
 
