@@ -17,7 +17,14 @@ from sickbay.engine.model.target import PrometheusSource
 __all__ = ["ServingBaseline"]
 
 _NOT_NUMBERS = frozenset(
-    {"serving.metrics_readable", "serving.counters_reset", "serving.stalled", "serving.saturation", "serving.window_s"}
+    {
+        "serving.metrics_readable",
+        "serving.counters_reset",
+        "serving.stalled",
+        "serving.saturation",
+        "serving.window_s",
+        "serving.page_doubt",
+    }
 )
 _NUMBERS = tuple(name for name in ServingWindow.emits if name not in _NOT_NUMBERS)
 _SHOWN = ("ttft_s_p95", "itl_s_p95", "requests_running", "arrival_rate", "generation_tokens_rate")

@@ -70,6 +70,7 @@ class ServingWindow(Check):
         "serving.cuda_graph_miss_ratio", "serving.expert_balance", "serving.corrupted_requests",
         "serving.kv_transfer_failures", "serving.kv_transfer_s_mean", "serving.grammar_queue",
         "serving.model_load_s", "serving.page_models", "serving.page_model_matches",
+        "serving.page_doubt",
     )  # fmt: skip
     sources = (
         "prometheus.io/docs/practices/histograms",

@@ -99,9 +99,10 @@ def _judged(
     found |= law_signals(window, found, slots)
     found |= without_class(found)
     found |= model_signals(reads[-1]["lines"], raw.get("models", ()))
+    doubt = twice(pages.page for pages in window.reads)
+    found["serving.page_doubt"] = measured(doubt, "the metrics page")
     found = {name: found[name] for name in emits}
-    notes = [part for part in (left, twice(pages.page for pages in window.reads)) if part]
-    summary = "; ".join([_summary(found), *notes])
+    summary = "; ".join(part for part in (_summary(found), left, doubt) if part)
     return Result(outcome=_outcome(found), summary=summary, signals=found, next_step=_next(found))
 
 
@@ -119,6 +120,8 @@ def _unreadable(reason: UnknownReason, detail: str, emits: Sequence[str]) -> Res
     """No page: said once, and every number unknown for that reason."""
     found: dict[str, Reading] = {name: unknown(reason, detail) for name in emits}
     found["serving.metrics_readable"] = measured(False, detail)
+    if reason is UnknownReason.INCONSISTENT:  # there is a page, and it is nobody's
+        found["serving.page_doubt"] = measured(detail, "the metrics page")
     return Result(
         outcome=Outcome.UNKNOWN,
         summary=f"the engine's metrics cannot be read: {detail}",

@@ -57,7 +57,7 @@ def infer(
     found = []
     for law in inferences.contradictions:
         if sum(name in whole for name in law.when.names) > 1 and law.when.truth(whole) is True:
-            signals = tuple(name for name in law.doubts if name in whole)
+            signals = tuple(name for name in law.doubts if name in whole or _contradicted(readings.get(name)))
             found.append(Doubt(id=law.id, says=render_because(law.says, whole), signals=signals))
     for doubt in found:
         for name in doubt.signals:
@@ -65,6 +65,11 @@ def infer(
     closed |= {name for doubt in found for name in doubt.signals}
     derived = _derived(facts, inferences, closed)
     return Inferred(facts={**facts, **_values(derived)}, derived=derived, doubts=(*doubts, *found))
+
+
+def _contradicted(reading: Reading | None) -> bool:
+    """Whether the look itself found readings of it that contradict each other."""
+    return reading is not None and reading.reason is UnknownReason.INCONSISTENT
 
 
 def derived_of(report: Report, inferences: Inferences) -> Mapping[str, Derived]:

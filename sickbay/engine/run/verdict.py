@@ -44,9 +44,12 @@ def decide(
 
     Expectations and critical steps decide; where a runbook has neither, every step does. Anything else a check
     says is evidence: a processor at 100 % while all promises are kept is healthy. Of a healthy service no cause
-    is blamed. A service that leaves the run's own requests without an answer is never healthy, whatever else holds.
+    is blamed. A promise that could not be read because readings contradict each other forbids healthy: what they hide
+    may be what was promised. A service that leaves the run's own requests without an answer is never healthy, whatever
+    else holds.
     """
     deciding, critical = _deciding(runbook, steps, vocabulary or {})
+    unread = {each.name for each in deciding if each.promise and each.outcome is Outcome.UNKNOWN}
     deciding = _believed(deciding, diagnosis)
     failed = [each for each in deciding if each.outcome is Outcome.FAIL]
     warned = [each for each in deciding if each.outcome is Outcome.WARN]
@@ -62,6 +65,10 @@ def decide(
             summary=f"cannot be said: {how}{why}{_cause(diagnosis)}",
             diagnosis=diagnosis,
         )
+    contradicted = [each for each in deciding if each.name in unread and "is not believed: " in each.detail]
+    if contradicted:
+        summary = f"cannot be said: {_listed(contradicted)}{_cause(diagnosis)}"
+        return Verdict(state=VerdictState.INCONCLUSIVE, summary=summary, diagnosis=diagnosis)
     if unanswered := _unanswered(steps):
         return Verdict(state=VerdictState.DEGRADED, summary=f"{unanswered}{_cause(diagnosis)}", diagnosis=diagnosis)
     met = [each for each in deciding if each.outcome is Outcome.PASS]

@@ -145,6 +145,10 @@ def test_pages_that_were_put_together_are_told() -> None:
     assert result.summary.endswith(
         "; vllm:num_requests_waiting stand twice with different values: the pages of several servers were put together"
     )
+    told = _doubts({**result.signals, "serving.answers_http": measured(True)})
+    assert told == {"page-of-several-or-of-another-time": (
+        "vllm:num_requests_waiting stand twice with different values: the pages of several servers were put together"
+    )}  # fmt: skip
 
 
 def test_what_cannot_be_compared() -> None:

@@ -123,7 +123,9 @@ def test_a_page_that_cannot_be_read(metrics: Answer, why: UnknownReason, says: s
     assert result.outcome is Outcome.UNKNOWN
     assert value(result, "metrics_readable") is False
     assert result.signals["serving.metrics_readable"].source.endswith(says)
-    others = set(ServingWindow.emits) - {"serving.metrics_readable"}
+    doubted = result.signals["serving.page_doubt"]
+    assert doubted.known is (why is UnknownReason.INCONSISTENT)
+    others = set(ServingWindow.emits) - {"serving.metrics_readable", "serving.page_doubt"}
     assert {result.signals[name].reason for name in others} == {why}
     assert raw["reads"] == []
 

@@ -212,3 +212,15 @@ def test_a_healthy_service_is_told_what_is_not_believed() -> None:
     verdict = decide(book(expecting()), [report("w", "pass", "pass")], lie)
     assert verdict.state is VerdictState.HEALTHY
     assert verdict.summary.endswith(". Not believed: another server's page")
+
+
+def test_a_promise_that_contradictions_hide_forbids_healthy() -> None:
+    """Another promise is kept, but the page that was to tell of this one is two servers'."""
+    lie = replace(DIAGNOSIS, doubts=(Doubt(id="lie", says="two pages in one", signals=("x.y",)),))
+    kept = ExpectationReport(signal="x.z", outcome=Outcome.PASS, value=1.0, detail="1 s")
+    steps = [report("w", "unknown", "unknown"), replace(report("v", "pass"), expectations=(kept,))]
+    runbook = book(expecting(), Step(id="v", check="c", expect=(Expectation(signal="x.z", fail=LIMIT),)))
+    assert decide(runbook, steps, DIAGNOSIS).state is VerdictState.HEALTHY
+    verdict = decide(runbook, steps, lie)
+    assert verdict.state is VerdictState.INCONCLUSIVE
+    assert verdict.summary.startswith("cannot be said: x.y is not believed: two pages in one. ")
