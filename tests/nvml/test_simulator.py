@@ -148,9 +148,7 @@ def test_the_simulator_answers_as_a_captured_device(library: Path, kind: str, at
     real = json.loads((CAPTURES / f"{kind}-2026-11-26-{at}.json").read_text())
     # At work a process is listed and its use told; the profile is an idle device.
     at_work = {"nvmlDeviceGetProcessUtilization(0): code 0 on the device, 6 simulated"}
-    assert set(differences(real, simulated(kind, alone=True, library=library))) <= (
-        at_work if at == "busy" else set()
-    )
+    assert set(differences(real, simulated(kind, alone=True, library=library))) <= (at_work if at == "busy" else set())
 
 
 def test_a_difference_is_told() -> None:
