@@ -17,6 +17,7 @@ from sickbay.checks.probe.gateway_effect import gateway_signals
 from sickbay.checks.probe.prepare import known_numbers
 from sickbay.checks.probe.questions import QUESTIONS, Known
 from sickbay.checks.probe.rendering import Rendering
+from sickbay.checks.probe.streamed_twin import streamed_signal, streamed_twin
 from sickbay.checks.probe.timeout_param import timeout_param
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Look
@@ -65,6 +66,7 @@ class ProbeAnswers(Check):
         "output.together_failing_ratio",
         "output.again_failing_ratio",
         "output.foreign_content_ratio",
+        "output.stream_only_fails",
     )
     params: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -109,9 +111,9 @@ class ProbeAnswers(Check):
     )
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
-        """One request a question, and those that are asked at the engine itself."""
+        """One request a question, those that are asked at the engine itself, and one as a stream."""
         questions = int(params["questions"])
-        asked = questions + int(params["direct_max"]) + 2 * int(params["together"])
+        asked = questions + int(params["direct_max"]) + 2 * int(params["together"]) + 1
         return Cost(requests=asked, seconds=min(12.0, asked * float(params["timeout_s"])), usual_s=1.0 * questions)
 
     async def look(self, look: Look, params: Mapping[str, Any]) -> Raw:
@@ -123,6 +125,7 @@ class ProbeAnswers(Check):
             answer = await asking.ask("greedy", number, _question(each, int(params["max_tokens"])))
             if answer is not None and answer.ok and answer.text.right is False:
                 wrong.append(number)
+        twin = await streamed_twin(asking, [_question(each, int(params["max_tokens"])) for each in known])
         direct = list(dict.fromkeys([0, *wrong]))[: int(params["direct_max"])]
         await _ask_directly(asking, {number: _question(known[number], int(params["max_tokens"])) for number in direct})
         await _ask_together(asking, known, params)
@@ -131,6 +134,7 @@ class ProbeAnswers(Check):
             "context": known_numbers(look, ("serving.context_length_tokens",)),
             "rows": asking.rows,
             "stopped": asking.stopped,
+            "streamed": twin,
             "path": asking.route.path,
             "rendered_tokens": None if rendered is None else len(rendered),
         }
@@ -148,7 +152,10 @@ class ProbeAnswers(Check):
             _signals(got)
             | gateway_signals(rows, rows_of(raw, "direct"), raw["rendered_tokens"])
             | together_signals(rows, rows_of(raw, "together"), rows_of(raw, "again"))
-            | {"output.cut_below_asked_ratio": _cut_below(got, raw, int(params["max_tokens"]))}
+            | {
+                "output.cut_below_asked_ratio": _cut_below(got, raw, int(params["max_tokens"])),
+                "output.stream_only_fails": streamed_signal(raw.get("streamed")),
+            }
         )
         return Result(outcome=_outcome(signals), summary=_summary(rows, signals), signals=signals)
 
