@@ -112,4 +112,5 @@ def _record(data: Mapping[str, Any] | None) -> Record | None:
     ranking = tuple(Ranked(**{**ranked, "band": Band(ranked["band"])}) for ranked in data["ranking"])
     sets: dict[str, Any] = {name: frozenset(data[name]) for name in ("accepted", "must_not_blame")}
     told = tuple(frozenset(kinds) for kinds in data.get("told", ()))
-    return Record(**{**data, **sets, "ranking": ranking, "looks": tuple(data["looks"]), "told": told})
+    rows: dict[str, Any] = {"ranking": ranking, "looks": tuple(data["looks"]), "told": told}
+    return Record(**{**data, **sets, **rows, "right": tuple(data.get("right", ()))})
