@@ -28,7 +28,8 @@ _AGAINST_SHOWS = 0.3
 
 _RARE = 0.2
 """A cause that a symptom calls rare, or does not name, is behind it far less often than the table of priors gives it,
-which must leave room for the evidence: 8 of 270 incidents, and half of all pairs of cause and symptom."""
+which must leave room for the evidence: 8 of 270 incidents, and half of all pairs of cause and symptom. Where anything
+speaks for the cause, that counts and not the word."""
 
 _GATE_OPEN = 3.0
 """What a cause requires is seen to hold: most other services do not have it. A guess."""
@@ -133,7 +134,7 @@ def _fact(rule: EvidenceRule) -> str:
 
 def _odds(item: Weighed) -> float:
     odds = math.exp(item.log_odds) * _silence(item)
-    if item.prior is Prior.RARE:
+    if item.prior is Prior.RARE and not item.evidence.for_:
         odds *= _RARE
     if item.gate is True and item.cause.requires is not None:
         odds *= _GATE_OPEN

@@ -118,3 +118,13 @@ def test_more_of_a_fact_that_is_known_is_no_news(make_cause: MakeCause) -> None:
     answer = look(causes, {"w": measured(True)})
     assert answer is not None
     assert answer.check == "check.y"
+
+
+def test_a_rare_cause_that_something_speaks_for_is_no_longer_taken_for_rare(make_cause: MakeCause) -> None:
+    causes = [
+        make_cause("a", [("x", "decisive")], prior="rare"),
+        make_cause("b", [("w", "weak"), ("y", "decisive")], prior="rare"),
+    ]
+    answer = look(causes, {"w": measured(True)})
+    assert answer is not None
+    assert answer.check == "check.y"
