@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from sickbay.engine.diagnose.facts import Facts
-from sickbay.engine.diagnose.promise import open_causes, promise
+from sickbay.engine.diagnose.promise import open_causes, promise, spoken_of
 from sickbay.engine.diagnose.weighed import Weighed
 from sickbay.engine.model.signal import Reading, UnknownReason
 from sickbay.engine.model.verdict import NextLook
@@ -63,7 +63,7 @@ def next_look(
     best = min(looks, key=lambda name: (-round(worth[name], 6), name))
     if worth[best] < _WORTH:
         return None
-    return _say(best, looks[best], weighed, readings, emitters)
+    return _say(best, looks[best], spoken_of(causes, looks[best]), readings, emitters)
 
 
 def _looks(
@@ -88,20 +88,13 @@ def _looks(
 def _say(
     look: str,
     signals: frozenset[str],
-    weighed: Iterable[Weighed],
+    causes: Sequence[str],
     readings: Mapping[str, Reading],
     emitters: Mapping[str, Sequence[str]],
 ) -> NextLook:
     names = tuple(sorted(signals))
-    helped = [
-        item
-        for item in weighed
-        if item.gate is not False
-        and signals & {*item.gate_missing, *(n for finding in item.evidence.findings for n in finding.missing)}
-    ]
-    helped.sort(key=lambda item: (-round(item.log_odds, 6), item.cause.id))
-    causes = ", ".join(item.cause.id for item in helped[:3])
-    why = f"would tell most about {causes}"
+    about = ", ".join(causes[:3]) or "whether the service answers at all"
+    why = f"would tell most about {about}"
     details = [reading.detail for name in names if (reading := readings.get(name)) is not None and reading.detail]
     if details:
         why += f"; not seen so far: {details[0]}"

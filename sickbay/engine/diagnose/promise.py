@@ -16,7 +16,7 @@ from sickbay.engine.diagnose.weights import FITS_ODDS, MODERATE, log_odds_of
 from sickbay.engine.model.cause import EvidenceRule, Prior, Seen
 from sickbay.engine.model.verdict import RuleFinding
 
-__all__ = ["Open", "open_causes", "promise"]
+__all__ = ["Open", "open_causes", "promise", "spoken_of"]
 
 _SHOWS: Mapping[Seen | None, float] = {Seen.OFTEN: 0.6, Seen.SOMETIMES: 0.3, None: 0.08}
 """How often a piece of evidence shows when its cause is at work. The words were counted over labelled incidents
@@ -59,12 +59,14 @@ class Open:
     """A cause that a look may still show.
 
     Attributes:
+        cause: its id.
         chance: that it is the one, among all open causes and something else.
         gate: signals that its requirement misses; only a look that brings all of them can show it.
         pieces: what speaks for it and was not seen yet.
         reads: every signal of these.
     """
 
+    cause: str
     chance: float
     gate: frozenset[str]
     pieces: tuple[_Piece, ...]
@@ -82,13 +84,23 @@ def open_causes(weighed: Iterable[Weighed]) -> list[Open]:
         gate = frozenset(item.gate_missing)
         if pieces or gate:
             reads = gate.union(*(piece.missing for piece in pieces))
-            found.append(Open(chance=share / whole, gate=gate, pieces=pieces, reads=reads))
+            found.append(Open(cause=item.cause.id, chance=share / whole, gate=gate, pieces=pieces, reads=reads))
     return found
 
 
 def promise(causes: Iterable[Open], signals: frozenset[str]) -> float:
     """The chance that a look that brings these signals shows the true cause, from 0 to 1."""
-    return math.fsum(cause.chance * _shown(cause, signals) for cause in causes if cause.gate <= signals)
+    return math.fsum(_share(cause, signals) for cause in causes)
+
+
+def spoken_of(causes: Iterable[Open], signals: frozenset[str]) -> list[str]:
+    """The causes that such a look may show, likeliest first."""
+    shares = {cause.cause: _share(cause, signals) for cause in causes}
+    return sorted((name for name, share in shares.items() if share), key=lambda name: (-round(shares[name], 9), name))
+
+
+def _share(cause: Open, signals: frozenset[str]) -> float:
+    return cause.chance * _shown(cause, signals) if cause.gate <= signals else 0.0
 
 
 def _shown(cause: Open, signals: frozenset[str]) -> float:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sickbay.engine.diagnose.weights import FITS_ODDS, MODERATE
 from sickbay.engine.model.verdict import Band, CauseFinding, Doubt
 
 __all__ = ["summarise"]
 
 _DOUBTS_SAID = 3
+_SLACK = 1e-9
 
 
 def summarise(findings: Sequence[CauseFinding], *, fits: bool, coverage: float, doubts: Sequence[Doubt] = ()) -> str:
@@ -28,11 +30,12 @@ def _sentence(findings: Sequence[CauseFinding], *, fits: bool, coverage: float) 
     if not fits:
         if not coverage:
             return f"Nothing could be measured that tells the {len(findings)} candidate causes apart."
+        if _only_shared(findings[0]):
+            said = f"{findings[0].cause} could be it, but other causes show the same"
+            return f"{said}: {_reason(findings[0]).rstrip('.')}; {share} of the evidence was seen."
         return f"Nothing measured fits any of the {len(findings)} candidate causes; {share} of their evidence was seen."
     top = findings[0]
-    said = [rule for rule in top.supporting if rule.because and rule.log_odds > 0]
-    said.sort(key=lambda rule: -rule.log_odds)
-    reason = said[0].because if said else top.means
+    reason = _reason(top)
     sure = {Band.CONFIRMED: "is the cause", Band.LIKELY: "is the likely cause"}.get(top.band, "is a possible cause")
     sentence = f"{top.cause} {sure}: {reason.rstrip('.')}"
     if top.band is Band.POSSIBLE:
@@ -40,3 +43,15 @@ def _sentence(findings: Sequence[CauseFinding], *, fits: bool, coverage: float) 
         if second is not None and second.supporting:
             sentence += f"; {second.cause} comes next"
     return sentence + "."
+
+
+def _reason(finding: CauseFinding) -> str:
+    said = [rule for rule in finding.supporting if rule.because and rule.log_odds > 0]
+    said.sort(key=lambda rule: -rule.log_odds)
+    return said[0].because if said else finding.means
+
+
+def _only_shared(finding: CauseFinding) -> bool:
+    """It would be an answer if other causes did not show as well all that speaks for it."""
+    net = sum(rule.log_odds for rule in finding.evidence)
+    return finding.band is Band.POSSIBLE and net >= MODERATE - _SLACK and finding.log_odds >= FITS_ODDS - _SLACK

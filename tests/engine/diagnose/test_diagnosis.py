@@ -172,6 +172,9 @@ def test_shared_evidence_alone_is_no_answer(make_cause: MakeCause) -> None:
     assert not diagnosis.fits
     assert diagnosis.causes[0].band is Band.POSSIBLE
     assert diagnosis.causes[0].log_odds == pytest.approx(math.log(100 / 5))  # it counts all the same
+    assert diagnosis.summary == (
+        "a could be it, but other causes show the same: a is at work; 100 % of the evidence was seen."
+    )
 
 
 def test_shared_evidence_beside_evidence_of_its_own_is_an_answer(make_cause: MakeCause) -> None:

@@ -128,3 +128,19 @@ def test_a_rare_cause_that_something_speaks_for_is_no_longer_taken_for_rare(make
     answer = look(causes, {"w": measured(True)})
     assert answer is not None
     assert answer.check == "check.y"
+
+
+def test_the_causes_that_it_may_show_are_named_likeliest_first(make_cause: MakeCause) -> None:
+    causes = [
+        make_cause("a", [("x", "strong")], prior="occasional"),
+        make_cause("b", [("x", "strong")]),
+        make_cause("c", [("y", "weak"), ("x", "refutes-strong")]),  # it may only speak against this one
+    ]
+    assert look(causes, {}) == NextLook(signals=("x",), check="check.x", why="would tell most about b, a")
+
+
+def test_whether_it_answers_needs_no_cause_that_it_shows(make_cause: MakeCause) -> None:
+    causes = [make_cause("a", [("x", "strong"), ("serving.first_token_ok", "refutes-strong")])]
+    diagnosis = diagnose(causes, {}, symptom="slow", inputs={}, emitters=EMITTERS)
+    assert diagnosis.next_look is not None
+    assert diagnosis.next_look.why == "would tell most about whether the service answers at all"
