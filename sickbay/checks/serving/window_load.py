@@ -14,6 +14,8 @@ __all__ = ["Signals", "kv_signals", "load_signals", "number", "token_signals", "
 Signals = dict[str, Reading]
 
 _PLATEAU_READS_MIN = 5
+_WAITS_MIN = 0.5
+"""Requests waiting for a place, below which the limit on running requests does not bind."""
 _PLATEAU_KV_MAX = 0.8
 _PLATEAU_SHARE = 0.7
 _FULL = 0.95
@@ -92,8 +94,12 @@ def _limit(window: Window, settings: Mapping[str, Sequence[Mapping[str, Any]]]) 
 def _plateau(window: Window) -> Reading | None:
     """The number that runs again and again, and never more, although requests wait, KV is free and requests end.
 
-    Only reads that find a queue count: the first one may come before it stands.
+    Only reads that find a queue count: the first one may come before it stands. Where the engine says that none of them
+    waits for a place, but for an adapter or a grammar, the number that runs is no limit.
     """
+    placeless = number(window.gauge("requests_waiting_capacity", "max"))
+    if placeless is not None and placeless < _WAITS_MIN:
+        return None
     rows = zip(window.totals("requests_running"), window.totals("requests_waiting"), strict=True)
     queued = [(running, waiting) for running, waiting in rows if running is not None and waiting]
     kv = number(window.gauge("kv_usage_ratio", "max"))

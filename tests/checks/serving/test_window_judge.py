@@ -111,14 +111,29 @@ def test_two_vllm_engines_are_summed_and_ratios_are_not() -> None:
     assert value(result, "kv_capacity_tokens") == 2 * 46592
 
 
-def test_a_limit_shown_by_a_plateau_is_told_as_inferred() -> None:
-    during = page("vllm", "queue_metrics_during.txt")
+def _plateau(during: str) -> list[str]:
+    """Six pages of the same gauges between which requests end."""
     finished = 'vllm:request_success_total{engine="0",finished_reason="length",model_name="smollm2-135m-instruct"} '
     pages = []
     for step in range(6):
         lines = [line for line in during.splitlines() if not line.startswith(finished)]
         pages.append("\n".join([*lines, f"{finished}{20 + step}"]) + "\n")
-    result = judge(evidence("vllm", pages, step_s=1.0))
+    return pages
+
+
+def test_a_plateau_while_all_wait_for_something_else_is_no_limit() -> None:
+    during = page("vllm", "queue_metrics_during.txt")
+    name = 'vllm:num_requests_waiting_by_reason{engine="0",model_name="smollm2-135m-instruct",reason='
+    deferred = during.replace(f'{name}"capacity"}} 8.0', f'{name}"capacity"}} 0.0')
+    deferred = deferred.replace(f'{name}"deferred"}} 0.0', f'{name}"deferred"}} 8.0')
+    result = judge(evidence("vllm", _plateau(deferred), step_s=1.0))
+    assert value(result, "requests_waiting_deferred") == 8.0
+    assert reason(result, "requests_running_limit") is UnknownReason.UNSUPPORTED
+    assert not result.signals["serving.saturation"].known
+
+
+def test_a_limit_shown_by_a_plateau_is_told_as_inferred() -> None:
+    result = judge(evidence("vllm", _plateau(page("vllm", "queue_metrics_during.txt")), step_s=1.0))
     assert value(result, "requests_running_limit") == 4
     assert result.signals["serving.requests_running_limit"].source == (
         "inferred: 4 ran in 6 of 6 reads and never more, while 8 or more waited, 5 finished and KV was at most 1% "
