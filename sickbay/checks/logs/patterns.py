@@ -33,6 +33,10 @@ NUMBERS = {
 }
 PLANNED = {"kv-init": "memory.kv_pool_ratio", "load": "memory.weights_ratio"}
 _CLOCKS_DIFFER_S = 60.0
+_RATIOS = {
+    "log.graph_off_ratio": ("decode lines", "no decode line tells whether a graph was used"),
+    "log.wake_ratio": ("lines of wakes and requests", "no line tells of a wake or of a request that ended"),
+}
 _TOLD = ("memory.oom_phase", "memory.oom_place", "memory.oom_requested_ratio")
 BAD = (
     "log.disk_full_lines",
@@ -58,6 +62,7 @@ class LogsPatterns(Check):
         *COUNTS,
         "log.driver_too_old",
         "log.graph_off_ratio",
+        "log.wake_ratio",
         "log.offload_partial",
         "memory.oom",
         "memory.oom_phase",
@@ -145,7 +150,8 @@ class LogsPatterns(Check):
             return Result(outcome=Outcome.UNKNOWN, summary=why, signals=dict.fromkeys(self.emits, gone))
         signals: dict[str, Reading] = {name: measured(raw["counts"].get(name, 0), where) for name in COUNTS}
         signals["log.driver_too_old"] = measured(raw["counts"].get("log.driver_too_old", 0) > 0, where)
-        signals["log.graph_off_ratio"] = _ratio(raw["sides"].get("log.graph_off_ratio", [0, 0]), where)
+        for name, (lines, none) in _RATIOS.items():
+            signals[name] = _ratio(raw["sides"].get(name, [0, 0]), f"{where}: {none}", lines)
         signals["log.offload_partial"] = _offload(raw["offloaded"], where)
         signals |= _oom(raw, where)
         if raw["problems"]:
@@ -176,11 +182,11 @@ def _host_bytes(look: Look) -> int:
         return 0
 
 
-def _ratio(sides: Sequence[int], where: str) -> Reading:
+def _ratio(sides: Sequence[int], none: str, lines: str) -> Reading:
     total = sum(sides)
     if not total:
-        return unknown(UnknownReason.ABSENT, f"{where}: no decode line tells whether a graph was used")
-    return measured(sides[0] / total, f"{sides[0]} of {total} decode lines")
+        return unknown(UnknownReason.ABSENT, none)
+    return measured(sides[0] / total, f"{sides[0]} of {total} {lines}")
 
 
 def _offload(layers: Sequence[int], where: str) -> Reading:

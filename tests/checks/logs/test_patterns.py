@@ -106,7 +106,11 @@ def test_a_server_that_sleeps_and_wakes(run_check: Any, tmp_path: Path) -> None:
 0.15.000.400 I srv    load_model: loading model '/models/m.gguf'
 """
     result = judged(run_check, tmp_path, LLAMACPP_WELL + nap * 2)
-    assert known(result) == {"log.model_loads": 3.0, "log.wakes": 2.0}
+    assert {name: known(result)[name] for name in ("log.model_loads", "log.wakes")} == {
+        "log.model_loads": 3.0,
+        "log.wakes": 2.0,
+    }
+    assert result.signals["log.wake_ratio"].value == 2 / 3  # one request ended in between
 
 
 def test_an_empty_log_is_unknown_and_not_sound(run_check: Any, tmp_path: Path) -> None:
