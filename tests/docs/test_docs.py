@@ -163,7 +163,7 @@ def test_metrics_and_hooks_in_the_pages_exist() -> None:
     assert [f"{piece}: {name}" for piece, name in named if name not in known | families] == []
 
 
-OTHERS_WORDS = re.compile(r"(?:flt|out|ctl-out)-\d+|active-probe")
+OTHERS_WORDS = re.compile(r"(?:flt|out|ctl|ctl-out)-\d+|active-probe")
 """Hyphenated words in backticks that are nobody's name here: numbers of faults, kinds of evidence."""
 
 
