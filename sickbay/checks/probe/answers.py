@@ -246,7 +246,10 @@ def _number(signals: Mapping[str, Reading], name: str) -> float:
 
 
 def _outcome(signals: Mapping[str, Reading]) -> Outcome:
-    names = ("empty_ratio", "repeated_token_ratio", "foreign_script_ratio", "cut_by_length_ratio", "end_text_leaks")
+    names = (
+        "empty_ratio", "repeated_token_ratio", "foreign_script_ratio", "cut_by_length_ratio", "end_text_leaks",
+        "stream_only_fails",
+    )  # fmt: skip
     broken = max(_number(signals, name) for name in names)
     if broken > BROKEN_FAIL or _number(signals, "together_failing_ratio") > WRONG_WARN:
         return Outcome.FAIL
@@ -262,7 +265,7 @@ def _summary(rows: Sequence[Row], signals: Mapping[str, Reading]) -> str:
     ]
     said += [
         signals[f"output.{name}"].source
-        for name in ("cut_below_asked_ratio", "together_failing_ratio", "foreign_content_ratio")
+        for name in ("cut_below_asked_ratio", "together_failing_ratio", "foreign_content_ratio", "stream_only_fails")
         if _number(signals, name) > 0
     ]
     if signals["output.end_text_leaks"].value:
