@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["GpuClocks"]
 
+_SETTING = 0x2  # nvmlClocksEventReasonApplicationsClocksSetting
 _HW_SLOWDOWN, _SW_THERMAL, _HW_THERMAL, _POWER_BRAKE, _POWER_CAP = 0x8, 0x20, 0x40, 0x80, 0x4
 _NS_PER_S = 1e9
 
@@ -47,6 +48,7 @@ class GpuClocks(Check):
         "gpu.throttle_thermal_ratio",
         "gpu.throttle_power_ratio",
         "gpu.throttle_hardware_ratio",
+        "gpu.clocks_set_ratio",
         "gpu.temperature_celsius",
         "gpu.temperature_margin_celsius",
         "gpu.memory_temperature_celsius",
@@ -123,6 +125,10 @@ def _signals(devices: list[Any], window_s: float, params: Mapping[str, Any]) -> 
     for reason, source in _SOURCE.items():
         shares = {device["uuid"]: share for device in devices if (share := _share(device, reason)) is not None}
         found[f"gpu.throttle_{reason}_ratio"] = worst_of(shares, source, window_s=window_s)
+    held = over(devices, lambda device: sample_share(device, _SETTING))
+    found["gpu.clocks_set_ratio"] = worst_of(
+        held, "share of samples with the bit of a clock setting", window_s=window_s
+    )
     return found
 
 

@@ -35,6 +35,7 @@ class ServingConfig(Check):
     emits = (
         "serving.engine", "serving.engine_version", "serving.model", "serving.context_length_tokens",
         "serving.context_train_tokens", "serving.requests_running_limit", "serving.queue_limit",
+        "serving.requests_admitted_limit",
         "serving.token_budget", "serving.prefix_caching_enabled", "serving.chunked_prefill_enabled",
         "serving.eager_mode", "serving.kv_cache_dtype", "serving.kv_capacity_tokens",
         "serving.kv_block_size_tokens", "serving.weights_dtype", "serving.memory_fraction",

@@ -123,6 +123,13 @@ def test_margin(
         assert result.summary == f"{GPU_0}: {words}"
 
 
+def test_a_clock_setting_is_told_by_its_bit(node: Nodes, judge: Judge) -> None:
+    node("h100", 1).busy().device(0, clocks={"sm": 660}, clock_events=2)
+    result = judge(GpuClocks())
+    assert result.signals["gpu.clocks_set_ratio"].value == 1.0
+    assert result.signals["gpu.throttle_power_ratio"].value == 0.0
+
+
 def test_locked_clocks(node: Nodes, judge: Judge) -> None:
     node("h100", 1).busy().device(0, clocks={"sm": 1155})
     result = judge(GpuClocks())

@@ -212,6 +212,6 @@ def test_triton_asks_the_front_of_its_ensemble_and_reads_its_own_series() -> Non
 def test_tgi() -> None:
     info, metrics = read("tgi", "info.json"), ok(page("tgi", "metrics_before.txt"))
     _, result = config({"/v1/models": read("tgi", "models.json"), "/info": info, "/metrics": metrics})
-    wanted = {"engine_version": "3.3.6-dev0", "queue_limit": 128.0, "context_length_tokens": 4096.0,
+    wanted = {"engine_version": "3.3.6-dev0", "requests_admitted_limit": 128.0, "context_length_tokens": 4096.0,
               "kv_capacity_tokens": 65536.0}  # fmt: skip
     assert {name: value(result, name) for name in wanted} == wanted
