@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sickbay.engine.model.outcome import Outcome, VerdictState
@@ -65,9 +65,9 @@ def decide(
             summary=f"cannot be said: {how}{why}{_cause(diagnosis)}",
             diagnosis=diagnosis,
         )
-    contradicted = [each for each in deciding if each.name in unread and "is not believed: " in each.detail]
+    contradicted = _contradicted(unread, diagnosis)
     if contradicted:
-        summary = f"cannot be said: {_listed(contradicted)}{_cause(diagnosis)}"
+        summary = f"cannot be said: {contradicted}{_cause(diagnosis)}"
         return Verdict(state=VerdictState.INCONCLUSIVE, summary=summary, diagnosis=diagnosis)
     if unanswered := _unanswered(steps):
         return Verdict(state=VerdictState.DEGRADED, summary=f"{unanswered}{_cause(diagnosis)}", diagnosis=diagnosis)
@@ -114,6 +114,16 @@ def _believed(deciding: Sequence[_Deciding], diagnosis: Diagnosis | None) -> lis
         else each
         for each in deciding
     ]
+
+
+def _contradicted(unread: Collection[str], diagnosis: Diagnosis | None) -> str:
+    """Promises that contradicting readings keep from being read, each contradiction once; "" where there are none."""
+    told = []
+    for doubt in diagnosis.doubts if diagnosis is not None else ():
+        names = [name for name in doubt.signals if name in unread]
+        if names:
+            told.append(f"{', '.join(names)} cannot be believed: {doubt.says}")
+    return "; ".join(told[:2])
 
 
 def _deciding(

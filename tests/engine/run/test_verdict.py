@@ -223,4 +223,4 @@ def test_a_promise_that_contradictions_hide_forbids_healthy() -> None:
     assert decide(runbook, steps, DIAGNOSIS).state is VerdictState.HEALTHY
     verdict = decide(runbook, steps, lie)
     assert verdict.state is VerdictState.INCONCLUSIVE
-    assert verdict.summary.startswith("cannot be said: x.y is not believed: two pages in one. ")
+    assert verdict.summary.startswith("cannot be said: x.y cannot be believed: two pages in one. ")
