@@ -35,6 +35,9 @@ def ways(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
 @pytest.fixture(autouse=True)
 def _nothing_is_left() -> Iterator[None]:
     yield
+    for killed in child_process._abandoned:  # a starved machine may need its time to bury one
+        killed.wait(ENOUGH_S)
+    child_process._reap()
     assert child_process._abandoned == []
     assert own_children() == []
 
