@@ -53,7 +53,8 @@ def ungrounded(
 def judged_again(step: StepReport, checks: Mapping[str, Check]) -> StepReport:
     """The step with the signals that its raw gives now; an answer of a person is its own evidence."""
     if step.raw is None or step.check not in checks:
-        return step if step.check == "ask" else replace(step, signals={})
+        unknown = {name: reading for name, reading in step.signals.items() if not reading.known}
+        return step if step.check == "ask" else replace(step, signals=unknown)  # without raw nothing can be known
     signals = checks[step.check].judge(step.raw, step.params).signals
     return replace(step, signals={name: replace(reading, step=step.id) for name, reading in signals.items()})
 
