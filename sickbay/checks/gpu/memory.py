@@ -197,8 +197,8 @@ def _signals(devices: list[Any], raw: Raw, params: Mapping[str, Any]) -> dict[st
     used = over(devices, lambda d: _ratio(d["values"].get("memory")))
     blind = sorted({words for device in devices if (words := _blind(device, raw))})
     no_engine = f"the engine's process is not known: {raw['engine_error']}"
-    others = over(devices, lambda device: _others(device, raw, params))
-    nobody = over(devices, lambda device: _ownerless(device, raw))
+    others = _seen_everywhere(over(devices, lambda device: _others(device, raw, params)), devices)
+    nobody = _seen_everywhere(over(devices, lambda device: _ownerless(device, raw)), devices)
     missing = "; ".join(blind)
     return {
         "gpu.memory_used_ratio": worst_of(used, "memory in use over total", none=refusals(devices, "memory")),
@@ -215,6 +215,11 @@ def _signals(devices: list[Any], raw: Raw, params: Mapping[str, Any]) -> dict[st
         else unknown(UnknownReason.UNSUPPORTED, missing),
         "gpu.bar1_used_ratio": worst_of(over(devices, lambda d: _ratio(d["values"].get("bar1"))), "BAR1 in use"),
     }
+
+
+def _seen_everywhere(found: dict[str, float], devices: list[Any]) -> dict[str, float]:
+    """The bytes by device; {} where none was found and a device could not be judged: nothing there is not known."""
+    return found if len(found) == len(devices) or any(found.values()) else {}
 
 
 def _ratio(memory: Mapping[str, float] | None) -> float | None:

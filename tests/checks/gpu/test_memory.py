@@ -104,6 +104,17 @@ def test_inside_a_container_ownership_is_unknown(node: Nodes, judge: Judge, host
     assert not result.signals["gpu.other_process_bytes"].known
 
 
+def test_an_idle_device_beside_one_that_cannot_be_judged_proves_nothing(
+    node: Nodes, judge: Judge, host: Target
+) -> None:
+    (Path(host.root) / ".dockerenv").write_text("")
+    node("h100", 2).device(0, **holding((DEAD_PID, 40 * GIB)))
+    result = judge(GpuMemory(), host)
+    assert not result.signals["gpu.ownerless_bytes"].known
+    assert not result.signals["gpu.other_process_bytes"].known
+    assert result.summary.endswith("whose it is cannot be told here")
+
+
 def test_a_container_that_shares_the_hosts_numbers_is_no_obstacle(node: Nodes, judge: Judge, host: Target) -> None:
     (Path(host.root) / ".dockerenv").write_text("")
     node("h100", 1)  # idle: nothing is in use, so nothing belongs to nobody
