@@ -42,11 +42,11 @@ def decide(
 ) -> Verdict:
     """The verdict.
 
-    Expectations and critical steps decide; where a runbook has neither, every step does. Anything else a check
-    says is evidence: a processor at 100 % while all promises are kept is healthy. Of a healthy service no cause
-    is blamed. A promise that could not be read because readings contradict each other forbids healthy: what they hide
-    may be what was promised. A service that leaves the run's own requests without an answer is never healthy, whatever
-    else holds.
+    Expectations and critical steps decide; where a runbook has neither, every step does. Healthy needs a promise kept
+    that could have failed: one that can only warn stands beside the symptom. Anything else a check says is evidence: a
+    processor at 100 % while all promises are kept is healthy. Of a healthy service no cause is blamed. A promise that
+    could not be read because readings contradict each other forbids healthy: what they hide may be what was promised. A
+    service that leaves the run's own requests without an answer is never healthy, whatever else holds.
     """
     deciding, critical = _deciding(runbook, steps, vocabulary or {})
     unread = {each.name for each in deciding if each.promise and each.outcome is Outcome.UNKNOWN}
@@ -173,7 +173,7 @@ def _why_inconclusive(
     unknown = [each for each in deciding if each.outcome is Outcome.UNKNOWN]
     unknown += [each for each in deciding if each.outcome is Outcome.SKIP]
     expected = {step.id for step in runbook.steps if step.expect}
-    kept = any(each.outcome is Outcome.PASS for each in deciding if each.promise or not expected)
+    kept = any(each.outcome is Outcome.PASS and _vouches(each, runbook) for each in deciding)
     if not kept or (cut and unknown):
         if not unknown:
             left_out = [step.id for step in steps if step.id.split("[", 1)[0] in expected]
@@ -185,6 +185,19 @@ def _why_inconclusive(
             f"the runbook wants {runbook.min_coverage:.0%}"
         )
     return ""
+
+
+def _vouches(deciding: _Deciding, runbook: Runbook) -> bool:
+    """Whether this alone, kept, can make a run healthy.
+
+    What can only warn is beside the symptom: that users are not refused says nothing of how slowly they are served. A
+    runbook whose promises can all only warn is taken at its word.
+    """
+    promises = [each for step in runbook.steps for each in step.expect]
+    if not promises:
+        return True
+    firm = {each.signal for each in promises if each.fail is not None}
+    return deciding.promise and (deciding.name in firm or not firm)
 
 
 def _verdict(state: VerdictState, deciding: Sequence[_Deciding], diagnosis: Diagnosis | None) -> Verdict:

@@ -150,6 +150,18 @@ def test_a_run_whose_promises_were_all_left_out_is_never_healthy(why: str) -> No
     assert verdict.summary == "cannot be said: nothing that decides was looked at (left out: w)"
 
 
+def test_what_can_only_warn_does_not_vouch_for_the_rest() -> None:
+    beside = Step(id="b", check="c", expect=(Expectation(signal="x.beside", warn=LIMIT),))
+    kept = replace(
+        report("b", "pass"),
+        expectations=(ExpectationReport(signal="x.beside", outcome=Outcome.PASS, value=0.0, detail="0 holds"),),
+    )
+    steps = [report("w", "unknown", "unknown"), kept]
+    assert decide(book(expecting(), beside), steps, None).state is VerdictState.INCONCLUSIVE
+    assert decide(book(expecting(), beside), [report("w", "pass", "pass"), kept], None).state is VerdictState.HEALTHY
+    assert decide(book(beside), [kept], None).state is VerdictState.HEALTHY  # nothing here could ever fail
+
+
 def test_healthy_names_what_was_not_measured() -> None:
     runbook = book(expecting("w"), expecting("v"))
     verdict = decide(runbook, [report("w", "pass", "pass"), report("v", "unknown", "unknown")], None)
