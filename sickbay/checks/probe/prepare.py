@@ -72,8 +72,8 @@ def seed_for(look: Look, seed: int) -> int:
 
 
 def time_left(look: Look) -> float:
-    """Seconds for requests, with a little kept back for judging."""
-    return look.remaining_s - 0.3
+    """Seconds for requests, at least 0, with a little kept back for judging."""
+    return max(0.0, look.remaining_s - 0.3)
 
 
 def known_numbers(look: Look, names: Iterable[str]) -> dict[str, float | bool | str]:

@@ -84,9 +84,7 @@ def _shot(request: dict[str, Any]) -> Answer:
 
 
 def _first_token(cold: Sequence[Answer], shots: Sequence[Answer]) -> dict[str, Reading]:
-    lengths = sorted({shot.length for shot in shots})
-    short = [shot for shot in cold if lengths and shot.length == lengths[0]]
-    long = [shot for shot in cold if len(lengths) > 1 and shot.length == lengths[-1]]
+    short, long = _by_length(cold, shots)
     first = cold[:1]
     return {
         "probe.ttft_s_p50": _ttft("p50", cold),
@@ -99,6 +97,14 @@ def _first_token(cold: Sequence[Answer], shots: Sequence[Answer]) -> dict[str, R
         "probe.prompt_tokens_long": _prompt_tokens(long),
         "probe.ttfb_s_p50": _median("time to first byte", [shot.stats.ttfb_s for shot in cold]),
     }
+
+
+def _by_length(cold: Sequence[Answer], shots: Sequence[Answer]) -> tuple[list[Answer], list[Answer]]:
+    """The cold requests of the shortest and of the longest prompt; the latter empty when there was one length."""
+    lengths = sorted({shot.length for shot in shots})
+    short = [shot for shot in cold if lengths and shot.length == lengths[0]]
+    long = [shot for shot in cold if len(lengths) > 1 and shot.length == lengths[-1]]
+    return short, long
 
 
 def _ttft(what: str, shots: Sequence[Answer]) -> Reading:
@@ -315,14 +321,17 @@ def _summary(raw: Raw, shots: Sequence[Answer], ok: Sequence[Answer], signals: d
     parts = [f"{len(ok)} of {len(shots)} requests gave tokens"]
     if len(shots) < raw["planned"]:
         parts[0] += f" ({raw['planned']} planned)"
-    for label, name, tokens in (
-        ("first token {} (short)", "probe.ttft_short_s_p50", "probe.prompt_tokens_short"),
-        ("{} (long)", "probe.ttft_long_s_p50", "probe.prompt_tokens_long"),
-        ("{} (long, repeated)", "probe.ttft_warm_s", ""),
+    short, long = _by_length([shot for shot in shots if shot.kind == "cold"], shots)
+    for label, name, tokens, asked in (
+        ("first token {} (short)", "probe.ttft_short_s_p50", "probe.prompt_tokens_short", short),
+        ("{} (long)", "probe.ttft_long_s_p50", "probe.prompt_tokens_long", long),
+        ("{} (long, repeated)", "probe.ttft_warm_s", "", []),
     ):
         value, count = signals[name].value, signals[tokens].value if tokens else None
         if isinstance(value, float):
-            parts.append(label.format(f"{value:.3f} s") + (f", {count:.0f} tokens" if isinstance(count, float) else ""))
+            over = "over " if any(shot.bounded and shot.ttft_s is not None for shot in asked) else ""
+            told = f", {count:.0f} tokens" if isinstance(count, float) else ""
+            parts.append(label.format(f"{over}{value:.3f} s") + told)
     failed = [shot for shot in shots if not shot.trace.ok]
     if failed:
         parts.append(f"first failure: {failed[0].trace.message}")

@@ -61,14 +61,14 @@ class Opened:
         where = where_of(self.url)
         if self.exchange.sent_at_s is None:
             detail = (
-                f"no connection to {where} within {timeout_s:g} s: the host is down or a firewall drops the packets"
+                f"no connection to {where} within {timeout_s:.3g} s: the host is down or a firewall drops the packets"
             )
         elif self.response is None:
-            detail = f"{where} took the request and sent no answer within {timeout_s:g} s"
+            detail = f"{where} took the request and sent no answer within {timeout_s:.3g} s"
         else:
             silent_s = now_s - (self.last_byte_at_s or self.sent_at_s)
             detail = (
-                f"the answer was not complete after {timeout_s:g} s: "
+                f"the answer was not complete after {timeout_s:.3g} s: "
                 f"{self.received_bytes} bytes came, the last {silent_s:.1f} s before"
             )
         return HttpProbeError(UnknownReason.TIMEOUT, f"{self.what}: {detail}", kind="timeout")

@@ -145,6 +145,7 @@ def test_a_failed_request_counts_and_one_that_timed_out_bounds_the_latency() -> 
         "max of 2 cold requests; a lower bound, 1 had no token when their time was up"
     )
     assert result.outcome is Outcome.WARN
+    assert "; first token over 10.050 s (short)" in result.summary
     assert result.summary.endswith("; first failure: no answer within 20 s")
 
 
