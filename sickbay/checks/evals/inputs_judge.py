@@ -115,10 +115,11 @@ def _expected_drop(then: Mapping[str, int], now: Mapping[str, int], kept: Mappin
     mixed = math.fsum(today[name] * (share[name] - mean) ** 2 for name in scored) / sum(now.values())  # of a new sample
     graded = math.fsum((before[name] - today[name]) ** 2 * _variance(*scored[name]) for name in scored)
     error = math.sqrt(mixed + graded)
-    told = f"the kept run's scores, weighted as today's inputs are, are {drop * 100:+.1f} points lower"
-    if drop < normal_quantile(0.975) * error:
+    way = "lower" if drop > 0 else "higher"
+    told = f"the kept run's scores, weighted as today's inputs are, are {abs(drop) * 100:.1f} points {way}"
+    if abs(drop) < normal_quantile(0.975) * error:
         return measured(0.0, f"{told}, which chance explains")
-    return measured(drop, told)
+    return measured(max(0.0, drop), told)
 
 
 def _weights(mix: Mapping[str, int], scored: Mapping[str, Any]) -> dict[str, float]:

@@ -111,6 +111,11 @@ def test_the_kept_run_foretells_the_drop(tmp_path: Path) -> None:
     assert value(result, "eval.inputs_uncovered_ratio") == 0.0
     same = [{"ask": text, "kind": text.split()[0]} for text in texts(2, english=148, german=52)]
     assert value(judged(tmp_path, same, set=path, kept=str(kept), field="kind"), "eval.inputs_expected_drop") == 0.0
+    easier = [{"ask": text, "kind": text.split()[0]} for text in texts(2, english=1000, german=1)]
+    told = judged(tmp_path, easier, set=path, kept=str(kept), field="kind").signals["eval.inputs_expected_drop"]
+    assert (told.value, told.source) == (
+        0.0, "the kept run's scores, weighted as today's inputs are, are 12.5 points higher",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
