@@ -96,7 +96,7 @@ def _signals(raw: Raw, devices: list[Any]) -> dict[str, Reading]:
     window_s = raw["inventory"]["window_s"]
     rates = over(devices, lambda device: rate(device, "corrected_volatile"))
     return {
-        "gpu.ecc_uncorrected": worst_of(_value(devices, "uncorrected_volatile"), "volatile uncorrected errors"),
+        "gpu.ecc_uncorrected": _count(devices, "uncorrected_volatile", "volatile uncorrected errors"),
         "gpu.ecc_corrected_rate": worst_of(rates, "growth of volatile corrected errors", window_s=window_s),
         "gpu.ecc_enabled": _all(devices, "ecc_mode", lambda mode: mode[0] == 1, "ECC mode of every device"),
         "gpu.sram_threshold_exceeded": _any(devices, "sram", lambda sram: sram["exceeded"], "SRAM error status"),
@@ -150,8 +150,13 @@ def _pages(device: Mapping[str, Any]) -> int | None:
     return None if pages is None else pages["single_bit"] + pages["double_bit"]
 
 
-def _value(devices: list[Any], key: str) -> dict[str, float]:
-    return over(devices, lambda device: device["values"].get(key))
+def _count(devices: list[Any], key: str, source: str) -> Reading:
+    """The worst device's count; none found is unknown where a driver refuses to tell of a device."""
+    found = over(devices, lambda device: device["values"].get(key))
+    hidden = blind(devices, (key,))
+    if hidden and not any(found.values()):
+        return unknown(UnknownReason.PERMISSION, "; ".join(hidden))
+    return worst_of(found, source)
 
 
 def _any(devices: list[Any], key: str, holds: Any, source: str) -> Reading:
@@ -164,6 +169,10 @@ def _all(devices: list[Any], key: str, holds: Any, source: str) -> Reading:
 
 def _flag(devices: list[Any], key: str, holds: Any, source: str, over_all: Any) -> Reading:
     found = {device["uuid"]: bool(holds(device["values"][key])) for device in devices if key in device["values"]}
+    result = bool(over_all(found.values()))
+    sound = result is (over_all is all)  # none of them is bad, or all of them are good
+    if sound and (hidden := blind(devices, (key,))):
+        return unknown(UnknownReason.PERMISSION, "; ".join(hidden))
     if not found:
         return unknown(UnknownReason.UNSUPPORTED, f"{source}: {refusals(devices, key)}")
-    return measured(bool(over_all(found.values())), source, by={uuid: float(flag) for uuid, flag in found.items()})
+    return measured(result, source, by={uuid: float(flag) for uuid, flag in found.items()})

@@ -61,3 +61,33 @@ def test_what_was_found_counts_all_the_same(node: Nodes, judge: Judge) -> None:
     assert result.outcome is Outcome.FAIL
     assert "1 uncorrected errors" in result.summary
     assert "the driver refuses uncorrected_volatile (Unknown)" in result.summary
+
+
+@pytest.mark.parametrize(
+    ("function", "signal"),
+    [
+        ("nvmlDeviceGetTotalEccErrors", "gpu.ecc_uncorrected"),
+        ("nvmlDeviceGetRemappedRows", "gpu.remap_failed"),
+        ("nvmlDeviceGetRemappedRows", "gpu.remap_pending"),
+        ("nvmlDeviceGetSramEccErrorStatus", "gpu.sram_threshold_exceeded"),
+        ("nvmlDeviceGetEccMode", "gpu.ecc_enabled"),
+    ],
+)
+def test_a_sound_device_does_not_speak_for_one_that_is_refused(
+    node: Nodes, judge: Judge, function: str, signal: str
+) -> None:
+    node("h100", 2).device(1, returns={function: 999})
+    reading = judge(GpuEcc()).signals[signal]
+    assert not reading.known
+    assert reading.detail.startswith("GPU 1 (GPU-00000000-0000-0000-0000-000000000001): the driver refuses ")
+    node("h100", 2).device(1, returns={function: 3})  # a device that has none of it is no gap
+    assert judge(GpuEcc()).signals[signal].known
+
+
+def test_a_bad_device_is_told_beside_one_that_is_refused(node: Nodes, judge: Judge) -> None:
+    refused = {"nvmlDeviceGetRemappedRows": 999, "nvmlDeviceGetTotalEccErrors": 999}
+    node("h100", 2).device(0, remap={"failed": 1}, ecc={"uncorrected_volatile": {"total": 2}}).device(
+        1, returns=refused
+    )
+    found = judge(GpuEcc()).signals
+    assert (found["gpu.remap_failed"].value, found["gpu.ecc_uncorrected"].value) == (True, 2.0)
