@@ -7,12 +7,12 @@ less often from the top than the model itself would.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from sickbay.checks.probe.answer import Question
 from sickbay.checks.probe.asking import Row, begin, disobeyed, rows_of
+from sickbay.checks.probe.choice import Choices, choices_of
 from sickbay.checks.probe.prepare import known_numbers
 from sickbay.checks.probe.questions import QUESTIONS
 from sickbay.checks.probe.timeout_param import timeout_param
@@ -25,10 +25,6 @@ __all__ = ["ProbeSampling"]
 
 TOKENS_MIN = 30
 """Fewer chosen tokens say nothing of a share: one standard error is 0.08."""
-HOTTER_MIN = 0.15
-"""Top choices missing against the model's own probability: about T = 1.5; T = 1 has none missing."""
-PLAIN_MAX = 0.1
-"""Nearer to the model's own probability nothing flattens or sharpens the choice: temperature 1, no cut-off."""
 FAILING_MIN = 2
 WARM_MIN = 0.7
 CHANCE_MAX = 1e-6
@@ -88,7 +84,7 @@ class ProbeSampling(Check):
     sources: ClassVar[Sequence[str]] = (
         "vllm-project/vllm#15241, #15281 (the model's file overrides the default)",
         "vllm-project/vllm#10930 (the chat default moved)",
-        "0.15 fewer top choices as hotter: a guess, three standard errors at 100 tokens",
+        "fewer top choices than 3.3 standard errors of the model's own probabilities as hotter: one sound run in 2,000",
     )
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
@@ -116,18 +112,20 @@ class ProbeSampling(Check):
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """Diversity, recovery, and the share of first choices against the model's own."""
         plain = [row for arm in ("plain", "again") for row in rows_of(raw, arm) if row.answer.ok]
-        chosen, expected, tokens = _choices(plain)
+        choices = choices_of(plain)
         signals = {
             "output.repeat_diversity_ratio": _diversity(plain),
             "output.default_failing_ratio": _failing(plain),
             "output.recovery_pinned_sampling": _recovery(raw),
-            "output.top_choice_ratio": _share(chosen, tokens, "chosen from the top"),
-            "output.top_choice_expected_ratio": _share(expected, tokens, "probability of the likeliest"),
+            "output.top_choice_ratio": _share(choices.chosen, choices.tokens, "chosen from the top"),
+            "output.top_choice_expected_ratio": _share(
+                choices.expected, choices.tokens, "probability of the likeliest"
+            ),
         }
         meant, default = float(params["temperature_meant"]), raw["context"].get("serving.default_temperature")
-        signals["output.sampling_as_intended"] = _as_intended(meant, default, chosen, expected, tokens)
-        if meant < 0 and default in {None, 1.0} and tokens >= TOKENS_MIN and abs(expected - chosen) < PLAIN_MAX:
-            signals |= _left_open(signals, chosen, expected, tokens)
+        signals["output.sampling_as_intended"] = _as_intended(meant, default, choices)
+        if meant < 0 and default in {None, 1.0} and choices.tokens >= TOKENS_MIN and choices.as_the_model:
+            signals |= _left_open(signals, choices)
         return Result(outcome=_outcome(signals, plain), summary=_summary(signals, plain, raw), signals=signals)
 
 
@@ -142,22 +140,10 @@ def _question(text: str, wanted: Sequence[str], max_tokens: int, temperature: fl
     )
 
 
-def _choices(rows: Sequence[Row]) -> tuple[float, float, int]:
-    """Share of tokens that were the likeliest, mean probability of the likeliest, and how many tokens told it."""
-    told = [token for row in rows for token in row.answer.tokens if token.best is not None]
-    if not told:
-        return 0.0, 0.0, 0
-    chosen = sum(bool(token.first_choice) for token in told) / len(told)
-    expected = sum(math.exp(min(0.0, token.best or 0.0)) for token in told) / len(told)
-    return chosen, expected, len(told)
-
-
-def _left_open(
-    signals: Mapping[str, Reading], chosen: float, expected: float, tokens: int
-) -> dict[str, Reading]:  # fmt: skip
+def _left_open(signals: Mapping[str, Reading], choices: Choices) -> dict[str, Reading]:
     """A weak model, sampled as it is, is often wrong: no setting did that, unless another one was meant."""
     why = (
-        f"{chosen:.0%} of {tokens} tokens were the likeliest, as the model itself has it ({expected:.0%}): "
+        f"{choices.told}, as the model itself has it ({choices.expected:.0%}): "
         "temperature 1, nothing cut off; whether that default is meant is not told (temperature_meant)"
     )
     left = {name: signals[name] for name in ("output.default_failing_ratio", "output.recovery_pinned_sampling")}
@@ -208,32 +194,34 @@ def _recovery(raw: Raw) -> Reading:
     return measured(max(0.0, pinned - again), source)
 
 
-def _as_intended(meant: float, default: Any, chosen: float, expected: float, tokens: int) -> Reading:
+def _as_intended(meant: float, default: Any, choices: Choices) -> Reading:
     if meant >= 0 and isinstance(default, (int, float)):
         told = f"the engine's default temperature is {default:g}, {meant:g} was meant"
         if abs(float(default) - meant) > 0.05:
             return measured(False, told)
-        return _beside_temperature(meant, chosen, expected, tokens)
-    if tokens < TOKENS_MIN:
+        return _beside_temperature(meant, choices)
+    if choices.tokens < TOKENS_MIN:
         return unknown(UnknownReason.NOT_CONFIGURED, "not told which temperature is meant (temperature_meant)")
     if meant == 0.0:
-        return measured(chosen > 0.999, f"temperature 0 was meant, {chosen:.0%} of {tokens} tokens were the likeliest")
-    if expected - chosen > HOTTER_MIN:
-        told = f"{chosen:.0%} of {tokens} tokens were the likeliest, the model itself gives them {expected:.0%}"
+        return measured(choices.chosen > 0.999, f"temperature 0 was meant, {choices.told}")
+    if choices.flattened:
+        told = f"{choices.told}, the model itself gives them {choices.expected:.0%}"
         return measured(False, f"{told}: hotter than any default that is meant")
-    why = f"{chosen:.0%} of {tokens} tokens were the likeliest, as the model itself has it ({expected:.0%})"
+    likeness = "as" if choices.as_the_model else "more often than"
+    why = f"{choices.told}, {likeness} the model itself has it ({choices.expected:.0%})"
     return unknown(UnknownReason.NOT_CONFIGURED, f"{why}; which temperature is meant is not told (temperature_meant)")
 
 
-def _beside_temperature(meant: float, chosen: float, expected: float, tokens: int) -> Reading:
+def _beside_temperature(meant: float, choices: Choices) -> Reading:
     """The temperature is as meant; the cut-offs beside it (top-k, top-p, min-p) show in what is chosen."""
     told = f"the default temperature is {meant:g}, as meant"
+    tokens = choices.tokens
     if tokens < TOKENS_MIN:
         return measured(True, told)
-    shares = f"{chosen:.0%} of {tokens} tokens were the likeliest, the model itself gives them {expected:.0%}"
-    if meant >= WARM_MIN and chosen > 1.0 - 0.5 / tokens and expected**tokens < CHANCE_MAX:
+    shares = f"{choices.told}, the model itself gives them {choices.expected:.0%}"
+    if meant >= WARM_MIN and choices.chosen > 1.0 - 0.5 / tokens and choices.expected**tokens < CHANCE_MAX:
         return measured(False, f"{told}, but {shares}: something beside it allows only the likeliest")
-    if expected - chosen > HOTTER_MIN:
+    if choices.flattened:
         why = f"{told}; {shares}, so the cut-offs beside it decide, and those that are meant are not told"
         return unknown(UnknownReason.NOT_CONFIGURED, why)
     return measured(True, f"{told}; {shares}")

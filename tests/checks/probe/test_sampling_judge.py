@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from typing import Any
 
 import pytest
 
 from sickbay.checks.probe.answer import Answer, Token
 from sickbay.checks.probe.answer_text import look_at_text
+from sickbay.checks.probe.asking import Row
+from sickbay.checks.probe.choice import choices_of
 from sickbay.checks.probe.sampling import ProbeSampling
 from sickbay.engine.model.check import Result
 from sickbay.engine.model.outcome import Outcome
+
+
+def _token(share: float, *, likeliest: bool) -> Token:
+    other = math.log((1 - share) / 2)
+    return Token("a" if likeliest else "b", math.log(share) if likeliest else other, math.log(share), other)
 
 
 def judged(
@@ -82,6 +90,7 @@ def test_wrong_answers_without_settings_are_counted() -> None:
     [
         pytest.param(46, None, -1.0, False, id="as-the-model-has-it-and-nobody-says-what-is-meant"),
         pytest.param(46, 1.0, -1.0, False, id="the-plain-default-told"),
+        pytest.param(39, None, -1.0, False, id="fewer-than-the-model-has-it-by-chance"),
         pytest.param(36, None, -1.0, True, id="flattened"),
         pytest.param(60, None, -1.0, True, id="sharpened"),
         pytest.param(46, 0.8, -1.0, True, id="another-default-told"),
@@ -97,3 +106,21 @@ def test_wrong_answers_at_the_models_own_temperature_are_no_settings_fault(
     if not known:
         assert "as the model itself has it (80%): temperature 1, nothing cut off" in reading.detail
         assert result.outcome is not Outcome.WARN
+
+
+def test_fewer_likeliest_tokens_than_chance_leaves_are_hotter_than_any_default() -> None:
+    reading = judged(chosen=30, best=0.8, meant=-1.0, default=None).signals["output.sampling_as_intended"]
+    assert reading.value is False
+    assert reading.source.endswith("the model itself gives them 80%: hotter than any default that is meant")
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_sound_choice_is_never_called_hot(seed: int) -> None:
+    """Tokens drawn from the model's own probabilities, as a weak model at temperature 1 draws them."""
+    dice = random.Random(seed)
+    likely = [dice.uniform(0.4, 0.9) for _ in range(110)]
+    tokens = tuple(_token(share, likeliest=dice.random() < share) for share in likely)
+    rows = [Row(arm="plain", number=0, answer=Answer(status=200, tokens=tokens))]
+    choices = choices_of(rows)
+    assert choices.as_the_model
+    assert not choices.flattened
