@@ -27,8 +27,8 @@ class ModelWeights(Check):
     needs = ("model_files",)
     emits: ClassVar[tuple[str, ...]] = (
         "model.files_complete", "model.hash_matches", "model.zero_tensors", "model.nonfinite_tensors",
-        "model.value_range_ok", "model.value_excess", "model.bits_per_weight", "model.quantisation_changed",
-        "model.shapes_match",
+        "model.value_range_ok", "model.value_excess", "model.number_type_ok",
+        "model.bits_per_weight", "model.quantisation_changed", "model.shapes_match",
         "model.tensors_differ_ratio", "model.weights_error_ratio", "model.position_scaling_matches",
         "model.settings_match", "model.pickle_unsafe",
     )  # fmt: skip
@@ -75,6 +75,7 @@ class ModelWeights(Check):
 _BAD: Mapping[str, Any] = {
     "model.hash_matches": False,
     "model.value_range_ok": False,
+    "model.number_type_ok": False,
     "model.shapes_match": False,
     "model.position_scaling_matches": False,
     "model.settings_match": False,
@@ -84,7 +85,8 @@ _COUNTS = ("model.zero_tensors", "model.nonfinite_tensors", "model.pickle_unsafe
 
 def _bad(signals: Mapping[str, Reading]) -> list[Reading]:
     counts = [signals[name] for name in _COUNTS if isinstance(signals[name].value, float) and signals[name].value]
-    return counts + [signals[name] for name, value in _BAD.items() if signals[name].value is value]
+    facts = [signals[name] for name, value in _BAD.items() if signals[name].value is value]
+    return list({reading.source: reading for reading in [*counts, *facts]}.values())
 
 
 def _outcome(raw: Raw, signals: Mapping[str, Reading]) -> Outcome:

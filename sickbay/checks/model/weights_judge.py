@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sickbay.checks.model.weights_type import number_type
 from sickbay.engine.model.check import Raw
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
@@ -38,6 +39,7 @@ def weight_signals(raw: Raw) -> dict[str, Reading]:
         ),
         "model.value_range_ok": _range(raw),
         "model.value_excess": _excess(raw),
+        "model.number_type_ok": _scan_gap(raw) or number_type(rows),
         "model.bits_per_weight": measured(raw["bits"], "tensor bytes over numbers"),
         "model.quantisation_changed": _quantisation(raw),
         "model.shapes_match": _shapes(raw),
@@ -130,7 +132,7 @@ def _count(raw: Raw, names: Sequence[str], what: str) -> Reading:
     gap = _scan_gap(raw)
     if gap is not None:
         return gap
-    told = f"of {len(raw['rows'])} tensors, {raw.get('read_ratio', 1.0):.0%} of their bytes read"
+    told = f"of {len(raw['rows'])} tensors ({raw.get('read_ratio', 1.0):.0%} of their bytes read)"
     if raw.get("left_out") and not names:
         return unknown(UnknownReason.TIMEOUT, f"none {told}, and {raw['left_out']} were not read in time")
     example = f": {', '.join(names[:3])}" if names else ""
@@ -141,6 +143,9 @@ def _range(raw: Raw) -> Reading:
     gap = _scan_gap(raw)
     if gap is not None:
         return gap
+    kind = number_type(raw["rows"])
+    if kind.value is False:
+        return measured(False, kind.source)
     odd = list(out_of_range(raw["rows"]))
     if odd:
         return measured(False, f"{len(odd)} tensors are out of range, e.g. {odd[0]}")

@@ -10,7 +10,7 @@ from typing import Any
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.measure.model_files import IncompleteModelError, read_at
 from sickbay.engine.measure.pickle_imports import PICKLE_SUFFIXES, pickle_imports, unsafe_imports
-from sickbay.engine.measure.tensor_values import decode, difference, look_at_values
+from sickbay.engine.measure.tensor_values import OTHER_TYPE, decode, difference, look_at_values, spread
 from sickbay.engine.measure.weight_manifest import read_manifest, sha256_of_file
 from sickbay.engine.measure.weight_tensors import BLOCKS, WeightFiles, WeightTensor, list_tensors
 from sickbay.engine.model.look import Files, Look
@@ -19,6 +19,7 @@ __all__ = ["look_weights"]
 
 PIECES = 8
 PIECE_BYTES_MIN = 256 * 1024
+SPREAD_BYTES = 64 * 1024
 ROWS_MAX = 4000
 FILES_MAX = 64
 TIME_KEPT_S = 1.0
@@ -188,6 +189,8 @@ def _row(files: Files, tensor: WeightTensor, other: WeightTensor | None, share: 
     values = decode(data, tensor.type)
     row: dict[str, Any] = {"name": tensor.name, "dims": len(tensor.shape), "bytes": len(data)}
     row |= look_at_values(values).to_json()
+    if tensor.type in OTHER_TYPE and len(tensor.shape) > 1:
+        row |= {"type": tensor.type} | _spreads(data[:SPREAD_BYTES], tensor.type)
     if other is None or other.shape != tensor.shape:
         return row
     spans = list(_pieces(other, share)) if other.type == tensor.type else [(0, other.bytes)] if share >= 1 else []
@@ -206,6 +209,11 @@ def _row(files: Files, tensor: WeightTensor, other: WeightTensor | None, share: 
         "own_zero_stretches": seen.zero_stretches,
         "own_nonfinite": seen.nonfinite,
     }
+
+
+def _spreads(data: bytes, kind: str) -> dict[str, float]:
+    """How far the sizes of the numbers lie apart, as the header names them and as the other type of that width."""
+    return {"spread": spread(decode(data, kind)), "other_spread": spread(decode(data, OTHER_TYPE[kind]))}
 
 
 def _pieces(tensor: WeightTensor, share: float) -> Iterator[tuple[int, int]]:

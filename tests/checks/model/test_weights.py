@@ -144,8 +144,8 @@ def test_a_large_model_is_read_in_pieces_and_says_how_much(tmp_path: Path) -> No
     wide = {f"model.layers.{n}.w.weight": dice.normal(0, 1, (512, 1024)).astype("<f4") for n in range(4)}
     result = weights(write_model(tmp_path, wide, {}), bytes_max=1_000_000)
     source = result.signals["model.zero_tensors"].source
-    assert source.startswith("0 of 4 tensors, ")
-    assert int(source.split("% of their bytes read")[0].rpartition(" ")[2]) < 60
+    assert source.startswith("0 of 4 tensors (")
+    assert int(source.split("% of their bytes read")[0].rpartition("(")[2]) < 60
 
 
 def test_manifest(tmp_path: Path) -> None:
@@ -241,3 +241,32 @@ def test_a_model_whose_layers_differ_by_design_has_no_gap() -> None:
 def test_the_real_model(tmp_path: Path, edits: list[dict[str, Any]], signal: str, found: Any) -> None:
     model = edited_copy(find_model(), tmp_path / find_model().name, edits)
     assert value(weights(model, reference=find_model()), signal) == found
+
+
+def as_bfloat16(values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return (values.astype("<f4").view("<u4") >> 16).astype("<u2")
+
+
+@pytest.mark.parametrize(
+    ("stored", "told"), [("BF16", "F16"), ("F16", "BF16"), ("BF16", "BF16"), ("F16", "F16")], ids="-as-".join
+)
+def test_a_header_that_names_another_type_is_told(tmp_path: Path, stored: str, told: str) -> None:
+    to = as_bfloat16 if stored == "BF16" else lambda values: values.astype("<f2")
+    result = weights(write_model(tmp_path, {name: to(values) for name, values in sound_tensors().items()}, dtype=told))
+    assert value(result, "number_type_ok") is (stored == told)
+    assert result.outcome is (Outcome.PASS if stored == told else Outcome.FAIL)
+    if stored != told:
+        assert f"matrices {told}, their numbers are {stored}" in result.summary
+
+
+def test_weights_of_three_values_fit_both_types(tmp_path: Path) -> None:
+    dice = np.random.default_rng(3)
+    three = {
+        name: as_bfloat16(dice.choice([-0.03, 0.0, 0.03], values.shape)) for name, values in sound_tensors().items()
+    }
+    assert value(weights(write_model(tmp_path, three, dtype="BF16")), "number_type_ok") is True
+
+
+def test_wider_weights_have_no_other_type(tmp_path: Path) -> None:
+    result = weights(write_model(tmp_path, sound_tensors()))
+    assert result.signals["model.number_type_ok"].reason is UnknownReason.UNSUPPORTED

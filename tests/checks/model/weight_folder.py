@@ -26,13 +26,15 @@ def sound_tensors(seed: int = 1) -> dict[str, np.ndarray[Any, Any]]:
     return tensors
 
 
-def write_model(folder: Path, tensors: Mapping[str, np.ndarray[Any, Any]], config: Mapping[str, Any] = CONFIG) -> Path:
-    """model.safetensors and config.json."""
+def write_model(
+    folder: Path, tensors: Mapping[str, np.ndarray[Any, Any]], config: Mapping[str, Any] = CONFIG, dtype: str = "F32"
+) -> Path:
+    """model.safetensors, whose header calls every tensor `dtype`, and config.json."""
     folder.mkdir(parents=True, exist_ok=True)
     header, at, data = {}, 0, b""
     for name, values in tensors.items():
         raw = values.tobytes()
-        header[name] = {"dtype": "F32", "shape": list(values.shape), "data_offsets": [at, at + len(raw)]}
+        header[name] = {"dtype": dtype, "shape": list(values.shape), "data_offsets": [at, at + len(raw)]}
         at += len(raw)
         data += raw
     text = json.dumps(header).encode()
