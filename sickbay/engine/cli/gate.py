@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
+import math
 import os
 import shutil
 import sys
-import time
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sickbay.engine.cli.delivery import Output
-from sickbay.engine.cli.gate_plan import look_book, plan_as_text, plan_gate
+from sickbay.engine.cli.gate_plan import plan_as_text, plan_gate
+from sickbay.engine.cli.gate_run import Wanted, carry_out_gate
 from sickbay.engine.cli.gate_runbooks import runbook_problems
 from sickbay.engine.cli.targeting import find_config, read_config_file
 from sickbay.engine.cli.tools import Tools
-from sickbay.engine.errors import DeliveryError, ProbeError, ProblemsError, UsageError
+from sickbay.engine.errors import DeliveryError, ProblemsError, UsageError
 from sickbay.engine.evals.runner import refuse_commands
 from sickbay.engine.gate.load import load_gate
-from sickbay.engine.gate.model import EvalRule, Gate, RunbookRule
+from sickbay.engine.gate.model import EvalRule, Gate
 from sickbay.engine.gate.render import FORMATS, form_of_path, render
 from sickbay.engine.model.outcome import ExitCode
 from sickbay.engine.model.target import Secret, Target
@@ -30,7 +28,6 @@ from sickbay.engine.model.target import Secret, Target
 if TYPE_CHECKING:
     from sickbay.engine.evals.row import EvalRun
     from sickbay.engine.gate.scorecard import Scorecard
-    from sickbay.engine.model.report import Report, StepReport
 
 __all__ = ["arguments", "call"]
 
@@ -59,6 +56,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--journal", type=Path, metavar="FOLDER", help="keep answers as they come; the same command goes on"
     )
+    parser.add_argument("--deadline", type=_seconds, metavar="SECONDS",
+                        help="end after so long with what is known by then (exit code 75)")  # fmt: skip
     parser.add_argument("--no-history", action="store_true", help="do not keep the scorecard on this host")
     parser.add_argument("--no-progress", action="store_true")
     group = parser.add_argument_group("answer")
@@ -92,8 +91,21 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
         raise UsageError("gate: no candidate; name one with --candidate http://host:8000")
     candidate = _target(args.candidate, args.candidate_model, args, "candidate")
     baseline, kept, said = _baseline(args, gate)
-    card = asyncio.run(_run(args, tools, gate, candidate, baseline, kept=kept, said=said))
-    return _deliver(card, args, outputs)
+    wanted = Wanted(
+        candidate=candidate, baseline=baseline, kept=kept, kept_from=said, canary=args.canary, journal=args.journal,
+        deadline_s=args.deadline, allow_commands=args.allow_commands, quiet=args.no_progress,
+    )  # fmt: skip
+    return _deliver(carry_out_gate(gate, tools, wanted), args, outputs)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"wanted more than 0 seconds, found {text}")
+    return value
 
 
 def _output(item: str) -> Output:
@@ -155,99 +167,6 @@ def _baseline(args: argparse.Namespace, gate: Gate) -> tuple[Target | None, Mapp
             found = {only[0].evalset.name: next(iter(found.values()))}
         return None, found, str(args.baseline)
     return _target(args.baseline, args.baseline_model, args, "baseline"), {}, ""
-
-
-async def _run(
-    args: argparse.Namespace, tools: Tools, gate: Gate, candidate: Target, baseline: Target | None,
-    *, kept: Mapping[str, EvalRun], said: str,
-) -> Scorecard:  # fmt: skip
-    from sickbay.engine.gate.arm import open_arm
-    from sickbay.engine.gate.asking import asking_for
-    from sickbay.engine.gate.kit import Kit, Sides
-    from sickbay.engine.gate.run import run_gate
-    from sickbay.engine.run.run_id import new_run_id
-
-    environment = tools.environment()
-    run_id = new_run_id(time.time())
-
-    async def run_book(rule: RunbookRule) -> Report:
-        return await _runbook(rule, tools, candidate)
-
-    progress = Progress(quiet=args.no_progress)
-    async with AsyncExitStack() as stack:
-        try:
-            ours = await stack.enter_async_context(
-                open_arm(candidate, environment, requests=gate.requests, run_id=run_id)
-            )
-        except ProbeError as error:
-            raise ProbeError(error.reason, f"the candidate does not answer: {error.detail}") from error
-        theirs = None
-        if baseline is not None:
-            try:
-                theirs = await stack.enter_async_context(
-                    open_arm(baseline, environment, requests=gate.requests, run_id=run_id)
-                )
-            except ProbeError as error:
-                raise ProbeError(error.reason, f"the baseline does not answer: {error.detail}") from error
-        judge = (gate.judge.url, gate.judge.model) if gate.judge else ("", "")
-        asking = {
-            name: await stack.enter_async_context(asking_for(arm, *judge, environment, gate.requests))
-            for name, arm in (("candidate", ours), ("baseline", theirs))
-            if arm is not None
-        }
-        sides = Sides(
-            candidate=ours, baseline=theirs, kept=kept, baseline_from=said, asking=asking, journal_folder=args.journal
-        )
-        kit = Kit(
-            gate=gate, sides=sides, scorers=tools.plugins.scorers, clock=environment.clock, run_book=run_book,
-            look=partial(_look, tools), run_id=run_id, allow_commands=args.allow_commands, told=progress,
-        )  # fmt: skip
-        card = await run_gate(kit, canary=args.canary)
-    progress.end()
-    return card
-
-
-async def _runbook(rule: RunbookRule, tools: Tools, target: Target) -> Report:
-    from sickbay.engine.cli.setting import find_runbook
-    from sickbay.engine.load.runbook import resolve_inputs
-    from sickbay.engine.model.check import Effect
-    from sickbay.engine.run.executor import run_runbook
-    from sickbay.engine.run.plan import make_plan
-
-    book, _ = find_runbook(rule.runbook, tools)
-    ceiling = Effect(rule.effect) if rule.effect else None
-    inputs = resolve_inputs(book, dict(rule.set))
-    plan = make_plan(book, target, inputs, tools.knowledge, effect_ceiling=ceiling, only=(), skip=())
-    return await run_runbook(plan, environment=tools.environment())
-
-
-async def _look(tools: Tools, name: str, params: Mapping[str, Any], target: Target, effect: str) -> StepReport:
-    """One check at one target, as a runbook of one step."""
-    from sickbay.engine.run.executor import run_runbook
-    from sickbay.engine.run.plan import make_plan
-
-    book = look_book(name, params, tools, effect)
-    plan = make_plan(book, target, {}, tools.knowledge, effect_ceiling=book.budget.effect, only=(), skip=())
-    return (await run_runbook(plan, environment=tools.environment())).steps[0]
-
-
-class Progress:
-    """What is being asked, on stderr."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._live = not quiet and sys.stderr.isatty()
-        self._told_at = 0.0
-
-    def __call__(self, rule: str, done: int, whole: int, words: str) -> None:
-        """One more."""
-        if self._live and time.monotonic() - self._told_at > 0.1:
-            self._told_at = time.monotonic()
-            sys.stderr.write(f"\r{rule}: {words or f'{done} of {whole}'}\x1b[K")
-
-    def end(self) -> None:
-        """Clear the line."""
-        if self._live:
-            sys.stderr.write("\r\x1b[K")
 
 
 def _deliver(card: Scorecard, args: argparse.Namespace, outputs: list[Output]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sickbay.engine.errors import BudgetExceededError, ProbeError
@@ -33,6 +33,7 @@ class Endpoint:
         http: makes the capability for one request; a new one each time, so that records of requests do not pile up.
         identity: address and model: part of what a cached or journaled answer belongs to.
         about: provenance, for the report.
+        clean: takes the target's own secrets out of what it says: a server may repeat the key it was sent.
     """
 
     http: Callable[[], Http]
@@ -41,6 +42,7 @@ class Endpoint:
     identity: str = ""
     direct: bool = False
     about: Mapping[str, str] = field(default_factory=dict)
+    clean: Callable[[str], str] = str
 
 
 def body_of(item: Item, asked: Asked, model: str, sample: int) -> dict[str, Any]:
@@ -77,24 +79,26 @@ async def ask_once(endpoint: Endpoint, body: Mapping[str, Any], clock: Clock, *,
         elapsed_s = clock.monotonic() - start
         if response.status != 200:
             return Given(
-                failure=f"HTTP {response.status}: {_message(response.text)}", reason=_reason(response.status).value,
-                status=response.status, elapsed_s=elapsed_s,
+                failure=f"HTTP {response.status}: {_message(endpoint.clean(response.text))}",
+                reason=_reason(response.status).value, status=response.status, elapsed_s=elapsed_s,
                 retry_after_s=retry_after_s(response.headers, clock.wall()),
             )  # fmt: skip
-        return read_given(response.json(), elapsed_s)
+        given = read_given(response.json(), elapsed_s, endpoint.clean)
+        return replace(given, text=endpoint.clean(given.text))
     except BudgetExceededError:
         raise  # a ProbeError too, and no answer of the server
     except ProbeError as error:
         elapsed_s = clock.monotonic() - start
-        return Given(failure=error.detail[:ERROR_CHARS_MAX], reason=error.reason.value, elapsed_s=elapsed_s)
+        failure = endpoint.clean(error.detail)[:ERROR_CHARS_MAX]
+        return Given(failure=failure, reason=error.reason.value, elapsed_s=elapsed_s)
 
 
-def read_given(body: Any, elapsed_s: float = 0.0) -> Given:
-    """The answer in a chat (or text) completion's body."""
+def read_given(body: Any, elapsed_s: float = 0.0, clean: Callable[[str], str] = str) -> Given:
+    """The answer in a chat (or text) completion's body. `clean`: of what is quoted where there is none."""
     choices = body.get("choices") if isinstance(body, Mapping) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, Mapping):
-        found = _message(json.dumps(body)) if isinstance(body, (Mapping, list)) else repr(body)[:60]
+        found = _message(clean(json.dumps(body))) if isinstance(body, (Mapping, list)) else repr(body)[:60]
         return _malformed(f"HTTP 200, and an answer without choices: {found}"[:ERROR_CHARS_MAX], elapsed_s)
     message = choice.get("message")
     message = message if isinstance(message, Mapping) else {}
@@ -102,7 +106,7 @@ def read_given(body: Any, elapsed_s: float = 0.0) -> Given:
     if content is None:
         content = message.get("refusal")  # OpenAI puts a refusal there, and null into content
     if not isinstance(content, (str, list, type(None))):
-        return _malformed(f"content that is no text: {json.dumps(content)[:60]}", elapsed_s)
+        return _malformed(f"content that is no text: {clean(json.dumps(content))[:60]}", elapsed_s)
     listed = message.get("tool_calls")
     calls = listed if isinstance(listed, list) else ()
     usage = body.get("usage")

@@ -73,10 +73,15 @@ class Redactor:
         self.found: dict[str, str] = {}
         """token -> what it stands for; for the report's `redactions`."""
 
+    def known(self, text: str) -> str:
+        """The text without the secrets that are known; words that only look like one stay."""
+        if self._exact is None:
+            return text
+        return self._exact.sub(lambda match: self.token(match.group(), self._known[match.group()]), text)
+
     def text(self, text: str) -> str:
         """The text without secrets."""
-        if self._exact is not None:
-            text = self._exact.sub(lambda match: self.token(match.group(), self._known[match.group()]), text)
+        text = self.known(text)
         if len(text) < 8 or _HINT.search(text) is None:
             return text
         for what, pattern in _PATTERNS:

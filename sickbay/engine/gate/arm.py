@@ -8,16 +8,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.evals.endpoint import CHAT_PATH, Endpoint
 from sickbay.engine.evals.item import digest
+from sickbay.engine.evidence.redact import Redactor
+from sickbay.engine.model.shown_url import shown_url
+from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.model.target import Target
 from sickbay.engine.run.budget import RequestBudget
 from sickbay.engine.run.environment import Environment
 from sickbay.engine.run.http import StepHttp
 from sickbay.engine.run.http_client import HttpClient
+from sickbay.engine.run.secrets import known_secrets
 from sickbay.engine.run.threads import DaemonThreads
 
 __all__ = ["Arm", "open_arm"]
@@ -33,6 +36,7 @@ class Arm:
     client: HttpClient
     endpoint: Endpoint
     engine: str = ""
+    served: tuple[str, ...] = ()  # the models that it lists; empty where it lists none
 
     @property
     def requests(self) -> int:
@@ -47,23 +51,30 @@ async def open_arm(
     """Open it, ask what it is, close it.
 
     Raises:
-        ProbeError: nothing answers, or it serves no model.
+        ProbeError: nothing answers, or it wants a key. It holds no secret of the target.
     """
+    redactor = Redactor(known_secrets(target), key=environment.redaction_key)
     clock, threads = environment.clock, DaemonThreads()
     client = HttpClient(
         target=target, clock=clock, threads=threads, budget=RequestBudget(requests), run_id=run_id,
         began_at_s=clock.monotonic(), trust_proxies=environment.trust_proxies,
     )  # fmt: skip
     try:
-        yield await _recognised(target, client, environment, files=files)
+        try:
+            arm = await _recognised(target, client, environment, redactor, files=files)
+        except ProbeError as error:
+            raise ProbeError(error.reason, redactor.text(error.detail)) from error
+        yield arm
     finally:
         await client.close()
         threads.close()
 
 
-async def _recognised(target: Target, client: HttpClient, environment: Environment, *, files: bool) -> Arm:
+async def _recognised(
+    target: Target, client: HttpClient, environment: Environment, redactor: Redactor, *, files: bool
+) -> Arm:
     http = StepHttp(client)
-    about: dict[str, str] = {"url": _shown(target.url)}
+    about: dict[str, str] = {"url": shown_url(target.url)}
     path, engine, model = CHAT_PATH, "", target.model
     if environment.recognise is not None:
         try:
@@ -75,19 +86,31 @@ async def _recognised(target: Target, client: HttpClient, environment: Environme
             path = chat.path if chat is not None and chat.path.endswith("/completions") else CHAT_PATH
         except ProbeError as error:
             about["engine"] = f"not recognised: {error.detail}"[:160]
-    listed = await http.request("GET", "/v1/models", timeout_s=10.0)  # also tells whether anything answers at all
-    if not model and listed.status == 200:
-        rows = listed.json().get("data") or [{}]
-        model = str(rows[0].get("id", ""))
+    served = await _served(http, model)
+    model = model or (served[0] if served else "")
     about["model"] = model
     if files:
         about |= await _files(http, target)
     identity = f"{target.url} {path} {model}"
     endpoint = Endpoint(
-        http=lambda: StepHttp(client), model=model, path=path, identity=identity,
-        about={key: value for key, value in about.items() if value},
+        http=lambda: StepHttp(client), model=model, path=path, identity=identity, clean=redactor.known,
+        about={key: redactor.text(value) for key, value in about.items() if value},
     )  # fmt: skip
-    return Arm(target=target, client=client, endpoint=endpoint, engine=engine)
+    return Arm(target=target, client=client, endpoint=endpoint, engine=engine, served=served)
+
+
+async def _served(http: StepHttp, model: str) -> tuple[str, ...]:
+    """The models it lists; none where it has no list. The first request that tells whether anything answers at all."""
+    listed = await http.request("GET", "/v1/models", timeout_s=10.0)
+    if listed.status in {401, 403} and not model:
+        why = f"it wants a key (HTTP {listed.status} for /v1/models); name the variable that holds it: --api-key-env"
+        raise ProbeError(UnknownReason.AUTH, why)
+    if listed.status != 200:
+        return ()
+    body = listed.json()
+    rows = body.get("data") if isinstance(body, dict) else None
+    names = [row.get("id") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return tuple(name for name in names if isinstance(name, str) and name)
 
 
 async def _files(http: StepHttp, target: Target) -> dict[str, str]:
@@ -108,8 +131,3 @@ async def _files(http: StepHttp, target: Target) -> dict[str, str]:
         with path.open("rb") as file:
             found["model_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
     return found
-
-
-def _shown(url: str) -> str:
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

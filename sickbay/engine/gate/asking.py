@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -15,12 +16,18 @@ from sickbay.engine.model.target import Secret, Target
 from sickbay.engine.run.environment import Environment
 from sickbay.engine.run.http import StepHttp
 
-__all__ = ["asking_for", "open_judge"]
+__all__ = ["asking_for", "judge_secrets", "open_judge"]
 
 TIMEOUT_S = 120.0
 RETRIES, BACKOFF_S = 2, 0.5
 """A judge that is told to slow down has not judged: it is asked again, under the same budget."""
 JUDGE_KEY = "SICKBAY_JUDGE_API_KEY"
+
+
+def judge_secrets() -> dict[str, str]:
+    """The judge's key, with what it is; for redaction."""
+    key = os.environ.get(JUDGE_KEY, "").strip()
+    return {key: "key of the judge"} if key else {}
 
 
 @asynccontextmanager
@@ -44,8 +51,6 @@ async def open_judge(
     Raises:
         ProbeError: it does not answer.
     """
-    import os
-
     key = Secret(env=JUDGE_KEY) if os.environ.get(JUDGE_KEY) else None
     url = judge_url.rstrip("/").removesuffix("/v1")
     target = Target(name="judge", url=url, model=judge_model, api_key=key)
@@ -71,7 +76,9 @@ def _post(arm: Arm) -> Post:
                 break
             await clock.sleep(wait_s(attempt, BACKOFF_S, retry_after_s(answer.headers, clock.wall())))
         if answer.status != 200:
-            raise ProbeError(UnknownReason.ABSENT, f"POST {path}: HTTP {answer.status}: {answer.text[:120]}")
+            raise ProbeError(
+                UnknownReason.ABSENT, f"POST {path}: HTTP {answer.status}: {arm.endpoint.clean(answer.text)[:120]}"
+            )
         return answer.json()
 
     return post

@@ -17,6 +17,7 @@ from sickbay.engine.evals.item import Item
 from sickbay.engine.evals.row import EvalRun
 from sickbay.engine.evals.runner import Options, run_evals
 from sickbay.engine.evals.stats.sequential import CanaryState
+from sickbay.engine.gate.cut import CutShortError, Why
 from sickbay.engine.gate.judge import judge_eval, judge_latency_watch
 from sickbay.engine.gate.kit import Kit
 from sickbay.engine.gate.latency import measure_pairs
@@ -56,16 +57,19 @@ async def run_rounds(kit: Kit, runs: Runs) -> tuple[list[Finding], int, str]:
     )
     watched = [_watched(rule, kit, max(1, counted)) for rule in kit.gate.rules]
     number, why = 0, ""
-    while not why:
-        number += 1
-        began_at_s = kit.clock.monotonic()
-        for each in watched:
-            if not each.over:
-                kit.told(each.rule.id, number, plan.rounds, f"round {number} of at most {plan.rounds}")
-                await _round(each, kit, number)
-        why = _why_over(watched, number, plan.rounds, _answered_for(kit))
-        if not why:
-            await kit.clock.sleep(max(0.0, plan.every_s - (kit.clock.monotonic() - began_at_s)))
+    try:
+        while not why:
+            number += 1
+            began_at_s = kit.clock.monotonic()
+            for each in watched:
+                if not each.over:
+                    kit.told(each.rule.id, number, plan.rounds, f"round {number} of at most {plan.rounds}")
+                    await kit.cut.during(_round(each, kit, number))
+            why = _why_over(watched, number, plan.rounds, _answered_for(kit))
+            if not why:
+                await kit.cut.during(kit.clock.sleep(max(0.0, plan.every_s - (kit.clock.monotonic() - began_at_s))))
+    except CutShortError:
+        why = f"{'the deadline came' if kit.cut.why is Why.DEADLINE else 'interrupted'} in round {number}"
     for each in watched:
         for name, run in each.runs.items():
             runs[name].append(run)

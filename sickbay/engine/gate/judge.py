@@ -109,20 +109,23 @@ def _failing(rule: EvalRule, candidate: EvalRun, baseline: EvalRun) -> Finding |
     """Answers that never came. When only the candidate fails, that is its fault; else nothing can be said."""
     ours, theirs = _error_share(candidate), _error_share(baseline)
     numbers = {"candidate_errors": ours, "baseline_errors": theirs, "errors_max": rule.errors_max}
+
+    def said(found: Outcome, why: str) -> Finding:
+        return Finding(rule=rule.id, kind="eval", found=found, summary=why, numbers=numbers)
+
+    served = sum(bool(row.reason) for row in candidate.rows) / max(1, len(candidate.rows))
+    told = f"{ours:.1%} of the candidate's answers have no score, allowed {rule.errors_max:.1%}: {_errors(candidate)}"
+    if served > rule.errors_max and theirs <= rule.errors_max:
+        return said(Outcome.BLOCK, told)  # also where it died, and the rest was never asked for
     for run, share, name in ((candidate, ours, "candidate"), (baseline, theirs, "baseline")):
         missing = run.planned - len(run.rows)
         if missing > 0 and not rule.sequential:
             why = f"{run.stopped or 'stopped'}; {missing} of {run.planned} answers of the {name} were never asked for"
-            return Finding(rule=rule.id, kind="eval", found=Outcome.INCONCLUSIVE, summary=why, numbers=numbers)
+            return said(Outcome.INCONCLUSIVE, why)
         if share > rule.errors_max and name == "baseline":
             why = f"{share:.1%} of the baseline's answers have no score, allowed {rule.errors_max:.1%}: {_errors(run)}"
-            return Finding(rule=rule.id, kind="eval", found=Outcome.INCONCLUSIVE, summary=why, numbers=numbers)
-    if ours <= rule.errors_max:
-        return None
-    why = f"{ours:.1%} of the candidate's answers have no score, allowed {rule.errors_max:.1%}: {_errors(candidate)}"
-    served = sum(bool(row.reason) for row in candidate.rows) / max(1, len(candidate.rows))
-    found = Outcome.BLOCK if served > rule.errors_max else Outcome.INCONCLUSIVE
-    return Finding(rule=rule.id, kind="eval", found=found, summary=why, numbers=numbers)
+            return said(Outcome.INCONCLUSIVE, why)
+    return said(Outcome.INCONCLUSIVE, told) if ours > rule.errors_max else None
 
 
 def _error_share(run: EvalRun) -> float:

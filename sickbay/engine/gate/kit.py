@@ -10,6 +10,7 @@ from typing import Any
 from sickbay.engine.evals.row import EvalRun
 from sickbay.engine.evals.scorer import Asking, Scorer
 from sickbay.engine.gate.arm import Arm
+from sickbay.engine.gate.cut import Cut
 from sickbay.engine.gate.model import Gate, RunbookRule
 from sickbay.engine.model.look import Clock
 from sickbay.engine.model.report import Report, StepReport
@@ -62,3 +63,4 @@ class Kit:
     run_id: str = ""
     allow_commands: bool = False
     told: Told = lambda *_: None
+    cut: Cut = field(default_factory=Cut)

@@ -3,36 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from sickbay._version import __version__
+from sickbay.engine.errors import SickbayError
+from sickbay.engine.gate.arm import Arm
 from sickbay.engine.gate.canary import run_rounds
+from sickbay.engine.gate.cut import CutShortError, Why
 from sickbay.engine.gate.kit import Kit, Sides
-from sickbay.engine.gate.model import EvalRule, Rule
+from sickbay.engine.gate.model import CheckRule, EvalRule, Gate, LatencyRule, Outcome, Rule, RunbookRule
 from sickbay.engine.gate.provenance import told_by_checks
 from sickbay.engine.gate.rules import Runs, carry_out
 from sickbay.engine.gate.scorecard import Finding, Scorecard, decide, settle
 
-__all__ = ["run_gate"]
+__all__ = ["NotCarriedOutError", "run_gate", "unanswered"]
+
+KINDS: Mapping[type[Rule], str] = {EvalRule: "eval", LatencyRule: "latency", RunbookRule: "runbook", CheckRule: "check"}
+NOT_LOOKED_AT = {
+    Why.INTERRUPTED: "interrupted before it was looked at",
+    Why.DEADLINE: "the deadline came before it was looked at",
+}
+
+
+class NotCarriedOutError(SickbayError):
+    """No answer of the gate would mean anything; the message says why."""
 
 
 async def run_gate(kit: Kit, *, canary: bool = False) -> Scorecard:
     """The scorecard. Whatever fails on the way is a finding of its rule; nothing is left out of the answer."""
-    gate, sides, clock = kit.gate, kit.sides, kit.clock
+    gate, sides, clock, cut = kit.gate, kit.sides, kit.clock, kit.cut
     started_at, start = clock.wall(), clock.monotonic()
     runs: Runs = {"candidate": [], "baseline": []}
-    abouts = {
-        name: dict(arm.endpoint.about) | await told_by_checks(kit, arm.target) for name, arm in sides.live.items()
-    }
+    abouts = {name: dict(arm.endpoint.about) for name, arm in sides.live.items()}
     findings: list[Finding] = []
     rounds, ended = 0, ""
+    try:
+        for name, arm in sides.live.items():
+            abouts[name] |= await cut.during(told_by_checks(kit, arm.target))
+        if not canary:
+            for rule in gate.rules:
+                findings += await cut.during(carry_out(rule, kit, runs))
+    except CutShortError:
+        pass
     if canary:
         findings, rounds, ended = await run_rounds(kit, runs)
-    else:
-        for rule in gate.rules:
-            findings += await carry_out(rule, kit, runs)
-    today = datetime.fromtimestamp(started_at, UTC).date()
-    settled, waivers, errors = settle(findings, gate.rules, gate.waivers, today=today, inconclusive=gate.inconclusive)
+    findings += _not_looked_at(gate, findings, cut.why)
+    settled, waivers, errors = settle(
+        findings, gate.rules, gate.waivers, today=_day(started_at), inconclusive=gate.inconclusive
+    )
     outcome, summary = decide(settled, errors)
     rows = [row for each in runs.values() for run in each for row in run.rows]
     return Scorecard(
@@ -40,9 +58,48 @@ async def run_gate(kit: Kit, *, canary: bool = False) -> Scorecard:
         candidate=abouts["candidate"], baseline=abouts.get("baseline", _kept_about(sides)), sets=_sets(gate.rules),
         runs={arm: tuple(each) for arm, each in runs.items()}, title=gate.title, owner=gate.owner,
         gate_sha256=gate.sha256, run_id=kit.run_id, started_at=started_at, elapsed_s=clock.monotonic() - start,
-        requests=sum(arm.requests for arm in sides.live.values()), rounds=rounds, ended=ended,
+        requests=sum(arm.requests for arm in sides.live.values()), rounds=rounds, ended=ended, cut=cut.why or "",
         tokens=sum((row.prompt_tokens or 0) + (row.output_tokens or 0) for row in rows), sickbay_version=__version__,
     )  # fmt: skip
+
+
+def _not_looked_at(gate: Gate, findings: Sequence[Finding], why: Why | None) -> list[Finding]:
+    """A finding for each rule that the cut left without one. Nobody waived that it would not be looked at."""
+    if why is None:
+        return []
+    known = {finding.rule.partition("/")[0] for finding in findings}
+    return [
+        Finding(rule=rule.id, kind=KINDS[type(rule)], found=Outcome.INCONCLUSIVE, summary=NOT_LOOKED_AT[why])
+        for rule in gate.rules
+        if rule.id not in known
+    ]
+
+
+def unanswered(
+    gate: Gate, why: str, live: Mapping[str, Arm], *, kept_from: str, run_id: str, began_at_s: float, cut: Why | None
+) -> Scorecard:
+    """The scorecard of a gate that could not begin: every rule is inconclusive, and no waiver covers that."""
+    why = NOT_LOOKED_AT[cut] if cut else why
+    _, waivers, errors = settle((), gate.rules, gate.waivers, today=_day(began_at_s), inconclusive="block")
+    findings = tuple(
+        Finding(
+            rule=rule.id, kind=KINDS[type(rule)], found=Outcome.INCONCLUSIVE, critical=rule.critical,
+            outcome=Outcome.PASS if rule.shadow else Outcome.INCONCLUSIVE, shadow=rule.shadow, summary=why,
+        )
+        for rule in gate.rules
+    )  # fmt: skip
+    abouts = {side: dict(arm.endpoint.about) for side, arm in live.items()}
+    return Scorecard(
+        gate=gate.name, outcome=Outcome.BLOCK if errors else Outcome.INCONCLUSIVE, summary=why, findings=findings,
+        waivers=waivers, errors=errors, candidate=abouts.get("candidate", {}),
+        baseline=abouts.get("baseline", {"from": kept_from} if kept_from else {}), sets=_sets(gate.rules),
+        title=gate.title, owner=gate.owner, gate_sha256=gate.sha256, run_id=run_id, started_at=began_at_s,
+        requests=sum(arm.requests for arm in live.values()), cut=cut or "", sickbay_version=__version__,
+    )  # fmt: skip
+
+
+def _day(at_s: float) -> date:
+    return datetime.fromtimestamp(at_s, UTC).date()
 
 
 def _kept_about(sides: Sides) -> dict[str, str]:

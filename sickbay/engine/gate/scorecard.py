@@ -9,6 +9,7 @@ from typing import Any
 
 from sickbay.engine.evals.row import EvalRun
 from sickbay.engine.gate.model import Outcome, Rule, Waiver
+from sickbay.engine.model.outcome import ExitCode
 
 __all__ = ["Finding", "Scorecard", "WaiverState", "decide", "settle"]
 
@@ -80,11 +81,12 @@ class Scorecard:
     sickbay_version: str = ""
     rounds: int = 0  # of a canary
     ended: str = ""  # why a canary stopped
+    cut: str = ""  # "interrupted" or "deadline": what stands here is what was known by then
 
     @property
     def exit_code(self) -> int:
-        """0 pass, 1 pass with warnings, 2 block, 3 inconclusive."""
-        return _CODES[self.outcome]
+        """0 pass, 1 pass with warnings, 2 block, 3 inconclusive; 75 and 130 where it is not whole."""
+        return _CUT_CODES.get(self.cut, _CODES[self.outcome])
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, rows included, so that it can be the next gate's baseline."""
@@ -97,6 +99,7 @@ class Scorecard:
         }  # fmt: skip
 
 
+_CUT_CODES = {"deadline": int(ExitCode.DEADLINE), "interrupted": int(ExitCode.INTERRUPTED)}
 _CODES = {Outcome.PASS: 0, Outcome.WARN: 1, Outcome.BLOCK: 2, Outcome.INCONCLUSIVE: 3}
 
 

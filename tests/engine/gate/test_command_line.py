@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 
 import jsonschema_rs
 import pytest
+from aiohttp import web
 
 from sickbay.engine.cli.main import main
 from sickbay.face import make_tools
@@ -132,7 +133,7 @@ def test_sequential_stops_early(gate: Path, serve: Callable[..., str], capsys: p
 
 def test_nothing_answers(gate: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sickbay("gate", gate, "--candidate", "http://127.0.0.1:9", "--baseline", "http://127.0.0.1:9") == 3
-    assert "the candidate does not answer" in capsys.readouterr().err
+    assert "the candidate does not answer" in " ".join(capsys.readouterr().out.split())
 
 
 PLANNED = """\
@@ -317,7 +318,11 @@ def test_no_prompt_of_a_latency_probe_is_ever_asked_twice(gate: Path, tmp_path: 
 def test_the_terminal_stays_within_its_columns_and_names_what_differs(
     gate: Path, serve: Callable[..., str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def both(_: web.Request) -> web.Response:
+        return web.json_response({"data": [{"id": "m", "owned_by": "vllm"}, {"id": "an-older-model"}]})
+
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("tests.engine.evals.stub.models", both)
     words = ("--baseline-model", "an-older-model")
     assert sickbay("gate", gate, "--candidate", serve(often_wrong), "--baseline", serve(right), *words) == 2
     out = capsys.readouterr().out

@@ -104,6 +104,17 @@ def test_a_candidate_that_does_not_answer_is_blocked_and_a_baseline_is_not_its_f
     assert one(RULE, failing(400, 4), run(400, 0)).found is Outcome.PASS
 
 
+def test_who_dies_midway_decides_what_it_means() -> None:
+    def dead(answered: int) -> EvalRun:
+        gone = tuple(Row(item=str(i), error="refused", reason="refused") for i in range(answered, answered + 10))
+        return replace(run(100, 0), rows=(*run(answered, 0).rows, *gone), stopped="10 requests in a row failed")
+
+    cut = replace(run(100, 0), rows=run(50, 0).rows, stopped="10 requests in a row failed")
+    assert one(RULE, dead(40), cut).found is Outcome.BLOCK
+    assert one(RULE, cut, dead(40)).found is Outcome.INCONCLUSIVE
+    assert one(RULE, dead(40), dead(40)).found is Outcome.INCONCLUSIVE  # the road to both
+
+
 @pytest.mark.parametrize(("wrong", "outcome"), [(0, Outcome.PASS), (10, Outcome.INCONCLUSIVE), (40, Outcome.BLOCK)])
 def test_minimum(wrong: int, outcome: Outcome) -> None:
     found = one(replace(RULE, minimum=0.9), run(100, wrong), None)
