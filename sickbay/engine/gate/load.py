@@ -32,6 +32,7 @@ from sickbay.engine.gate.model import (
     SliceRule,
     Waiver,
 )
+from sickbay.engine.gate.sense import check_sense
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.did_you_mean import did_you_mean, listed
 from sickbay.engine.load.fields import Fields
@@ -98,17 +99,19 @@ def read_gate(
         for each in fields.items("evals"):  # what is wrong with the sets is told in the same breath
             reader.evalset(Fields(each))
         return None
-    rules = [
-        *(reader.eval_rule(each) for each in fields.items("evals")),
-        *(reader.latency_rule(each) for each in fields.items("latency")),
-        *(reader.runbook_rule(each) for each in fields.items("runbooks")),
-        *(reader.check_rule(each) for each in fields.items("checks")),
+    read: list[tuple[Node, Rule | None]] = [
+        *((each, reader.eval_rule(each)) for each in fields.items("evals")),
+        *((each, reader.latency_rule(each)) for each in fields.items("latency")),
+        *((each, reader.runbook_rule(each)) for each in fields.items("runbooks")),
+        *((each, reader.check_rule(each)) for each in fields.items("checks")),
     ]
+    rules = [rule for _, rule in read]
     found = tuple(rule for rule in rules if rule is not None)
     if not rules:
         hint = "give evals:, latency:, runbooks: or checks:"
         problems.append(Problem(node.at, Code.EMPTY, "the gate has no rule, so it would pass everything", hint))
     _check_ids(found, problems)
+    check_sense(node.at, read, problems)
     given = {key: node.data[key] for key in ("inconclusive", "requests", "concurrency", "retries") if key in node.data}
     judge = reader.judge(fields.below("judge").node)
     _check_judged(found, scorers, judge, problems)
@@ -282,16 +285,16 @@ class _Reader:
             self._problems.append(Problem(at.at if at else node.at, Code.WAIVER, message, hint))
         part = data["rule"].partition("/")[2]
         rule = next((each for each in rules if each.id == data["rule"].partition("/")[0]), None)
-        if part and rule is not None and part not in _parts(rule):
+        if part and rule is not None and part not in _parts(rule, self._scorers):
             message = f"the waiver is for {part!r} of the rule {rule.id!r}, which has no such part"
-            hint = did_you_mean(part, _parts(rule), f"there are: {listed(_parts(rule)) or 'none'}")
+            hint = did_you_mean(part, _parts(rule, self._scorers), _there(rule, self._scorers))
             self._problems.append(Problem(at.at if at else node.at, Code.WAIVER, message, hint))
         for name in ("owner", "approver", "reason"):
             if not data[name].strip():
                 self._problems.append(
                     Problem(Fields(node).value_at(name), Code.EMPTY, f"{name}: nothing but blanks", "name somebody")
                 )
-        if data["approver"].strip().casefold() == data["owner"].strip().casefold():
+        if _person(data["approver"]) == _person(data["owner"]):
             approver = node.child("approver")
             message = f"{data['owner']!r} both owns and approves this waiver"
             where = approver.at if approver else node.at
@@ -319,14 +322,28 @@ def _named_here(problem: Problem, path: Path, fields: Fields) -> Problem:
     return problem
 
 
-def _parts(rule: Rule) -> list[str]:
+def _parts(rule: Rule, scorers: Mapping[str, Scorer]) -> list[str]:
     """What stands behind the slash in the findings of a rule."""
     if isinstance(rule, CheckRule):
         return [each.signal for each in rule.compare]
     if not isinstance(rule, EvalRule):
         return []
     values = {f"{each.by}={item.fields.get(each.by, '(none)')}" for each in rule.slices for item in rule.evalset.items}
-    return [*sorted(values), "judge", "flaky", *(["minimum"] if rule.minimum is not None else [])]
+    more = {
+        "judge": uses_judge(rule.evalset, scorers), "flaky": rule.flaky_max is not None,
+        "minimum": rule.minimum is not None,
+    }  # fmt: skip
+    return [*sorted(values), *(name for name, there in more.items() if there)]
+
+
+def _there(rule: Rule, scorers: Mapping[str, Scorer]) -> str:
+    parts = _parts(rule, scorers)
+    return f"there are: {listed(parts)}" if parts else f"waive {rule.id!r} itself"
+
+
+def _person(name: str) -> str:
+    """One spelling of a name: `@ann`, ` Ann ` and `ANN` are one."""
+    return " ".join(name.casefold().split()).lstrip("@")
 
 
 def _given(node: Node, kind: str, rule_id: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import jsonschema_rs
 
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.did_you_mean import did_you_mean, listed
-from sickbay.engine.load.schema_words import described, of_types, range_words
+from sickbay.engine.load.schema_words import described, of_types, percent_hint, range_words
 from sickbay.engine.load.yaml_node import Node
 from sickbay.engine.model.problem import Position, Problem
 
@@ -68,6 +68,9 @@ def _problems_of(error: Any, root: Node, schema: Any) -> list[Problem]:
     if kind.name == "additionalProperties":
         known = list(where.get("properties", {}))
         return [_unknown_key(node, key, known) for key in kind.unexpected]
+    if kind.name == "falseSchema" and isinstance(node.data, dict):  # a mapping that takes no key at all
+        hint = "nothing can be set here"
+        return [Problem(node.key_at(key), Code.UNKNOWN_KEY, f"unknown key {key!r}", hint) for key in node.data]
     at = _said_at(root, path)
     if where.get("writeOnly"):
         message = "a secret is named by reference only; what stands here is not shown"
@@ -116,7 +119,8 @@ def _value_problem(kind: Any, node: Node, at: Position, where: dict[str, Any]) -
     name = kind.name
     if name == "type":
         wanted = str(where.get("$comment") or of_types(kind.types))
-        return Problem(at, Code.WRONG_TYPE, f"wanted {wanted}, found {found}", _type_hint(kind.types, node.data))
+        hint = percent_hint(node.data, where) or _type_hint(kind.types, node.data)
+        return Problem(at, Code.WRONG_TYPE, f"wanted {wanted}, found {found}", hint)
     if name in {"enum", "const"}:
         return _not_a_choice(kind, node, at)
     if name == "minItems" or (name in {"minProperties", "minLength"} and not node.data):
@@ -124,7 +128,8 @@ def _value_problem(kind: Any, node: Node, at: Position, where: dict[str, Any]) -
         message = f"an empty {what}" if not node.data else f"wanted at least {kind.limit} items, found {len(node.data)}"
         return Problem(at, Code.EMPTY, message, "fill it, or take the key out" if not node.data else "")
     if name in {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"}:
-        return Problem(at, Code.OUT_OF_RANGE, f"wanted {range_words(name, kind.limit)}, found {found}")
+        wanted = range_words(name, kind.limit)
+        return Problem(at, Code.OUT_OF_RANGE, f"wanted {wanted}, found {found}", percent_hint(node.data, where))
     if name in {"maxItems", "maxLength", "maxProperties"}:
         return Problem(at, Code.TOO_LARGE, f"wanted at most {kind.limit}, found {len(node.data)}")
     if name == "uniqueItems":

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-__all__ = ["described", "of_types", "range_words", "shortened"]
+__all__ = ["described", "of_types", "percent_hint", "range_words", "shortened"]
 
 _SHOWN_MAX = 60
 _TYPES: Final = {
@@ -17,6 +18,7 @@ _TYPES: Final = {
     "object": "a mapping",
     "null": "nothing",
 }
+_PERCENT = re.compile(r"\s*\+?(\d+(?:\.\d+)?)\s*%\s*")
 _RANGES: Final = {
     "minimum": "{} or more",
     "maximum": "{} or less",
@@ -33,6 +35,21 @@ def of_types(types: Sequence[str]) -> str:
 def range_words(keyword: str, limit: Any) -> str:
     """A limit in words, such as "0 or more"."""
     return _RANGES[keyword].format(f"{limit:g}" if isinstance(limit, float) else limit)
+
+
+def percent_hint(data: Any, schema: Mapping[str, Any]) -> str:
+    """How to write a percentage where a share (0 to 1) or a ratio (above 1) is wanted; "" for anything else."""
+    share = 1 in {schema.get("maximum"), schema.get("exclusiveMaximum")}
+    match = _PERCENT.fullmatch(data) if isinstance(data, str) else None
+    if match:
+        percent = float(match[1])
+    elif share and isinstance(data, (int, float)) and not isinstance(data, bool) and 1 <= data <= 100:
+        percent = float(data)
+    else:
+        return ""
+    if share:
+        return f"a share: {percent:g} % is {percent / 100:g}" if percent <= 100 else ""
+    return f"a ratio: {percent:g} % more is {1 + percent / 100:g}" if schema.get("exclusiveMinimum") == 1 else ""
 
 
 def shortened(text: str) -> str:

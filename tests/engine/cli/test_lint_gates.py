@@ -66,6 +66,22 @@ def test_what_does_not_fit_the_gate_hides_nothing_of_its_sets(
     assert "facts.yaml:3:9: error: no scorer named 'normalizd'; did you mean 'normalised'? [unknown-scorer]" in said
 
 
+def test_what_a_gate_asks_of_checks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "gate.yaml").write_text(
+        "gate: chat\nchecks:\n  - {check: serving.config, with: {deep: true}}\n"
+        "  - {id: template, check: serving.rendering, compare: [{signal: serving.rendered_sha, ratio_max: 1.1}]}\n"
+    )
+    code, said = lint(tmp_path / "gate.yaml", capsys)
+    assert (code, said[0]) == (
+        65,
+        "gate.yaml:3:36: error: unknown key 'deep'; nothing can be set here [unknown-key]",
+    )
+    (tmp_path / "gate.yaml").write_text((tmp_path / "gate.yaml").read_text().replace(", with: {deep: true}", ""))
+    code, said = lint(tmp_path / "gate.yaml", capsys)
+    wanted = "the signal 'serving.rendered_sha' is text, and a ratio needs numbers; take ratio_max out; both sides must then be equal"
+    assert (code, said[0]) == (65, f"gate.yaml:4:5: error: the rule 'template': {wanted} [wrong-value]")
+
+
 def test_a_waiver_without_an_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "facts.jsonl").write_text('{"id": "a", "ask": "2+2?", "expected": "4", "score": ["exact"]}\n')
     (tmp_path / "gate.yaml").write_text(
