@@ -25,6 +25,8 @@ __all__ = ["ProbeSampling"]
 
 TOKENS_MIN = 30
 """Fewer chosen tokens say nothing of a share: one standard error is 0.08."""
+PLAIN_MAX = 1.0
+"""Above this temperature a default flattens the model's own choice; up to it engines and models come with it."""
 FAILING_MIN = 2
 WARM_MIN = 0.7
 CHANCE_MAX = 1e-6
@@ -37,8 +39,8 @@ class ProbeSampling(Check):
     """Ask easy questions twice without any setting, and those that came out wrong once with all settings sent.
 
     `temperature_meant` is the default temperature that callers rely on; below 0 nothing is known of it, and only a
-    default that flattens the model's own choice counts as not meant. Where nothing flattens or sharpens it, answers
-    that come out wrong are the model's own at temperature 1, and no setting is blamed.
+    default that flattens the model's own choice counts as not meant. Where nothing flattens it, answers that come out
+    wrong are those of a weak model that is sampled, and no setting is blamed.
     """
 
     name = "probe.sampling"
@@ -124,7 +126,7 @@ class ProbeSampling(Check):
         }
         meant, default = float(params["temperature_meant"]), raw["context"].get("serving.default_temperature")
         signals["output.sampling_as_intended"] = _as_intended(meant, default, choices)
-        if meant < 0 and default in {None, 1.0} and choices.tokens >= TOKENS_MIN and choices.as_the_model:
+        if meant < 0 and (default is None or default <= PLAIN_MAX) and _unheated(choices):
             signals |= _left_open(signals, choices)
         return Result(outcome=_outcome(signals, plain), summary=_summary(signals, plain, raw), signals=signals)
 
@@ -140,11 +142,19 @@ def _question(text: str, wanted: Sequence[str], max_tokens: int, temperature: fl
     )
 
 
+def _unheated(choices: Choices) -> bool:
+    return choices.tokens >= TOKENS_MIN and not choices.flattened
+
+
+def _likeness(choices: Choices) -> str:
+    likeness = "as" if choices.as_the_model else "more often than"
+    return f"{choices.told}, {likeness} the model itself has it ({choices.expected:.0%})"
+
+
 def _left_open(signals: Mapping[str, Reading], choices: Choices) -> dict[str, Reading]:
-    """A weak model, sampled as it is, is often wrong: no setting did that, unless another one was meant."""
+    """A weak model, sampled as it is or colder, is often wrong: no setting did that, unless another one was meant."""
     why = (
-        f"{choices.told}, as the model itself has it ({choices.expected:.0%}): "
-        "temperature 1, nothing cut off; whether that default is meant is not told (temperature_meant)"
+        f"{_likeness(choices)}: nothing heats the choice; whether that default is meant is not told (temperature_meant)"
     )
     left = {name: signals[name] for name in ("output.default_failing_ratio", "output.recovery_pinned_sampling")}
     return {
@@ -207,9 +217,10 @@ def _as_intended(meant: float, default: Any, choices: Choices) -> Reading:
     if choices.flattened:
         told = f"{choices.told}, the model itself gives them {choices.expected:.0%}"
         return measured(False, f"{told}: hotter than any default that is meant")
-    likeness = "as" if choices.as_the_model else "more often than"
-    why = f"{choices.told}, {likeness} the model itself has it ({choices.expected:.0%})"
-    return unknown(UnknownReason.NOT_CONFIGURED, f"{why}; which temperature is meant is not told (temperature_meant)")
+    return unknown(
+        UnknownReason.NOT_CONFIGURED,
+        f"{_likeness(choices)}; which temperature is meant is not told (temperature_meant)",
+    )
 
 
 def _beside_temperature(meant: float, choices: Choices) -> Reading:

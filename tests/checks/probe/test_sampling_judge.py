@@ -92,8 +92,9 @@ def test_wrong_answers_without_settings_are_counted() -> None:
         pytest.param(46, 1.0, -1.0, False, id="the-plain-default-told"),
         pytest.param(39, None, -1.0, False, id="fewer-than-the-model-has-it-by-chance"),
         pytest.param(36, None, -1.0, True, id="flattened"),
-        pytest.param(60, None, -1.0, True, id="sharpened"),
-        pytest.param(46, 0.8, -1.0, True, id="another-default-told"),
+        pytest.param(60, None, -1.0, False, id="colder-than-the-model-has-it"),
+        pytest.param(52, 0.8, -1.0, False, id="an-engines-own-default-told"),
+        pytest.param(46, 1.5, -1.0, True, id="a-hot-default-told-that-something-cools"),
         pytest.param(46, None, 0.2, True, id="another-temperature-is-meant"),
     ],
 )
@@ -104,7 +105,7 @@ def test_wrong_answers_at_the_models_own_temperature_are_no_settings_fault(
     reading = result.signals["output.default_failing_ratio"]
     assert reading.known is known, reading
     if not known:
-        assert "as the model itself has it (80%): temperature 1, nothing cut off" in reading.detail
+        assert "the model itself has it (80%): nothing heats the choice" in reading.detail
         assert result.outcome is not Outcome.WARN
 
 
