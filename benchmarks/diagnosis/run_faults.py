@@ -40,10 +40,23 @@ from sickbay.lab.fault_file import fault_files, load_fault
 from sickbay.lab.impact import Felt
 from sickbay.lab.stage import Stage
 
-__all__ = ["BLIND", "CONTROLS", "FAULTS", "LATER", "OUT", "Told", "load_faults", "main", "run_case", "run_faults"]
+__all__ = [
+    "BLIND",
+    "CONTROLS",
+    "FAULTS",
+    "LATER",
+    "OUT",
+    "OUTPUT_BLIND",
+    "Told",
+    "load_faults",
+    "main",
+    "run_case",
+    "run_faults",
+]
 
 HERE = Path(__file__).parent
 FAULTS, CONTROLS, LATER, BLIND = (HERE / name for name in ("faults", "controls", "faults_later", "faults_blind"))
+OUTPUT_BLIND = HERE / "faults_output_blind"
 OUT = HERE.parent / "out"
 IMPACT_TIMEOUT_S = 75.0
 CASE_TIMEOUT_S = 900.0

@@ -6,6 +6,9 @@
 {set: {generation_config.json: {temperature: 1.8}}}        keys of a JSON file; null takes one out
 {write: {chat_template.jinja: "{% for …"}}                 a file with this text
 {cut_bytes: 1000000}                                       the end of the weights is missing
+{swap: [model.layers.3.mlp.down_proj.weight, …]}           two tensors of one shape change places
+{round: {tensors: _proj.weight, bits: 4}}                  matrices whose name ends so, each row on few levels
+{interleave: {tensors: q_proj.weight, head_dim: 64}}       rows of each head in another converter's order
 
 Files that no edit touches are links to the good ones.
 """
@@ -17,11 +20,12 @@ import os
 import random
 import shutil
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sickbay.lab.errors import StageError
+from sickbay.lab.folder_weights import from_bfloat16, interleaved, rounded, to_bfloat16
 
 __all__ = ["edited_folder"]
 
@@ -89,6 +93,44 @@ def _flip_bits(folder: Path, what: Mapping[str, Any]) -> None:
             file.write(bytes([byte ^ 1 << bit % 8]))
 
 
+def _swap(folder: Path, names: Sequence[str]) -> None:
+    header, _ = _header(folder / WEIGHTS)
+    places = [_tensor(folder, name) for name in names]
+    if len({(tuple(header[name]["shape"]), header[name]["dtype"]) for name in names}) != 1:
+        raise StageError(f"{names[0]!r} and {names[1]!r} have not one shape and type, so they cannot change places")
+    with (folder / WEIGHTS).open("r+b") as file:
+        held = []
+        for _, begin, end in places:
+            file.seek(begin)
+            held.append(file.read(end - begin))
+        for (_, begin, _), content in zip(places, reversed(held), strict=True):
+            file.seek(begin)
+            file.write(content)
+
+
+def _each_matrix(folder: Path, suffix: str, change: Callable[[Any], Any]) -> None:
+    """Change every bfloat16 matrix whose name ends so."""
+    header, _ = _header(folder / WEIGHTS)
+    found = [name for name, row in header.items() if name.endswith(suffix) and row.get("dtype") == "BF16"]
+    if not found:
+        raise StageError(f"no bfloat16 tensor in {WEIGHTS} whose name ends in {suffix!r}")
+    for name in found:
+        path, begin, end = _tensor(folder, name)
+        with path.open("r+b") as file:
+            file.seek(begin)
+            matrix = from_bfloat16(file.read(end - begin), header[name]["shape"])
+            file.seek(begin)
+            file.write(to_bfloat16(change(matrix)))
+
+
+def _round(folder: Path, what: Mapping[str, Any]) -> None:
+    _each_matrix(folder, what["tensors"], lambda matrix: rounded(matrix, what["bits"]))
+
+
+def _interleave(folder: Path, what: Mapping[str, Any]) -> None:
+    _each_matrix(folder, what["tensors"], lambda matrix: interleaved(matrix, what["head_dim"]))
+
+
 def _relabel(folder: Path, what: Mapping[str, str]) -> None:
     path = _own(folder / WEIGHTS)
     header, data_at = _header(path)
@@ -129,6 +171,9 @@ def _cut_bytes(folder: Path, count: int) -> None:
 _EDITS: Mapping[str, Any] = {
     "zero": _zero,
     "flip_bits": _flip_bits,
+    "swap": _swap,
+    "round": _round,
+    "interleave": _interleave,
     "relabel": _relabel,
     "set": _set,
     "write": _write,

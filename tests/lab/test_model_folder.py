@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sickbay.lab.errors import StageError
+from sickbay.lab.folder_weights import from_bfloat16, to_bfloat16
 from sickbay.lab.model_edit import sha256_of
 from sickbay.lab.model_folder import edited_folder
 
@@ -61,6 +62,52 @@ def test_another_name_for_the_type_keeps_the_bytes(good: Path, tmp_path: Path) -
     assert whole[8 + length :] == ONE + TWO
 
 
+def matrices(folder: Path) -> dict[str, Any]:
+    whole = (folder / "model.safetensors").read_bytes()
+    (length,) = struct.unpack("<Q", whole[:8])
+    header = json.loads(whole[8 : 8 + length])
+    return {
+        name: from_bfloat16(whole[8 + length :][slice(*row["data_offsets"])], row["shape"])
+        for name, row in header.items()
+    }
+
+
+@pytest.fixture
+def two_matrices(tmp_path: Path) -> Path:
+    np = pytest.importorskip("numpy", reason="numpy does the arithmetic")
+    folder = tmp_path / "matrices"
+    folder.mkdir()
+    header = {
+        name: {"dtype": "BF16", "shape": [4, 3], "data_offsets": [24 * at, 24 * at + 24]}
+        for at, name in enumerate(("a.q_proj.weight", "b.q_proj.weight"))
+    }
+    text = json.dumps(header).encode()
+    data = to_bfloat16(np.arange(24, dtype=np.float32))
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
+    return folder
+
+
+def test_two_tensors_change_places(two_matrices: Path, tmp_path: Path) -> None:
+    before = matrices(two_matrices)
+    names = ["a.q_proj.weight", "b.q_proj.weight"]
+    after = matrices(edited_folder(two_matrices, tmp_path / "copy", [{"swap": names}]))
+    assert [(after[name] == before[other]).all() for name, other in zip(names, reversed(names), strict=True)]
+
+
+def test_few_levels_a_row_keep_its_ends(two_matrices: Path, tmp_path: Path) -> None:
+    edits = [{"round": {"tensors": "_proj.weight", "bits": 1}}]
+    after = matrices(edited_folder(two_matrices, tmp_path / "copy", edits))
+    assert after["a.q_proj.weight"][1].tolist() == [3.0, 3.0, 5.0]
+    assert after["b.q_proj.weight"][0].tolist() == [12.0, 12.0, 14.0]
+
+
+def test_rows_of_a_head_in_the_other_order(two_matrices: Path, tmp_path: Path) -> None:
+    edits = [{"interleave": {"tensors": "a.q_proj.weight", "head_dim": 4}}]
+    after = matrices(edited_folder(two_matrices, tmp_path / "copy", edits))
+    assert after["a.q_proj.weight"][:, 0].tolist() == [0.0, 6.0, 3.0, 9.0]
+    assert (after["b.q_proj.weight"] == matrices(two_matrices)["b.q_proj.weight"]).all()
+
+
 def test_files_beside_the_weights(good: Path, tmp_path: Path) -> None:
     edits: list[dict[str, Any]] = [
         {"set": {"generation_config.json": {"eos_token_id": [2, 7], "pad_token_id": None}}},
@@ -78,6 +125,8 @@ def test_files_beside_the_weights(good: Path, tmp_path: Path) -> None:
     ("edit", "message"),
     [
         ({"zero": "three"}, "no tensor 'three' in model.safetensors"),
+        ({"swap": ["one", "two"]}, "'one' and 'two' have not one shape and type, so they cannot change places"),
+        ({"round": {"tensors": "proj", "bits": 4}}, "no bfloat16 tensor in model.safetensors whose name ends"),
         ({"set": {"config.json": {}}}, "no file 'config.json' beside the weights"),
         ({"relabel": {"from": "F8_E4M3", "to": "F8_E5M2"}}, "no tensor of type 'F8_E4M3' in model.safetensors"),
         ({"rename_token": {}}, "the edit 'rename_token' is for GGUF files; a folder takes cut_bytes, flip_bits"),
