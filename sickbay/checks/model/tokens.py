@@ -11,7 +11,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from sickbay.checks.probe.reference import Reference, read_reference
+from sickbay.checks.probe.reference import Reference
+from sickbay.checks.probe.reference_files import read_reference
+from sickbay.checks.probe.template import Case
 from sickbay.checks.serving.rendering import CONVERSATIONS, TEXTS
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
@@ -42,14 +44,15 @@ class ModelTokens(Check):
         return {
             "title": files.path,
             "texts": [{"text": text, "ids": files.encode(text) if files.encode else None} for text in TEXTS],
-            "conversations": {
-                name: {"text": _rendered(files, messages), "ids": None} for name, messages in CONVERSATIONS.items()
-            },
+            "conversations": _rendered(files),
             "special": {
-                "start token": files.start_text,
+                # A start token that neither tokenizer nor template puts before a prompt is a name and nothing else.
+                "start token": files.start_text if files.adds_start or _named_start(files) else "",
                 "end tokens": sorted(files.end_texts),
                 "start token is added by the tokenizer": files.adds_start,
             },
+            "stops": sorted(files.stops),
+            "contradictions": [*files.contradictions, *files.ordinary_ends],
             "template": files.template,
             "why": dict(files.why),
         }
@@ -57,25 +60,48 @@ class ModelTokens(Check):
     def judge(self, raw: Raw, params: Mapping[str, Any]) -> Result:
         """Hashes; what the files do not tell is unknown."""
         ids = [row["ids"] for row in raw["texts"]]
-        texts = [row["text"] for row in raw["conversations"].values()]
         no_ids = unknown(UnknownReason.UNSUPPORTED, raw["why"].get("encode") or "the files cannot be split here")
-        no_text = unknown(UnknownReason.ABSENT, f"{raw['title']}: no chat template, or it refuses")
         signals: dict[str, Reading] = {
             "model.tokens_sha": no_ids if None in ids else measured(_sha(ids), f"ids of {len(ids)} fixed texts"),
-            "model.rendered_sha": no_text
-            if None in texts
-            else measured(_sha(texts), f"text of {len(texts)} fixed conversations"),
+            "model.rendered_sha": _prompts(raw),
         }
         said = [reading.source or reading.detail for reading in signals.values()]
         known = any(reading.known for reading in signals.values())
         return Result(outcome=Outcome.PASS if known else Outcome.UNKNOWN, summary="; ".join(said), signals=signals)
 
 
-def _rendered(files: Reference, messages: Any) -> str | None:
+def _named_start(files: Reference) -> bool:
+    return "bos_token" in files.template or (bool(files.start_text) and files.start_text in files.template)
+
+
+def _prompts(raw: Raw) -> Reading:
+    """Over what the template renders; a conversation that it refuses is a part of what it is."""
+    rows = raw["conversations"].values()
+    texts = [row["text"] for row in rows]
+    refused = [row["refused"] for row in rows if row.get("refused")]
+    if not any(texts):
+        lost = next((row["why"] for row in rows if row.get("why")), "nothing was rendered")
+        return unknown(UnknownReason.ABSENT, lost)
+    told = f"text of {len(texts) - len(refused)} of {len(texts)} fixed conversations"
+    return measured(_sha(texts), told + (f"; {refused[0]}" if refused else ""))
+
+
+def _rendered(files: Reference) -> dict[str, dict[str, Any]]:
+    """Each conversation's text, and `forms` as an engine may render it today; None where there is none, and why."""
     try:
-        return files.rendered(messages)
-    except ProbeError:
-        return None
+        found: list[Any] = list(files.rendered_all([Case(messages=each) for each in CONVERSATIONS.values()]))
+    except ProbeError as error:
+        found = [error] * len(CONVERSATIONS)
+    rows: dict[str, dict[str, Any]] = {}
+    for name, one in zip(CONVERSATIONS, found, strict=True):
+        lost = isinstance(one, ProbeError)
+        rows[name] = {"text": None if lost else one.text, "ids": None}
+        if lost:
+            refused = one.detail if one.reason is UnknownReason.MALFORMED else ""
+            rows[name] |= {"why": one.detail, "refused": refused}
+        else:
+            rows[name]["forms"] = list(one.forms)
+    return rows
 
 
 def _sha(value: Any) -> str:

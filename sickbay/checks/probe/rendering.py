@@ -57,6 +57,10 @@ class Rendering:
             asked = {"inputs": text, "add_special_tokens": special}
         return _ids(await self._post(path, asked))
 
+    async def prompt_ids(self, text: str) -> list[int] | None:
+        """The ids of a text as a part of a prompt: control text is read, nothing is added."""
+        return await self.ids(text, bare=self.name == "llamacpp")
+
     async def conversation_ids(
         self, messages: Sequence[Message], tools: Sequence[Tool] | None = None
     ) -> list[int] | None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sickbay.checks.probe.prepare import known_numbers, prepare_route, seed_for, time_left
-from sickbay.checks.probe.reference import read_reference
+from sickbay.checks.probe.reference_files import read_reference
 from sickbay.checks.probe.request import Route
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.measure.recognise import dig
@@ -89,7 +89,8 @@ async def _tools(look: Look, found: EngineFound | None) -> str | None:
         return None
     try:
         if found.spec.name == "vllm":
-            template = read_reference(look.files, look.target).template
+            files = read_reference(look.files, look.target)
+            template = files.tool_template or files.template
             return next((text for mark, text in DICTATED.items() if mark in template), None)
         answer = await look.http.request("GET", "/props", timeout_s=4.0, direct=True)
         return "" if answer.status == 200 and dig(answer.json(), "chat_template_caps.supports_tools") is True else None

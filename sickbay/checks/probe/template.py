@@ -1,60 +1,116 @@
-"""Rendering a chat template as the usual engines do: sandboxed, with their few extra functions and fixed dates."""
+"""Rendering chat templates as the usual engines do: sandboxed, in a process of its own, with a fixed moment.
+
+A template that loops or grows without end is stopped; what was rendered before it is kept.
+"""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.signal import UnknownReason
 
-__all__ = ["render"]
+__all__ = ["Case", "moments", "render", "render_all"]
 
-RENDERED_CHARS_MAX = 1_000_000
+CHILD = Path(__file__).with_name("template_child.py")
+WALL_S = 10.0
+SAID_CHARS = 120
+DATED = "strftime_now"
+FIXED = "2025-09-17T12:00:00"
+Message = Mapping[str, Any]
+Tool = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One conversation to render. `now` is an ISO 8601 moment; "" renders as an engine without a clock does."""
+
+    messages: Sequence[Message]
+    template: int = 0
+    tools: Sequence[Tool] | None = None
+    answer_next: bool = True
+    now: str = FIXED
+
+
+def moments(template: str) -> list[str]:
+    """A fixed moment, and where the template asks for the date those by which an engine may have rendered just now.
+
+    Its clock may be in any time zone, and engines without a clock take the template's own date.
+    """
+    if DATED not in template:
+        return [FIXED]
+    now = datetime.now().replace(microsecond=0)  # noqa: DTZ005 - a template is given local time
+    return [FIXED, *((now + timedelta(days=days)).isoformat() for days in (0, -1, 1)), ""]
+
+
+def render_all(
+    templates: Sequence[str], cases: Sequence[Case], *, special: Mapping[str, str]
+) -> list[str | ProbeError]:
+    """The rendered prompt of each case, or why there is none; never raises for a template.
+
+    Raises:
+        ProbeError: `jinja2` is not installed (missing-library), or no process can be started.
+    """
+    rows = [
+        {
+            "template": case.template,
+            "messages": [dict(each) for each in case.messages],
+            "tools": None if case.tools is None else [dict(each) for each in case.tools],
+            "answer_next": case.answer_next,
+            "now": case.now,
+        }
+        for case in cases
+    ]
+    request = {"templates": list(templates), "special": dict(special), "cases": rows}
+    answers = [json.loads(line) for line in _lines(json.dumps(request)) if line.endswith(b"}")]
+    if answers and "missing" in answers[0]:
+        raise ProbeError(UnknownReason.MISSING_LIBRARY, "rendering a chat template needs the library jinja2")
+    found = [answer["text"] if "text" in answer else _refusal(answer["error"]) for answer in answers]
+    endless = ProbeError(UnknownReason.TIMEOUT, "the chat template does not end: it was stopped while it computed")
+    return found + [endless] * (len(cases) - len(found))
+
+
+def _lines(request: str) -> list[bytes]:
+    """What the child said before it ended, or was ended."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", str(CHILD)], input=request.encode(), capture_output=True, timeout=WALL_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        return (error.stdout or b"").splitlines()
+    except OSError as error:
+        raise ProbeError(UnknownReason.CRASHED, f"no process to render in: {error.strerror}") from error
+    return done.stdout.splitlines()
+
+
+def _refusal(error: str) -> ProbeError:
+    return ProbeError(UnknownReason.MALFORMED, f"the chat template refuses: {' '.join(error.split())[:SAID_CHARS]}")
 
 
 def render(
     template: str,
-    messages: Sequence[Mapping[str, str]],
+    messages: Sequence[Message],
     *,
     start: str,
     end: str,
     answer_next: bool = True,
-    tools: Sequence[Mapping[str, Any]] | None = None,
+    tools: Sequence[Tool] | None = None,
 ) -> str:
-    """The rendered prompt.
+    """One rendered prompt.
 
     Raises:
-        ProbeError: `jinja2` is not installed (missing-library), or the template refuses (malformed).
+        ProbeError: `jinja2` is not installed (missing-library), the template refuses (malformed) or
+            never ends (timeout).
     """
-    try:
-        # Late: only a run that compares templates needs it.
-        from jinja2 import TemplateError
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
-    except ImportError as error:
-        raise ProbeError(UnknownReason.MISSING_LIBRARY, "rendering a chat template needs the library jinja2") from error
-
-    def refuse(message: str) -> str:
-        raise TemplateError(message)
-
-    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    environment.filters["tojson"] = _tojson
-    environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = lambda _form: "DATE"
-    try:
-        text = environment.from_string(template).render(
-            messages=[dict(each) for each in messages],
-            add_generation_prompt=answer_next,
-            bos_token=start,
-            eos_token=end,
-            tools=None if tools is None else [dict(each) for each in tools],
-        )
-    except (TemplateError, TypeError, ValueError, RecursionError) as error:
-        message = " ".join(str(error).split())[:120]
-        raise ProbeError(UnknownReason.MALFORMED, f"the chat template refuses: {message}") from error
-    return text[:RENDERED_CHARS_MAX]
-
-
-def _tojson(value: Any, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+    case = Case(messages=messages, tools=tools, answer_next=answer_next)
+    [found] = render_all([template], [case], special={"bos_token": start, "eos_token": end})
+    if isinstance(found, ProbeError):
+        raise found
+    return found

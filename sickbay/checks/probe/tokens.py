@@ -31,6 +31,7 @@ class ProbeTokens(Check):
         "output.token_ids_match",
         "output.end_sets_agree",
         "model.pretokenizer_known",
+        "model.special_tokens_agree",
     )
     params: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -70,6 +71,7 @@ class ProbeTokens(Check):
             "model.pretokenizer_known": unknown(UnknownReason.UNSUPPORTED, "only byte-pair GGUF files name one")
             if known is None
             else measured(known, f"{raw['reference']}: tokenizer.ggml.pre"),
+            "model.special_tokens_agree": _agree(raw),
         }
         return Result(outcome=_outcome(signals), summary=_summary(signals), signals=signals)
 
@@ -117,7 +119,7 @@ def _ends_agree(raw: Raw) -> Reading:
     own, turn, engine = set(ends["own"]), ends.get("turn", ""), ends.get("engine")
     if not own:
         return unknown(UnknownReason.ABSENT, f"{raw['reference']}: names no end token")
-    if turn and turn not in own and turn != engine:
+    if turn and turn not in own and turn != engine and not ends.get("turn_by_name"):
         return measured(False, f"the template ends a turn with {turn!r}, the files stop at {_listed(own)}")
     marks = {row["end_mark"] for row in raw["conversations"] if row.get("end_mark")} - own
     if marks:
@@ -132,9 +134,18 @@ def _ends_agree(raw: Raw) -> Reading:
         return measured(
             False, f"the engine stops at id {', '.join(map(str, more))} as well, which the files do not name"
         )
+    if ends.get("files_ordinary"):
+        return measured(False, ends["files_ordinary"][0])
     if not engine:
         return unknown(UnknownReason.UNSUPPORTED, f"this engine tells no end tokens; the files: {_listed(own)}")
     return measured(True, f"engine, files and template stop at {_listed(own)}")
+
+
+def _agree(raw: Raw) -> Reading:
+    """Do the tokenizer's own files give each id to one token."""
+    told = raw.get("contradictions", [])
+    more = f"; and {len(told) - 1} more" if len(told) > 1 else ""
+    return measured(not told, f"{raw['reference']}: {told[0]}{more}" if told else f"{raw['reference']}: one text an id")
 
 
 def _listed(texts: set[str]) -> str:
@@ -146,6 +157,8 @@ def _outcome(signals: Mapping[str, Reading]) -> Outcome:
     told = [signals[f"output.{name}"] for name in ("template_matches", "token_ids_match", "end_sets_agree")]
     if any(reading.value is False for reading in told) or starts[0] != starts[1]:
         return Outcome.FAIL
+    if signals["model.special_tokens_agree"].value is False:
+        return Outcome.WARN
     return Outcome.PASS if any(reading.known for reading in told) else Outcome.UNKNOWN
 
 
@@ -163,6 +176,8 @@ def _summary(signals: Mapping[str, Reading]) -> str:
         reading = signals[name]
         said.append((good if reading.value else f"{bad} ({reading.source})") if reading.known else f"{good}: not known")
     starts = [signals[name].value for name in ("output.start_tokens", "output.start_tokens_expected")]
+    if signals["model.special_tokens_agree"].value is False:
+        said.append(signals["model.special_tokens_agree"].source)
     if starts[0] != starts[1]:
         said.append(f"{starts[0]:.0f} start tokens, {starts[1]:.0f} by the files")
     return "; ".join(said)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sickbay.checks.probe.answer_text import hashed
 from sickbay.checks.probe.prepare import prepare_route
-from sickbay.checks.probe.reference import Reference, of_folder, read_reference
+from sickbay.checks.probe.reference import Reference, Rendered
+from sickbay.checks.probe.reference_files import of_folder, read_reference
 from sickbay.checks.probe.rendering import Rendering
+from sickbay.checks.probe.special_tokens import LLAMACPP_ENDS
+from sickbay.checks.probe.template import Case
 from sickbay.checks.serving.local_process import command_line, find_process
 from sickbay.checks.serving.served_defaults import reads_generation_config, served_folder
 from sickbay.engine.errors import BudgetExceededError, ProbeError
@@ -43,6 +47,11 @@ TOOLS: tuple[Mapping[str, Any], ...] = (
     },
 )
 """Rendered only where the model's own template speaks of tools: engines help the others out, each in its own way."""
+ANSWER = "ANSWERED"
+ANSWERED = Case(
+    messages=({"role": "user", "content": "a"}, {"role": "assistant", "content": ANSWER}), answer_next=False
+)
+"""What its last words are followed by ends a turn."""
 GOLDEN_MAX = 50
 STRINGS = (
     "Hello world",
@@ -63,16 +72,24 @@ async def look_tokens(look: Look, params: Mapping[str, Any]) -> dict[str, Any]:
     _, found = await prepare_route(look)
     reference = await look.share("probe.reference", lambda: _reference(look))
     rendering = Rendering(look, found)
+    asked = list(CONVERSATIONS)
+    if "tools" in (reference.tool_template or reference.template):  # the tool schema in the prompt
+        asked.append(("tools", CONVERSATIONS[0][1]))
+    cases = [Case(messages=each, tools=TOOLS if name == "tools" else None) for name, each in asked]
+    *own, turn = await asyncio.to_thread(_all_rendered, reference, [*cases, ANSWERED])
     return {
         "engine": found.spec.name if found else "",
         "reference": reference.path,
         "why": dict(reference.why),
         "pretokenizer_known": reference.pretokenizer_known,
-        "conversations": [await _conversation(rendering, reference, *each) for each in CONVERSATIONS]
-        + await _with_tools(rendering, reference)
+        "contradictions": list(reference.contradictions),
+        "conversations": [
+            await _conversation(rendering, reference, name, case, mine)
+            for (name, _), case, mine in zip(asked, cases, own, strict=True)
+        ]
         + await _golden(rendering, look, str(params["golden"])),
         "strings": [await _string(rendering, reference, number, text) for number, text in enumerate(STRINGS)],
-        "ends": await _ends(look, found, reference),
+        "ends": await _ends(look, found, reference, turn),
     }
 
 
@@ -80,11 +97,12 @@ async def _reference(look: Look) -> Reference:
     return read_reference(look.files, look.target)
 
 
-async def _with_tools(rendering: Rendering, reference: Reference) -> list[dict[str, Any]]:
-    """The tool schema in the prompt, where the template has a place for it."""
-    if "tools" not in reference.template:
-        return []
-    return [await _conversation(rendering, reference, "tools", CONVERSATIONS[0][1], TOOLS)]
+def _all_rendered(reference: Reference, cases: Sequence[Case]) -> list[Rendered | ProbeError]:
+    """By the files; where there is no template or no library, every case says so."""
+    try:
+        return reference.rendered_all(cases)
+    except ProbeError as error:
+        return [error] * len(cases)
 
 
 async def _golden(rendering: Rendering, look: Look, path: str) -> list[dict[str, Any]]:
@@ -106,24 +124,21 @@ async def _golden(rendering: Rendering, look: Look, path: str) -> list[dict[str,
 
 
 async def _conversation(
-    rendering: Rendering,
-    reference: Reference,
-    name: str,
-    messages: Sequence[Mapping[str, str]],
-    tools: Sequence[Mapping[str, Any]] | None = None,
+    rendering: Rendering, reference: Reference, name: str, case: Case, rendered: Rendered | ProbeError
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"name": name}
-    text = await rendering.text(messages, tools)
-    ids = await rendering.conversation_ids(messages, tools)
-    try:
-        own = reference.rendered(messages, tools=tools)
-    except ProbeError as error:
-        return row | {"problem": error.detail, "reason": error.reason.value}
+    text = await rendering.text(case.messages, case.tools)
+    ids = await rendering.conversation_ids(case.messages, case.tools)
+    if isinstance(rendered, ProbeError):
+        return row | {"problem": rendered.detail, "reason": rendered.reason.value}
     start = reference.start_text
-    row["own"], row["own_chars"] = hashed(_bare(own, start)), len(own)
-    row["own_starts"] = max(_leading(own, start), int(bool(reference.adds_start)))
+    forms = [_bare(form, start) for form in rendered.forms]
+    # A prompt with a date in it has several right forms; the engine's own decides which one is compared.
+    own = next((form for form in forms if text is not None and form == _bare(text, start)), forms[0])
+    row["own"], row["own_chars"] = hashed(own), len(rendered.forms[0])
+    row["own_starts"] = max(_leading(rendered.forms[0], start), int(bool(reference.adds_start)))
     if text is not None:
-        mark = other_end_mark(_bare(own, start), _bare(text, start), reference.end_texts)
+        mark = other_end_mark(own, _bare(text, start), reference.end_texts)
         if mark:  # all else is equal: that is a matter of end tokens and not of the template
             row["end_mark"] = mark[0]
         alike = _bare(text.replace(*mark) if mark else text, start)
@@ -131,7 +146,7 @@ async def _conversation(
     if ids is not None:
         row["engine_ids"] = len(ids)
         row["engine_starts"] = await _starts_of(rendering, start, text, ids)
-        row |= await _by_ids(rendering, own, start, ids) if text is None else {}
+        row |= await _by_ids(rendering, forms, ids) if text is None else {}
     return row
 
 
@@ -149,13 +164,19 @@ def other_end_mark(own: str, engine: str, ends: Sequence[str]) -> tuple[str, str
     return (mark, end) if engine.replace(mark, end) == own else None
 
 
-async def _by_ids(rendering: Rendering, own: str, start: str, ids: list[int]) -> dict[str, Any]:
+async def _by_ids(rendering: Rendering, forms: Sequence[str], ids: list[int]) -> dict[str, Any]:
     """An engine that tells ids but no text: it splits our text, and the ids are compared, start tokens apart."""
-    mine = await rendering.ids(_bare(own, start))
-    if mine is None:
-        return {}
-    tail = ids[len(ids) - len(mine) :] if len(mine) <= len(ids) else ids
-    return {"engine": hashed(str(tail)), "own": hashed(str(mine)), "by": "ids"}
+    found: dict[str, Any] = {}
+    for form in forms:
+        mine = await rendering.ids(form)
+        if mine is None:
+            continue
+        tail = ids[len(ids) - len(mine) :] if len(mine) <= len(ids) else ids
+        row = {"engine": hashed(str(tail)), "own": hashed(str(mine)), "by": "ids"}
+        found = found or row
+        if tail == mine:
+            return row
+    return found
 
 
 async def _starts_of(rendering: Rendering, start: str, text: str | None, ids: list[int]) -> int | None:
@@ -192,13 +213,17 @@ async def _string(rendering: Rendering, reference: Reference, number: int, text:
     return row
 
 
-async def _ends(look: Look, found: EngineFound | None, reference: Reference) -> dict[str, Any]:
+async def _ends(
+    look: Look, found: EngineFound | None, reference: Reference, turn: Rendered | ProbeError
+) -> dict[str, Any]:
     """End tokens by the engine, by the files, and the one that ends a turn in the template."""
-    row: dict[str, Any] = {"own": list(reference.end_texts)}
-    try:
-        row["turn"] = _turn_end(reference)
-    except ProbeError as error:
-        row["turn_problem"] = error.detail
+    row: dict[str, Any] = {"own": list(reference.end_texts), "files_ordinary": list(reference.ordinary_ends)}
+    by_name = LLAMACPP_ENDS if found is not None and found.spec.name == "llamacpp" else reference.ends_by_name
+    if isinstance(turn, ProbeError):
+        row["turn_problem"] = turn.detail
+    else:
+        row["turn"] = _turn_end(turn.text, reference.end_texts)
+        row["turn_by_name"] = row["turn"] in by_name
     if found is not None and found.spec.name == "llamacpp":
         try:
             answer = await look.http.request("GET", found.spec.endpoints["config"].path, timeout_s=4.0, direct=True)
@@ -231,13 +256,10 @@ def _vllm_ends(look: Look, reference: Reference) -> dict[str, Any]:
     }
 
 
-def _turn_end(reference: Reference) -> str:
+def _turn_end(rendered: str, ends: Sequence[str]) -> str:
     """What the template puts right after an assistant's words, up to the end of its first mark; "" for none."""
-    mark = "ANSWERED"
-    messages = [{"role": "user", "content": "a"}, {"role": "assistant", "content": mark}]
-    after = reference.rendered(messages, answer_next=False).rpartition(mark)[2]
-    stripped = after.lstrip()
-    for end in reference.end_texts:
+    stripped = rendered.rpartition(ANSWER)[2].lstrip()
+    for end in ends:
         if stripped.startswith(end):
             return end
     closing = stripped.find(">")

@@ -40,8 +40,8 @@ CONVERSATIONS: Mapping[str, tuple[Mapping[str, str], ...]] = {
 class ServingRendering(Check):
     """Hash what the engine makes of fixed texts and conversations, so that two engines or two versions can be compared.
 
-    Only our own texts are sent and kept; no token is generated. Control text in a plain string (the last of the texts)
-    must not become control tokens: engines differ in it.
+    Only our own texts are sent and kept; no token is generated. Control text (the last of the texts) is read as in a
+    prompt, so that engines compare which differ in what they make of it elsewhere.
     """
 
     name = "serving.rendering"
@@ -61,7 +61,7 @@ class ServingRendering(Check):
         rendering = Rendering(look, found)
         return {
             "title": found.spec.title,
-            "texts": [{"text": text, "ids": await rendering.ids(text)} for text in TEXTS],
+            "texts": [{"text": text, "ids": await rendering.prompt_ids(text)} for text in TEXTS],
             "conversations": {
                 name: {"text": await rendering.text(messages), "ids": await rendering.conversation_ids(messages)}
                 for name, messages in CONVERSATIONS.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from sickbay.engine.run.plan import make_plan
 __all__ = ["arguments", "call", "differences"]
 
 SHOWN_CHARS = 60
+WIDTH = 80
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,10 +44,11 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     first, second = (raw for raw in sides if isinstance(raw, Mapping))
     rows = list(differences(first, second))
     if args.format == "json":
-        found = {"schema": "sickbay.tokens.v1", "A": args.sides[0], "B": args.sides[1], "rows": rows}
+        notes = dict(zip("AB", _notes(first, second), strict=True))
+        found = {"schema": "sickbay.tokens.v1", "A": args.sides[0], "B": args.sides[1], "rows": rows, "notes": notes}
         sys.stdout.write(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     else:
-        sys.stdout.write("\n".join(_lines(args.sides, rows)) + "\n")
+        sys.stdout.write("\n".join([*_lines(args.sides, rows), *_note_lines(first, second)]) + "\n")
     told = [row for row in rows if row["same"] is not None]
     if not told:
         return ExitCode.INCONCLUSIVE
@@ -78,15 +81,36 @@ def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator
     special, other = first.get("special") or {}, second.get("special") or {}
     for name in special:
         both = name in other
-        yield _row(name, special[name], other.get(name), told=both and special[name] is not None)
+        row = _row(name, special[name], other.get(name), told=both and None not in (special[name], other[name]))
+        if name == "end tokens" and row["same"] is False:
+            row["same"] = _same_ends(first, second)
+        yield row
     for one, two in zip(first["texts"], second["texts"], strict=True):
         told = one["ids"] is not None and two["ids"] is not None
         yield _row(f"ids of {_shown(one['text'])}", one["ids"], two["ids"], told=told)
     for name, one in first["conversations"].items():
-        two = second["conversations"].get(name, {"text": None, "ids": None})
-        kind = "text" if one["text"] is not None and two["text"] is not None else "ids"
-        told = one[kind] is not None and two[kind] is not None
-        yield _row(f"prompt of {name!r}", one[kind], two[kind], told=told)
+        yield _prompt_row(name, one, second["conversations"].get(name, {"text": None, "ids": None}))
+
+
+def _same_ends(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Does either side stop at what the other one names; llama.cpp stops at many tokens that its file does not name."""
+    named = [set(side["special"]["end tokens"]) for side in (first, second)]
+    stops = [set(side.get("stops") or ()) | ends for side, ends in zip((first, second), named, strict=True)]
+    return named[0] <= stops[1] and named[1] <= stops[0]
+
+
+def _prompt_row(name: str, one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
+    what = f"prompt of {name!r}"
+    sides = [one["text"] or one.get("refused"), two["text"] or two.get("refused")]
+    if one.get("refused") or two.get("refused"):
+        # Of an engine it is not known why it gives no prompt; files say it.
+        return _row(what, *sides, told=None not in sides)
+    if one["text"] is None or two["text"] is None:
+        return _row(what, one["ids"], two["ids"], told=one["ids"] is not None and two["ids"] is not None)
+    row = _row(what, one["text"], two["text"], told=True)
+    # A prompt with a date in it has several right forms, and an engine's is of today.
+    row["same"] = row["same"] or two["text"] in one.get("forms", ()) or one["text"] in two.get("forms", ())
+    return row
 
 
 def _row(what: str, first: Any, second: Any, *, told: bool) -> dict[str, Any]:
@@ -111,6 +135,16 @@ def _lines(sides: list[str], rows: list[dict[str, Any]]) -> Iterator[str]:
     said = f"{differ} of {len(rows) - untold} comparisons differ"
     yield ""
     yield said + (f"; {untold} could not be made: one side does not tell" if untold else "")
+
+
+def _notes(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[list[str]]:
+    """Of each side: where its files contradict one another, and why something could not be told."""
+    return [[*side.get("contradictions", ()), *(side.get("why") or {}).values()] for side in (first, second)]
+
+
+def _note_lines(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[str]:
+    for name, notes in zip("AB", _notes(first, second), strict=True):
+        yield from textwrap.wrap("; ".join(notes), WIDTH, initial_indent=f"{name}: ", subsequent_indent="   ")
 
 
 def _first_difference(first: Any, second: Any) -> int:

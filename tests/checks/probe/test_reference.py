@@ -10,7 +10,7 @@ import pytest
 
 from sickbay.checks.probe.bpe_split import known_pretokenizer, splitter_of
 from sickbay.checks.probe.gguf_header import read_header
-from sickbay.checks.probe.reference import read_reference
+from sickbay.checks.probe.reference_files import read_reference
 from sickbay.checks.probe.template import render
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.signal import UnknownReason

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sickbay.checks.probe.reference import of_folder
+from sickbay.checks.probe.reference_files import of_folder
 from sickbay.checks.probe.tokens import ProbeTokens
 from sickbay.checks.probe.tokens_look import other_end_mark
 from sickbay.engine.run.files import RootedFiles
