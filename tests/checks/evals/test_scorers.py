@@ -76,6 +76,8 @@ def score(scorers: Mapping[str, Scorer], name: str, expected: Any, given: str | 
         ("json-schema", None, '{"a": "x"}', {"value": {"properties": {"a": {"type": "integer"}}}}, False),
         ("json-schema", None, 'Sure: {"a": 1} ok', {"inside": True}, True),
         ("json-schema", None, "Sure: {a: 1}", {"inside": True}, False),
+        ("json-schema", None, 'As in [1]: {"a": 1}', {"inside": True, "value": {"type": "object"}}, True),
+        ("json-schema", None, 'As in [1]: {"a": 1}', {"inside": True, "value": {"required": ["b"], "type": "object"}}, False),
         ("label", "positive", "Sentiment: Positive.", {"labels": ["positive", "negative"]}, True),
         ("label", "positive", "not positive but negative", {"labels": ["positive", "negative"]}, False),
         ("label", "positive", "very positive", {"labels": ["positive", "very positive"]}, False),

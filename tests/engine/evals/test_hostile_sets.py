@@ -44,7 +44,7 @@ ITEM = '{"id": "a", "ask": "Q?", "expected": "y", "score": ["exact"]}'
         ("tool.yaml", b"evalset: s\nscore: [tool-call]\nitems: [{id: a, ask: x, expected: {name: f}, tools: [{function: {name: f, parameters: {type: 7}}}]}]\n", "tool.yaml:3:9: error: the item 'a' cannot be scored by tool-call: the parameters of its tool 'f' are no schema: type: 7 is not valid under any of the schemas listed in the 'anyOf' keyword [not-scorable]"),
         ("noname.yaml", b"evalset: s\nscore: [tool-call]\nitems: [{id: a, ask: x, expected: {name: f}, tools: [{function: f}]}]\n", "noname.yaml:3:9: error: the item 'a' cannot be scored by tool-call: one of its tools has no name; wanted function: {name: ..., parameters: {...}} [not-scorable]"),
         ("args.yaml", b"evalset: s\nscore: [tool-call]\nitems: [{id: a, ask: x, expected: {name: f, arguments: [1]}}]\n", "args.yaml:3:9: error: the item 'a' cannot be scored by tool-call: wanted expected: {\"name\": ..., \"arguments\": {...}} or a list of these [not-scorable]"),
-        ("pf.yaml", b"prompts: ['{{a}}']\ntests: 3\n", "pf.yaml:2:8: error: tests: wanted a list or a CSV file, found number 3 [wrong-type]"),
+        ("pf.yaml", b"prompts: ['{{a}}']\ntests: 3\n", "pf.yaml:2:8: error: tests: wanted a list or a file of tests, found number 3 [wrong-type]"),
         ("map.yaml", b"prompts: {a.txt: b}\ntests: []\n", "map.yaml:1:10: error: prompts: wanted a list of texts or files (a mapping of files is not read here) [not-supported]"),
         ("many.yaml", b"prompts: ['{{a}}']\ntests: [{vars: {" + b", ".join(f"v{i}: [x, y]".encode() for i in range(20)) + b"}}]\n", "many.yaml:2:9: error: its lists of variables make 1048576 tests; wanted at most 10000 [too-large]"),
     ],

@@ -181,7 +181,7 @@ tests:
   - {vars: {name: Lee}, options: {transform: output.trim()}, assert: [{type: contains, value: Lee}]}
   - vars: {name: Mia}
     assert: [{type: contains, value: Mia, weight: 0}]
-  - file://more.yaml
+  - file://more.py
 scenarios: []
 """
 
@@ -199,7 +199,7 @@ def test_promptfoo_runs_no_code_and_says_what_it_left_out(tmp_path: Path, scorer
         (17, "'threshold' is not done here; the test is left out"),
         (18, "'options.transform' is not done here; the test is left out"),
         (20, "the promptfoo assertion 'contains' with weight 0 is not scored here; the test is left out"),
-        (21, "a test from 'file://more.yaml' is not read here; wanted vars and assert"),
+        (21, "tests from 'file://more.py' are not read here; wanted .yaml, .json, .jsonl or .csv"),
         (22, "'scenarios' are not read here; they are left out"),
     ]
 

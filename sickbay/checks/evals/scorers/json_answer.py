@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from sickbay.engine.evals.item import Item
@@ -46,34 +46,52 @@ class JsonAnswer(Scorer):
         return Given(text=json.dumps(item.expected)) if isinstance(item.expected, (dict, list)) else None
 
     def score(self, item: Item, given: Given, params: Mapping[str, Any]) -> Score:
-        """Parse, then validate, then compare."""
-        found, why = json_of(given.text, fenced=params.get("fenced", True), inside=params.get("inside", False))
+        """Parse, then validate, then compare. With `inside` any JSON of the answer may be the right one."""
+        found, why = _jsons_of(given.text, fenced=params.get("fenced", True), inside=params.get("inside", False))
         if why:
             return Score.of(False, why)
-        errors = next(iter(sealed_validator(params.get("value", True)).iter_errors(found)), None)
-        if errors is not None:
-            return Score.of(False, f"does not fit the schema: {errors.message[:120]}")
-        if isinstance(item.expected, (dict, list)) and not same_json(found, item.expected):
-            return Score.of(False, f"found {json.dumps(found)[:80]}, wanted {json.dumps(item.expected)[:80]}")
-        return Score.of(True)
+        whys = [_misfit(each, item, params) for each in found]
+        return Score.of(not all(whys), whys[0] if all(whys) else "")
+
+
+def _misfit(found: Any, item: Item, params: Mapping[str, Any]) -> str:
+    errors = next(iter(sealed_validator(params.get("value", True)).iter_errors(found)), None)
+    if errors is not None:
+        return f"does not fit the schema: {errors.message[:120]}"
+    if isinstance(item.expected, (dict, list)) and not same_json(found, item.expected):
+        return f"found {json.dumps(found)[:80]}, wanted {json.dumps(item.expected)[:80]}"
+    return ""
 
 
 def json_of(text: str, *, fenced: bool, inside: bool) -> tuple[Any, str]:
     """The JSON of an answer and "", or None and why there is none."""
+    found, why = _jsons_of(text, fenced=fenced, inside=inside)
+    return (found[0] if found else None), why
+
+
+def _jsons_of(text: str, *, fenced: bool, inside: bool) -> tuple[list[Any], str]:
     body = text.strip()
     fence = _FENCE.match(text) if fenced else None
     if fence:
         body = fence.group(1)
     try:
-        return json.loads(body, parse_constant=_refuse), ""
+        return [json.loads(body, parse_constant=_refuse)], ""
     except (ValueError, RecursionError) as error:
-        if inside:
-            for start in [place for place, letter in enumerate(body[:100_000]) if letter in "{["][:200]:
-                try:
-                    return _DECODER.raw_decode(body, start)[0], ""
-                except (ValueError, RecursionError):
-                    continue
-        return None, f"not JSON ({getattr(error, 'msg', '') or str(error)[:60]}): {body[:60]!r}"
+        found = list(_inside(body)) if inside else []
+        why = f"not JSON ({getattr(error, 'msg', '') or str(error)[:60]}): {body[:60]!r}"
+        return found, "" if found else why
+
+
+def _inside(body: str) -> Iterator[Any]:
+    """Every JSON object and list of a text, from left to right, those inside others left out."""
+    end = 0
+    for start in [place for place, letter in enumerate(body[:100_000]) if letter in "{["][:200]:
+        if start >= end:
+            try:
+                data, end = _DECODER.raw_decode(body, start)
+            except (ValueError, RecursionError):
+                continue
+            yield data
 
 
 def _refuse(word: str) -> None:

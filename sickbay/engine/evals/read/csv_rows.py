@@ -18,7 +18,7 @@ from sickbay.engine.load.codes import Code
 from sickbay.engine.load.yaml_node import SourceText
 from sickbay.engine.model.problem import Position, Problem
 
-__all__ = ["csv_dicts", "read_csv", "uses_of_row"]
+__all__ = ["csv_dicts", "expected_cells", "read_csv"]
 
 _ASK = ("ask", "question", "prompt", "input", "query")
 _EXPECTED = ("expected", "answer", "ideal", "target", "label", "reference")
@@ -102,14 +102,18 @@ def _item(row: dict[str, str], at: Position, ask: str, expected: str, context: C
         item_id=row.get("id", "").strip() or f"line-{at.line}",
         messages=({"role": "user", "content": row[ask]},),
         expected=row[expected] if expected else None,
-        scorers=uses_of_row(row, at, context) or (),
+        scorers=_uses_of_row(row, at, context),
         fields=fields,
         position=at,
     )
 
 
-def uses_of_row(row: dict[str, str], at: Position, context: Context) -> tuple[ScorerUse, ...] | None:
-    """The assertions of its `__expected` cells; None when one of them is not scored here."""
-    cells = [cell for name, cell in row.items() if name.startswith("__expected") and cell.strip()]
-    uses = [use_of_text(cell, at, context) for cell in cells]
-    return None if any(use is None for use in uses) else tuple(use for use in uses if use is not None)
+def expected_cells(row: dict[str, str]) -> list[str]:
+    """The `__expected` cells (promptfoo's) that hold anything."""
+    return [cell for name, cell in row.items() if name.startswith("__expected") and cell.strip()]
+
+
+def _uses_of_row(row: dict[str, str], at: Position, context: Context) -> tuple[ScorerUse, ...]:
+    """The assertions of its `__expected` cells; none when one of them is not scored here."""
+    uses = [use_of_text(cell, at, context, row) for cell in expected_cells(row)]
+    return () if any(use is None for use in uses) else tuple(each for use in uses for each in use or ())

@@ -1,25 +1,27 @@
 """A promptfoo configuration: prompts with `{{name}}`, tests with `vars` and `assert`, `defaultTest`.
 
-Of Nunjucks only plain names are filled in; blocks and filters are told and the test is left out.
+What is not done here (code, weights, thresholds, Nunjucks beyond names) is told, and its test left out.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sickbay.engine.evals.item import EvalSet, Item, ScorerUse
-from sickbay.engine.evals.read.beside import read_beside
+from sickbay.engine.evals.item import EvalSet, Item
 from sickbay.engine.evals.read.context import Context
-from sickbay.engine.evals.read.csv_rows import csv_dicts, uses_of_row
-from sickbay.engine.evals.read.promptfoo_assert import use_of
+from sickbay.engine.evals.read.csv_rows import expected_cells
+from sickbay.engine.evals.read.promptfoo_assert import use_of_text, uses_of
+from sickbay.engine.evals.read.promptfoo_files import FILE, as_text, data_of_file, node_of_file
+from sickbay.engine.evals.read.promptfoo_fill import UnfilledError, fill_prompt, has_template
 from sickbay.engine.evals.read.promptfoo_prompt import Names, messages_of
+from sickbay.engine.evals.read.promptfoo_templates import templates_of
+from sickbay.engine.evals.read.promptfoo_tests import Row, tests_of
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.fields import Fields
 from sickbay.engine.load.schema_words import described
@@ -28,34 +30,27 @@ from sickbay.engine.model.problem import Position, Problem
 
 __all__ = ["read_promptfoo"]
 
-_NAME = re.compile(r"\{\{-?\s*([A-Za-z_][\w.]*)\s*-?\}\}")
-_OTHER = re.compile(r"\{%|\{\{")
 COMBINATIONS_MAX = 10_000
 """Tests that the lists of variables of one entry may make."""
+_CHANGING = ("threshold", "assertScoringFunction", "prompts", "providerOutput")
+_CHANGING_OPTIONS = ("transform", "transformVars", "prefix", "suffix", "postprocess", "rubricPrompt")
+_METADATA = "__metadata:"
+_CHANGING_COLUMNS = ("__threshold", "__prefix", "__suffix", "__providerOutput", "__config:")
 
 
 def read_promptfoo(node: Node, context: Context) -> EvalSet:
     """The tests as items, one for each prompt and test."""
     fields = Fields(node)
-    asking = _Asking(_prompts(fields, context), Names(), context)
-    tests = fields.get("tests")
-    items: list[Item] = []
-    scenarios = fields.get("scenarios")
-    if scenarios is not None:
+    if "scenarios" in fields:
         _left_out("'scenarios' are not read here; they are left out", fields.key_at("scenarios"), context)
-    if tests is not None and isinstance(tests.data, str):
-        items = _items_of_csv(tests, asking)
-    else:
-        default = fields.below("defaultTest")
-        shared = fields.get("defaultTest")
-        if shared is not None and isinstance(shared.data, str):
-            message = f"defaultTest from {shared.data!r} is not read here; wanted vars, assert and metadata in place"
-            context.problems.append(Problem(shared.at, Code.NOT_SUPPORTED, message))
-        if tests is not None and tests.items is None:
-            message = f"tests: wanted a list or a CSV file, found {described(tests.data)}"
-            context.problems.append(Problem(tests.at, Code.WRONG_TYPE, message))
-        for test in fields.items("tests"):
-            items += _items_of_test(test, default, asking)
+    default = fields.get("defaultTest")
+    if default is not None and isinstance(default.data, str):
+        default = node_of_file(_beside(context, default.data), default.at, context.problems)
+    asking = _Asking(templates_of(fields, context), Names(), Fields(default), Path(context.path).parent)
+    items: list[Item] = []
+    tests = fields.get("tests")
+    for test, inner in tests_of(tests, context) if tests is not None else ():
+        items += _items_of_row(test, asking, inner) if isinstance(test, Row) else _items_of_test(test, asking, inner)
     name = Path(context.path).stem.lower()
     return EvalSet(
         name=re.sub(r"[^a-z0-9._-]+", "-", name), title=fields.text("description"), items=tuple(items),
@@ -63,131 +58,145 @@ def read_promptfoo(node: Node, context: Context) -> EvalSet:
     )  # fmt: skip
 
 
-def _prompts(fields: Fields, context: Context) -> list[str]:
-    found = []
-    nodes = fields.items("prompts")
-    only = fields.get("prompts")
-    if not nodes and only is not None:
-        nodes = (only,)
-    for node in nodes:
-        if isinstance(node.data, dict) and not {"raw", "id"} & node.data.keys():
-            message = "prompts: wanted a list of texts or files (a mapping of files is not read here)"
-            context.problems.append(Problem(node.at, Code.NOT_SUPPORTED, message))
-            continue
-        data = node.data.get("raw", node.data.get("id", "")) if isinstance(node.data, dict) else node.data
-        text = str(data)
-        if text.startswith("file://"):
-            path = Path(context.path).parent / text.removeprefix("file://")
-            text = read_beside(path, node.at, context.problems) or ""
-        found.append(text)
-    if not found and not nodes:
-        context.problems.append(Problem(fields.at, Code.MISSING_KEY, "no prompts", "promptfoo wants a list 'prompts:'"))
-    return found
-
-
 @dataclass(frozen=True, slots=True)
 class _Asking:
-    """What every test of the file shares."""
+    """What every test of the file shares; `folder` is the configuration's own."""
 
-    prompts: list[str]
+    templates: list[str]
     names: Names
-    context: Context
+    default: Fields
+    folder: Path
 
 
-def _items_of_csv(tests: Node, asking: _Asking) -> list[Item]:
-    context = asking.context
-    path = Path(context.path).parent / str(tests.data).removeprefix("file://")
-    if path.suffix != ".csv":
-        message = f"tests from {str(tests.data)!r} are not read here; wanted a list, or a CSV file"
-        context.problems.append(Problem(tests.at, Code.NOT_SUPPORTED, message))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Test:
+    """One test: its variables' values, what it says of itself, and what is asserted, in YAML or in CSV cells."""
+
+    at: Position
+    variables: Mapping[str, list[str]]
+    metadata: Mapping[str, str]
+    asserts: tuple[Node, ...] = ()
+    cells: tuple[str, ...] = ()
+
+
+def _items_of_row(row: Row, asking: _Asking, context: Context) -> list[Item]:
+    cells = row.cells
+    changes = _changes(asking.default)
+    changes += [f"the column {name!r}" for name, cell in cells.items() if name.startswith(_CHANGING_COLUMNS) and cell]
+    if changes:
+        _left_out(f"{' and '.join(changes)} is not done here; the test is left out", row.at, context)
         return []
-    text = read_beside(path, tests.at, context.problems)
-    if text is None:
-        return []
-    found = []
-    beside = replace(context, path=str(path))
-    for at, row in csv_dicts(text, beside)[1]:
-        uses = uses_of_row(row, at, beside)
-        variables = {name: cell for name, cell in row.items() if not name.startswith("__")}
-        metadata = {name.removeprefix("__metadata:"): cell for name, cell in row.items() if name.startswith("__meta")}
-        if uses is not None:
-            found += _items(asking, variables, metadata, scorers=uses, at=at)
-    return found
+    own = {name: [cell.removesuffix("\n")] for name, cell in cells.items() if not name.startswith("__")}
+    metadata = {
+        name.removeprefix("__metadata:"): cell for name, cell in cells.items() if name.startswith("__metadata:")
+    }
+    variables = {**_variables(asking.default.below("vars"), asking, context), **own}
+    metadata = {**_words(asking.default.below("metadata")), **metadata}
+    test = _Test(
+        at=row.at, variables=variables, metadata=metadata, asserts=asking.default.items("assert"),
+        cells=tuple(expected_cells(cells)),
+    )  # fmt: skip
+    return _items_of(test, asking, context)
 
 
-def _items_of_test(node: Node, default: Fields, asking: _Asking) -> list[Item]:
-    context = asking.context
+def _items_of_test(node: Node, asking: _Asking, context: Context) -> list[Item]:
     if node.entries is None:
         _left_out(f"a test from {str(node.data)[:60]!r} is not read here; wanted vars and assert", node.at, context)
         return []
     test = Fields(node)
-    changes = [*_changes(default), *_changes(test)]
+    held = test.get("vars")
+    if held is not None and isinstance(held.data, str):
+        held = node_of_file(_beside(context, held.data), held.at, context.problems)
+    changes = [*_changes(asking.default), *_changes(test)]
     if changes:
         _left_out(f"{' and '.join(changes)} is not done here; the test is left out", test.at, context)
         return []
-    metadata = {**_words(default.below("metadata")), **_words(test.below("metadata"))}
-    asserts = (*default.items("assert"), *test.items("assert"))
-    uses = [use_of(each, context) for each in asserts]
-    if any(use is None for use in uses):
-        return []
-    scorers = tuple(use for use in uses if use is not None)
-    found = []
-    variables_of = {**_variables(default.below("vars")), **_variables(test.below("vars"))}
-    count = math.prod(len(values) for values in variables_of.values())
+    variables = {
+        **_variables(asking.default.below("vars"), asking, context), **_variables(Fields(held), asking, context)
+    }  # fmt: skip
+    shared = () if test.below("options").flag("disableDefaultAsserts") else asking.default.items("assert")
+    metadata = {**_words(asking.default.below("metadata")), **_words(test.below("metadata"))}
+    asserts = (*shared, *test.items("assert"))
+    return _items_of(_Test(at=test.at, variables=variables, metadata=metadata, asserts=asserts), asking, context)
+
+
+def _items_of(test: _Test, asking: _Asking, context: Context) -> list[Item]:
+    """The items of one test: one for each combination of its variables and each prompt."""
+    count = math.prod(len(values) for values in test.variables.values())
     if count > COMBINATIONS_MAX:
         message = f"its lists of variables make {count} tests; wanted at most {COMBINATIONS_MAX}"
         context.problems.append(Problem(test.at, Code.TOO_LARGE, message))
         return []
-    for variables in _combinations(variables_of):
-        found += _items(asking, variables, metadata, scorers=scorers, at=test.at)
+    found: list[Item] = []
+    for variables in _combinations(test.variables):
+        told = [uses_of(each, variables, context) for each in test.asserts]
+        told += [use_of_text(cell, test.at, context, variables) for cell in test.cells]
+        if any(uses is None for uses in told):
+            break
+        scorers = tuple(use for uses in told for use in uses or ())
+        for messages in _prompts(variables, asking, test.at, context):
+            made = context.item(
+                item_id=asking.names.of(messages)[0], messages=messages, expected=None, scorers=scorers,
+                fields={**variables, **test.metadata}, position=test.at,
+            )  # fmt: skip
+            found.append(made)
     return found
+
+
+def _prompts(
+    variables: Mapping[str, str], asking: _Asking, at: Position, context: Context
+) -> Iterator[tuple[dict[str, Any], ...]]:
+    """Each prompt, filled in; one that cannot be is told."""
+    for template in asking.templates:
+        try:
+            yield messages_of(fill_prompt(template, variables))
+        except UnfilledError as error:
+            why = str(error) if str(error).startswith("no variable") else f"the prompt has {error}"
+            _left_out(f"{why}; the test is left out", at, context)
 
 
 def _changes(test: Fields) -> list[str]:
     """Settings that make a test mean something else than that its assertions hold."""
     options = test.below("options")
-    named = [f"{key!r}" for key in ("threshold", "assertScoringFunction") if key in test]
-    for key, kind in (("vars", dict), ("metadata", dict), ("options", dict), ("assert", list)):
+    named = [f"{key!r}" for key in _CHANGING if key in test]
+    for key, kinds in (("vars", (dict, str)), ("metadata", dict), ("options", dict), ("assert", list)):
         node = test.get(key)
-        if node is not None and node.data is not None and not isinstance(node.data, kind):
+        if node is not None and node.data is not None and not isinstance(node.data, kinds):
             named.append(f"{key!r} as {described(node.data)}")
-    named += [f"'vars.{key}' with {{{{" for key, node in test.below("vars") if "{{" in str(node.data)]
-    return named + [f"'options.{key}'" for key in ("transform", "prefix", "suffix", "postprocess") if key in options]
+    named += [f"'vars.{key}' with {{{{" for key, node in test.below("vars") if has_template(str(node.data))]
+    return named + [f"'options.{key}'" for key in _CHANGING_OPTIONS if key in options]
 
 
-def _items(
-    asking: _Asking, variables: Mapping[str, str], metadata: Mapping[str, str],
-    *, scorers: tuple[ScorerUse, ...], at: Position,
-) -> list[Item]:  # fmt: skip
-    """One item a prompt."""
-    found = []
-    for prompt in asking.prompts:
-        missing = [each for each in _NAME.findall(prompt) if each not in variables]
-        if missing or _OTHER.search(_NAME.sub("", prompt)):
-            why = f"no variable {missing[0]!r}" if missing else "the prompt has Nunjucks blocks or filters"
-            _left_out(f"{why}; the test is left out", at, asking.context)
-            continue
-        messages = messages_of(_NAME.sub(lambda hit: variables[hit.group(1)], prompt))
-        item = asking.context.item(
-            item_id=asking.names.of(messages)[0], messages=messages, expected=None,
-            scorers=scorers, fields={**variables, **metadata}, position=at,
-        )  # fmt: skip
-        found.append(item)
-    return found
+def _beside(context: Context, reference: str) -> Path:
+    return Path(context.path).parent / reference.removeprefix(FILE)
 
 
 def _left_out(message: str, at: Position, context: Context) -> None:
     context.problems.append(Problem(at, Code.NOT_SUPPORTED, message, severity="warning"))
 
 
-def _variables(fields: Fields) -> dict[str, list[str]]:
-    """The values of each variable. A list of texts makes a test of each of them, as in promptfoo."""
-    found = {}
+def _variables(fields: Fields, asking: _Asking, context: Context) -> dict[str, list[str]]:
+    """The values of each variable. A list of texts makes a test of each of them; NAME.KEY is a part."""
+    found: dict[str, list[str]] = {}
     for key, node in fields:
         several = isinstance(node.data, list) and node.data and isinstance(node.data[0], str)
-        if several or not isinstance(node.data, (list, dict)):
-            found[key] = [_word(value) for value in (node.data if several else [node.data])]
+        if isinstance(node.data, dict):
+            parts = _variables(Fields(node), asking, context)
+            found |= {f"{key}.{name}": values for name, values in parts.items() if len(values) == 1}
+        elif several or not isinstance(node.data, list):
+            values = [_value(value, node.at, asking, context) for value in (node.data if several else [node.data])]
+            if None not in values:
+                found[key] = [value for value in values if value is not None]
     return found
+
+
+def _value(data: object, at: Position, asking: _Asking, context: Context) -> str | None:
+    """A variable's text, without the line break at its end; None for a file that is not read."""
+    if isinstance(data, str) and data.startswith(FILE):
+        data, read = data_of_file(data, asking.folder, at, context.problems)
+        if not read:
+            return None
+    return as_text(data).removesuffix("\n")
 
 
 def _combinations(variables: Mapping[str, list[str]]) -> Iterator[dict[str, str]]:
@@ -196,8 +205,4 @@ def _combinations(variables: Mapping[str, list[str]]) -> Iterator[dict[str, str]
 
 
 def _words(fields: Fields) -> dict[str, str]:
-    return {key: _word(value.data) for key, value in fields if not isinstance(value.data, (list, dict))}
-
-
-def _word(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return {key: as_text(value.data) for key, value in fields if not isinstance(value.data, (list, dict))}

@@ -6,6 +6,7 @@ is called by what is asked: the end of the prompt, and a digest of the whole.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections import Counter
@@ -13,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sickbay.engine.evals.item import digest
+from sickbay.engine.load.yaml_source import read_yaml
 
 __all__ = ["Names", "messages_of"]
 
@@ -21,14 +23,17 @@ _DIGEST_CHARS = 8
 
 
 def messages_of(prompt: str) -> tuple[dict[str, Any], ...]:
-    """A prompt that is a JSON list of chat messages is one; any other text is what the user says."""
-    if prompt.lstrip().startswith("["):
-        try:
+    """A prompt that is a list of chat messages, in JSON or YAML, is one; any other text is what the user says."""
+    start = prompt.lstrip()
+    data: Any = None
+    if start.startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
             data = json.loads(prompt)
-        except (ValueError, RecursionError):
-            data = None
-        if isinstance(data, list) and data and all(isinstance(each, dict) and "role" in each for each in data):
-            return tuple(data)
+    elif start.startswith("- role:"):
+        node = read_yaml(prompt, "", [])
+        data = node.data if node is not None else None
+    if isinstance(data, list) and data and all(isinstance(each, dict) and "role" in each for each in data):
+        return tuple(data)
     return ({"role": "user", "content": prompt},)
 
 
