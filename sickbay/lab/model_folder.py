@@ -8,6 +8,7 @@
 {cut_bytes: 1000000}                                       the end of the weights is missing
 {swap: [model.layers.3.mlp.down_proj.weight, …]}           two tensors of one shape change places
 {round: {tensors: _proj.weight, bits: 4}}                  matrices whose name ends so, each row on few levels
+{take_out: {tensors: [model.layers.9…], seed: 7}}          what only an adapter of the same description gives back
 {interleave: {tensors: q_proj.weight, head_dim: 64}}       rows of each head in another converter's order
 
 Files that no edit touches are links to the good ones.
@@ -19,17 +20,16 @@ import json
 import os
 import random
 import shutil
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sickbay.lab.errors import StageError
 from sickbay.lab.folder_weights import from_bfloat16, interleaved, rounded, to_bfloat16
+from sickbay.lab.peft_adapter import without_adapter
+from sickbay.lab.safetensors_file import WEIGHTS, read_header, tensor_at
 
 __all__ = ["edited_folder"]
-
-WEIGHTS = "model.safetensors"
 
 
 def edited_folder(source: Path, target: Path, edits: Sequence[Mapping[str, Any]]) -> Path:
@@ -60,19 +60,8 @@ def _own(path: Path) -> Path:
 
 def _tensor(folder: Path, name: str) -> tuple[Path, int, int]:
     """The weights' file, and where the tensor begins and ends in it."""
-    header, data_at = _header(folder / WEIGHTS)
-    if name not in header:
-        raise StageError(f"no tensor {name!r} in {WEIGHTS}, which holds {len(header)}")
-    begin, end = header[name]["data_offsets"]
-    return _own(folder / WEIGHTS), data_at + begin, data_at + end
-
-
-def _header(path: Path) -> tuple[dict[str, Any], int]:
-    """The header of a safetensors file (huggingface/safetensors: README, "Format"), and where its data begins."""
-    with path.open("rb") as source:
-        (length,) = struct.unpack("<Q", source.read(8))
-        header: dict[str, Any] = json.loads(source.read(length))
-    return header, 8 + length
+    begin, end = tensor_at(folder / WEIGHTS, name)
+    return _own(folder / WEIGHTS), begin, end
 
 
 def _zero(folder: Path, name: str) -> None:
@@ -94,7 +83,7 @@ def _flip_bits(folder: Path, what: Mapping[str, Any]) -> None:
 
 
 def _swap(folder: Path, names: Sequence[str]) -> None:
-    header, _ = _header(folder / WEIGHTS)
+    header, _ = read_header(folder / WEIGHTS)
     places = [_tensor(folder, name) for name in names]
     if len({(tuple(header[name]["shape"]), header[name]["dtype"]) for name in names}) != 1:
         raise StageError(f"{names[0]!r} and {names[1]!r} have not one shape and type, so they cannot change places")
@@ -108,9 +97,9 @@ def _swap(folder: Path, names: Sequence[str]) -> None:
             file.write(content)
 
 
-def _each_matrix(folder: Path, suffix: str, change: Callable[[Any], Any]) -> None:
-    """Change every bfloat16 matrix whose name ends so."""
-    header, _ = _header(folder / WEIGHTS)
+def _each_matrix(folder: Path, suffix: str, change: Callable[[str, Any], Any]) -> None:
+    """Change every bfloat16 matrix whose name ends so; `change` gets its name and its numbers."""
+    header, _ = read_header(folder / WEIGHTS)
     found = [name for name, row in header.items() if name.endswith(suffix) and row.get("dtype") == "BF16"]
     if not found:
         raise StageError(f"no bfloat16 tensor in {WEIGHTS} whose name ends in {suffix!r}")
@@ -120,20 +109,25 @@ def _each_matrix(folder: Path, suffix: str, change: Callable[[Any], Any]) -> Non
             file.seek(begin)
             matrix = from_bfloat16(file.read(end - begin), header[name]["shape"])
             file.seek(begin)
-            file.write(to_bfloat16(change(matrix)))
+            file.write(to_bfloat16(change(name, matrix)))
 
 
 def _round(folder: Path, what: Mapping[str, Any]) -> None:
-    _each_matrix(folder, what["tensors"], lambda matrix: rounded(matrix, what["bits"]))
+    _each_matrix(folder, what["tensors"], lambda _, matrix: rounded(matrix, what["bits"]))
 
 
 def _interleave(folder: Path, what: Mapping[str, Any]) -> None:
-    _each_matrix(folder, what["tensors"], lambda matrix: interleaved(matrix, what["head_dim"]))
+    _each_matrix(folder, what["tensors"], lambda _, matrix: interleaved(matrix, what["head_dim"]))
+
+
+def _take_out(folder: Path, what: Mapping[str, Any]) -> None:
+    for tensor in what["tensors"]:
+        _each_matrix(folder, tensor, lambda name, matrix: without_adapter(name, matrix, what))
 
 
 def _relabel(folder: Path, what: Mapping[str, str]) -> None:
     path = _own(folder / WEIGHTS)
-    header, data_at = _header(path)
+    header, data_at = read_header(path)
     found = [row for name, row in header.items() if name != "__metadata__" and row["dtype"] == what["from"]]
     if not found:
         raise StageError(f"no tensor of type {what['from']!r} in {WEIGHTS}")
@@ -174,6 +168,7 @@ _EDITS: Mapping[str, Any] = {
     "swap": _swap,
     "round": _round,
     "interleave": _interleave,
+    "take_out": _take_out,
     "relabel": _relabel,
     "set": _set,
     "write": _write,

@@ -12,6 +12,7 @@ Options (all optional but `upstream`):
     truncate_prompt_tokens: only the last so many tokens of the last message go on.
     keep_head: with it, the first so many tokens go on instead.
     set_fields, drop_fields: fields of the request's body that are overwritten, or left out.
+    keep_messages: only the last so many messages of a conversation go on.
     system: a system message that is silently put before the conversation.
     answer_cache: an answer is kept and given again to every later request that begins with the same so many characters.
     keep_upstream_on_disconnect: the request behind goes on when the user has left.
@@ -67,6 +68,7 @@ class Behaviour:
     keep_head: bool = False
     set_fields: Mapping[str, Any] = field(default_factory=dict)
     drop_fields: tuple[str, ...] = ()
+    keep_messages: int = 0
     system: str = ""
     answer_cache: int = 0
     keep_upstream_on_disconnect: bool = False
@@ -206,13 +208,17 @@ class FaultyProxy:
         return response
 
     def _rewrite(self, body: bytes) -> bytes:
-        """Other fields, and a system message of its own."""
+        """Other fields, fewer messages, and a system message of its own."""
         behaviour = self.behaviour
         chat = parse_object(body)
-        if not chat or not (behaviour.set_fields or behaviour.drop_fields or behaviour.system):
+        if not chat or not (
+            behaviour.set_fields or behaviour.drop_fields or behaviour.keep_messages or behaviour.system
+        ):
             return body
         kept = {key: value for key, value in chat.items() if key not in behaviour.drop_fields}
         chat = {**kept, **behaviour.set_fields}
+        if behaviour.keep_messages and isinstance(chat.get("messages"), list):
+            chat["messages"] = chat["messages"][-behaviour.keep_messages :]
         if behaviour.system and isinstance(chat.get("messages"), list):
             chat["messages"] = [{"role": "system", "content": behaviour.system}, *chat["messages"]]
         return json.dumps(chat).encode()

@@ -15,6 +15,7 @@ from sickbay.lab.limits import Limits, make_limits
 from sickbay.lab.model import find_model, require_server
 from sickbay.lab.model_edit import edited_copy, sha256_of
 from sickbay.lab.model_folder import edited_folder
+from sickbay.lab.peft_adapter import write_peft_adapter
 from sickbay.lab.placed import placed
 from sickbay.lab.supervisor import note_end
 from sickbay.lab.vllm_server import converted_folder, converted_model, find_vllm_python
@@ -60,8 +61,7 @@ class Servers:
         """The server and its replicas."""
         self.check()
         self._write_model()
-        for name, what in self.fault.adapters.items():
-            write_adapter(find_model(), self.folder / "files" / f"{name}.gguf", what)
+        self._write_adapters()
         fault = self.fault
         self.limits = make_limits(
             fault.server.get("limits", {}),
@@ -76,6 +76,14 @@ class Servers:
             self._start(f"replica-{number}", self._with_own_model(number, replica))
             for number, replica in enumerate(fault.replicas, start=1)
         ]
+
+    def _write_adapters(self) -> None:
+        """As the engine reads them: a GGUF file, or a PEFT folder."""
+        for name, what in self.fault.adapters.items():
+            if self.fault.engine == "vllm":
+                write_peft_adapter(converted_model(find_vllm_python()), self.folder / "files" / name, what)
+            else:
+                write_adapter(find_model(), self.folder / "files" / f"{name}.gguf", what)
 
     def _with_own_model(self, number: int, replica: Mapping[str, Any]) -> dict[str, Any]:
         """A replica with `edits` serves a changed copy of its own, under the same file name."""

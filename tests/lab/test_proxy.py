@@ -234,6 +234,17 @@ def test_a_meddling_proxy_changes_fields_and_adds_a_system_message() -> None:
     behind(test, system="S", set_fields={"temperature": 2}, drop_fields=("response_format",))
 
 
+def test_only_the_last_messages_of_a_conversation_go_on() -> None:
+    async def test(upstream: Upstream, url: str, session: aiohttp.ClientSession) -> None:
+        upstream.finish.set()
+        said = [{"role": "user", "content": text} for text in "abc"]
+        async with session.post(url, json={**chat("a"), "messages": said}) as answer:
+            await answer.read()
+        assert upstream.bodies[0]["messages"] == said[1:]
+
+    behind(test, keep_messages=2)
+
+
 def test_an_answer_cache_gives_one_answer_to_all_that_begin_alike() -> None:
     async def test(upstream: Upstream, url: str, session: aiohttp.ClientSession) -> None:
         upstream.finish.set()
