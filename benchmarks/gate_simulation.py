@@ -16,11 +16,13 @@ import sys
 from collections.abc import Callable, Sequence
 from datetime import date
 
-from sickbay.engine.evals.item import EvalSet
+from sickbay.engine.evals.item import EvalSet, Item
 from sickbay.engine.evals.row import EvalRun, Row
 from sickbay.engine.evals.stats.proportions import wilson
 from sickbay.engine.evals.stats.sequential import Canary, CanaryState
-from sickbay.engine.gate.judge import judge_eval, judge_latency, planned_items
+from sickbay.engine.gate.judge import judge_eval, planned_items
+from sickbay.engine.gate.judge_latency import judge_latency
+from sickbay.engine.gate.latency import Measured, TimedPair
 from sickbay.engine.gate.model import EvalRule, LatencyRule, Rule, SliceRule
 from sickbay.engine.gate.scorecard import Finding, decide, settle
 from sickbay.engine.gate.watch import EvalWatch, LatencyWatch
@@ -134,8 +136,10 @@ def canary(discordance: float, noise: float) -> Callable[[random.Random, float],
                     u = generator.random()
                     score.canary.add(-1.0 if u < worse else 1.0 if u < 2 * worse - drop else 0.0)
             if speed.state is CanaryState.GO_ON:
-                times = [(generator.lognormvariate(0, noise), slow * generator.lognormvariate(0, noise)) for _ in "123"]
-                speed.add(times)
+                times: list[TimedPair] = [
+                    (generator.lognormvariate(0, noise), slow * generator.lognormvariate(0, noise)) for _ in "123"
+                ]
+                speed.add(Measured(pairs=times))
             states = {score.canary.state, speed.state}
             if CanaryState.INFERIOR in states or CanaryState.GO_ON not in states:
                 break
@@ -147,12 +151,41 @@ def canary(discordance: float, noise: float) -> Callable[[random.Random, float],
     return release
 
 
+def canary_sliced(discordance: float, fail: float) -> Callable[[random.Random, float], int]:
+    """`--canary` over three critical slices, while some requests fail on either side; bad: one slice is worse."""
+    most = 15_000
+    used: list[int] = []
+    items = tuple(Item(id=str(i), messages=(), fields={"lang": f"l{i % 3}"}) for i in range(most))
+    evalset = EvalSet(name="s", items=items)
+    rule = EvalRule(id="e", evalset=evalset, margin=MARGIN, slices=(SliceRule(by="lang", critical=("*",)),))
+
+    def release(generator: random.Random, drop: float) -> int:
+        watch = EvalWatch(rule, None)
+        for number, item in enumerate(items):
+            fall = drop if number % 3 == 0 else 0.0
+            worse = max((discordance + fall) / 2, fall)
+            u = generator.random()
+            right = (True, False) if u < worse else (False, True) if u < 2 * worse - fall else (True, True)
+            for side, passed in zip(("baseline", "candidate"), right, strict=True):
+                failed = generator.random() < fail
+                reason = "absent" if failed else ""
+                watch.add(side, Row(item=item.id, passed=None if failed else passed, error=reason, reason=reason))
+            if watch.over:
+                break
+        used.append(number + 1)
+        return 0 if watch.state is CanaryState.NOT_INFERIOR and not watch.shown else 3 if not watch.over else 2
+
+    release.n = most  # type: ignore[attr-defined]
+    release.used = used  # type: ignore[attr-defined]
+    return release
+
+
 def latency(pairs: int, noise: float) -> Callable[[random.Random, float], int]:
     """Times to first token with log-normal noise and common drift; `drop` above 0 is the candidate at the ratio."""
     rule = LatencyRule(id="l", ratio_max=1.10, pairs=pairs)
 
     def release(generator: random.Random, drop: float) -> int:
-        rows: list[tuple[float | None, float | None]] = []
+        rows: list[TimedPair] = []
         drift = 1.0
         for _ in range(pairs):
             drift *= generator.lognormvariate(0.0, 0.05)
@@ -163,7 +196,7 @@ def latency(pairs: int, noise: float) -> Callable[[random.Random, float], int]:
                     0.2 * drift * slow * generator.lognormvariate(0, noise),
                 )
             )
-        return exit_code([judge_latency(rule, rows, {"baseline": [], "candidate": []})], [rule])
+        return exit_code([judge_latency(rule, Measured(pairs=rows))], [rule])
 
     release.n = pairs  # type: ignore[attr-defined]
     return release
@@ -181,6 +214,7 @@ SCENARIOS: dict[str, Callable[[], Callable[[random.Random, float], int]]] = {
     "10 %, sequential": lambda: sequential(0.10),
     "5 %, three sets": lambda: several(0.05, 3),
     "canary: 10 %, and latency": lambda: canary(0.10, 0.10),
+    "canary: 5 %, critical slices, 1 % fail": lambda: canary_sliced(0.05, 0.01),
     "latency, 60 pairs, 15 % noise": lambda: latency(60, 0.10),
 }
 
@@ -193,7 +227,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     print(f"{args.releases} releases a cell, seed {args.seed}, margin {MARGIN * 100:g} points, latency ratio 1.10")
     print(
-        f"{'releases that':<32}{'items':>7}{'false block':>14}{'(95 %)':>16}{'caught':>9}{'(95 %)':>16}{'blocked':>9}"
+        f"{'releases that':<40}{'items':>7}{'false block':>14}{'(95 %)':>16}{'caught':>9}{'(95 %)':>16}{'blocked':>9}"
     )
     missed = []
     for name, make in SCENARIOS.items():
@@ -206,7 +240,7 @@ def main(argv: list[str] | None = None) -> int:
         low, high = wilson(blocked, len(good)), wilson(caught, len(bad))
         share = sum(code == 2 for code in bad) / len(bad)
         line = (
-            f"{name:<32}{release.n:>7}{blocked / len(good):>14.1%}{low.low:>9.1%}-{low.high:<6.1%}"  # type: ignore[attr-defined]
+            f"{name:<40}{release.n:>7}{blocked / len(good):>14.1%}{low.low:>9.1%}-{low.high:<6.1%}"  # type: ignore[attr-defined]
             f"{caught / len(bad):>9.1%}{high.low:>9.1%}-{high.high:<6.1%}{share:>9.1%}"
         )
         used = getattr(release, "used", [])

@@ -89,8 +89,10 @@ def _rule(rule: Rule, tools: Tools, discordance: float, counted: int) -> Planned
     if isinstance(rule, EvalRule):
         return _eval(rule, tools, discordance, counted)
     if isinstance(rule, LatencyRule):
-        words = f"may be {rule.ratio_max:g} times the baseline's"
-        asked = rule.pairs + 1
+        many = f", {rule.concurrency} at a time" if rule.concurrency > 1 else ""
+        than = "slower" if rule.metric == "throughput" else "the baseline's"
+        words = f"may be {rule.ratio_max:g} times {than}{many}"
+        asked = (rule.pairs + 1) * rule.concurrency
         return PlannedRule(rule=rule.id, kind="latency", candidate=asked, baseline=asked, pairs=rule.pairs, words=words)
     if isinstance(rule, RunbookRule):
         return PlannedRule(rule=rule.id, kind="runbook", candidate=_runbook(rule, tools), words=rule.runbook)

@@ -3,7 +3,8 @@
 Every round asks a few new items and latency pairs of both sides and looks once more. Items and pairs feed sequential
 tests that may be looked at after every round (see `evals.stats.sequential`); the chance to stop a sound release is
 split over the rules that may stop it, so it is held for the whole gate and for any number of rounds. A runbook or
-check stops the release only when two rounds in a row say so.
+check stops the release only when two rounds in a row say so (see `rounds`), and has no answer before the last round: a
+gate of such rules alone watches to its end, and so does one with `rounds_min`.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from sickbay.engine.evals.row import EvalRun
 from sickbay.engine.evals.runner import Options, run_evals
 from sickbay.engine.evals.stats.sequential import CanaryState
 from sickbay.engine.gate.cut import CutShortError, Why
-from sickbay.engine.gate.judge import judge_eval, judge_latency_watch
+from sickbay.engine.gate.judge import judge_eval
+from sickbay.engine.gate.judge_latency import judge_latency_watch
 from sickbay.engine.gate.kit import Kit
 from sickbay.engine.gate.latency import measure_pairs
-from sickbay.engine.gate.model import EvalRule, LatencyRule, Outcome, Rule
+from sickbay.engine.gate.model import CanaryPlan, EvalRule, LatencyRule, Outcome, Rule
+from sickbay.engine.gate.rounds import Rounds
 from sickbay.engine.gate.rules import Runs, fitness, look_at, unsound
 from sickbay.engine.gate.scorecard import Finding
 from sickbay.engine.gate.watch import EvalWatch, LatencyWatch
@@ -39,14 +42,8 @@ class _Watched:
     todo: list[Item] = field(default_factory=list)
     runs: dict[str, EvalRun] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
-    before: list[Finding] = field(default_factory=list)
+    looks: Rounds = field(default_factory=Rounds)
     over: bool = False  # nothing more to be learnt of it
-
-    @property
-    def state(self) -> CanaryState:
-        if self.latency:
-            return self.latency.state
-        return self.evals.canary.state if self.evals else CanaryState.GO_ON
 
 
 async def run_rounds(kit: Kit, runs: Runs) -> tuple[list[Finding], int, str]:
@@ -65,7 +62,7 @@ async def run_rounds(kit: Kit, runs: Runs) -> tuple[list[Finding], int, str]:
                 if not each.over:
                     kit.told(each.rule.id, number, plan.rounds, f"round {number} of at most {plan.rounds}")
                     await kit.cut.during(_round(each, kit, number))
-            why = _why_over(watched, number, plan.rounds, _answered_for(kit))
+            why = _why_over(watched, number, plan, _answered_for(kit))
             if not why:
                 await kit.cut.during(kit.clock.sleep(max(0.0, plan.every_s - (kit.clock.monotonic() - began_at_s))))
     except CutShortError:
@@ -101,13 +98,15 @@ def _answered_for(kit: Kit) -> set[str]:
     return {each.rule for each in kit.gate.waivers if "block" in each.covers and each.expires >= today}
 
 
-def _why_over(watched: list[_Watched], number: int, rounds: int, waived: set[str]) -> str:
+def _why_over(watched: list[_Watched], number: int, plan: CanaryPlan, waived: set[str]) -> str:
+    rounds, rounds_min = plan.rounds, max(2, plan.rounds_min)
     for each in watched:
         stops = each.rule.critical and not each.rule.shadow and each.rule.id not in waived
-        if stops and any(finding.found is Outcome.BLOCK for finding in each.findings):
-            return f"{each.rule.id} shows the release to be worse"
-    open_rules = [each for each in watched if not each.over and (each.evals or each.latency) and not each.rule.shadow]
-    if not open_rules and number > 1:
+        for finding in each.findings:
+            if stops and finding.found is Outcome.BLOCK and finding.rule not in waived:
+                return f"{finding.rule} shows the release to be worse"
+    tested = [each for each in watched if (each.evals or each.latency) and not each.rule.shadow]
+    if tested and all(each.over for each in tested) and number >= rounds_min:
         return "every rule has its answer"
     return f"all {rounds} rounds are used up" if number >= rounds else ""
 
@@ -119,22 +118,10 @@ async def _round(each: _Watched, kit: Kit, number: int) -> None:
         elif isinstance(each.rule, LatencyRule):
             await _measure(each, each.rule, kit, number)
         else:
-            found = await look_at(each.rule, kit)
-            each.findings = _twice(found, each.before)
-            each.before = found
+            each.findings = each.looks.add(await look_at(each.rule, kit))
     except ProbeError as error:
-        each.findings = [Finding(rule=each.rule.id, kind="rule", found=Outcome.INCONCLUSIVE, summary=error.detail)]
-
-
-def _twice(found: list[Finding], before: list[Finding]) -> list[Finding]:
-    """A block counts when the round before blocked as well; the first one is inconclusive."""
-    earlier = {finding.rule for finding in before if finding.found is Outcome.BLOCK}
-    return [
-        replace(finding, found=Outcome.INCONCLUSIVE, summary=f"in one round: {finding.summary}")
-        if finding.found is Outcome.BLOCK and finding.rule not in earlier
-        else finding
-        for finding in found
-    ]
+        lost = [Finding(rule=each.rule.id, kind="rule", found=Outcome.INCONCLUSIVE, summary=error.detail)]
+        each.findings = each.looks.add(lost)
 
 
 async def _ask(each: _Watched, rule: EvalRule, kit: Kit) -> None:
@@ -155,9 +142,9 @@ async def _ask(each: _Watched, rule: EvalRule, kit: Kit) -> None:
     found = await run_evals(part, arms, kit.scorers, clock=kit.clock, options=options)
     for name, run in found.items():
         each.runs[name] = _joined(each.runs.get(name), run, rule.evalset.sha256)
-    each.over = not each.todo or each.state is not CanaryState.GO_ON
+    each.over = not each.todo or each.evals.over
     baseline = each.runs.get("baseline", kit.sides.kept.get(rule.evalset.name))
-    judged = judge_eval(replace(rule, sequential=True), each.runs["candidate"], baseline, each.evals.canary)
+    judged = judge_eval(replace(rule, sequential=True), each.runs["candidate"], baseline, each.evals)
     each.findings = [*judged, *fitness(rule, kit)]
 
 
@@ -184,8 +171,6 @@ async def _measure(each: _Watched, rule: LatencyRule, kit: Kit, number: int) -> 
     found = await measure_pairs(
         part, live["baseline"], live["candidate"], kit.clock, seed=f"{kit.run_id} {rule.id} {number}"
     )
-    watch.add(found.pairs)
-    for name, failed in found.failures.items():
-        watch.failures[name] += failed
-    each.over = watch.state is not CanaryState.GO_ON
+    watch.add(found)
+    each.over = watch.state is not CanaryState.GO_ON or bool(found.stopped)
     each.findings = [judge_latency_watch(rule, watch)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sickbay.engine.evals.compare import Comparison, compare, compare_slices, pair_runs
@@ -11,20 +11,16 @@ from sickbay.engine.evals.compare import Finding as Shown
 from sickbay.engine.evals.row import EvalRun, Row
 from sickbay.engine.evals.stats.power import items_needed_exactly
 from sickbay.engine.evals.stats.proportions import Interval, wilson
-from sickbay.engine.evals.stats.ranks import hodges_lehmann
 from sickbay.engine.evals.stats.sequential import Canary, CanaryState
 from sickbay.engine.evals.summary import summary_of
-from sickbay.engine.gate.model import EvalRule, LatencyRule, Outcome, SliceRule
+from sickbay.engine.gate.model import EvalRule, Outcome, SliceRule
 from sickbay.engine.gate.scorecard import Finding
-from sickbay.engine.gate.watch import LatencyWatch
-from sickbay.engine.measure.stream_stats import median
+from sickbay.engine.gate.watch import EvalWatch
 from sickbay.engine.model.outcome import VerdictState
 
 __all__ = [
     "PLAN_POWER",
     "judge_eval",
-    "judge_latency",
-    "judge_latency_watch",
     "judge_runbook",
     "plan_power",
     "planned_items",
@@ -46,26 +42,30 @@ def plan_power(rules: int) -> float:
 
 
 def judge_eval(
-    rule: EvalRule, candidate: EvalRun, baseline: EvalRun | None, sequential: Canary | None = None
+    rule: EvalRule, candidate: EvalRun, baseline: EvalRun | None, watch: EvalWatch | None = None
 ) -> list[Finding]:
-    """The rule's finding, one for its minimum, and one a slice."""
+    """The rule's finding, one for its minimum, and one a slice. `watch`: the sequential tests, where there are."""
     findings = []
     if rule.minimum is not None:
-        findings.append(_minimum(rule, rule.minimum, candidate))
+        findings.append(_still(_minimum(rule, rule.minimum, candidate), "minimum", watch))
     if rule.flaky_max is not None:
-        findings.append(_flaky(rule, rule.flaky_max, candidate))
+        findings.append(_still(_flaky(rule, rule.flaky_max, candidate), "flaky", watch))
     if baseline is None:
         if rule.minimum is None:
             findings.append(_cannot(rule, "no baseline holds this set, and the rule has no minimum"))
         return findings
     why = _incomparable(candidate, baseline)
     failed = _failing(rule, candidate, baseline)
-    if failed:
+    if failed and watch is not None and failed.found is Outcome.BLOCK and "failing" not in watch.shown:
+        # Looked at again and again, one request that fails must stop nothing.
+        words = f"{failed.summary}; too few to say whether it fails more often than the baseline"
+        failed = replace(failed, found=Outcome.INCONCLUSIVE, summary=words)
+    if failed and (watch is None or watch.state is not CanaryState.INFERIOR):
         return [*findings, failed]
     if why:
         return [*findings, _cannot(rule, why)]
     pairing = pair_runs(baseline.rows, candidate.rows, rule.metric)
-    if not pairing.pairs or (pairing.overlap < rule.overlap_min and sequential is None):
+    if not pairing.pairs or (pairing.overlap < rule.overlap_min and watch is None):
         lost = []
         if pairing.changed:
             lost.append(f"{pairing.changed} items changed their content")
@@ -77,14 +77,26 @@ def judge_eval(
         return [*findings, _cannot(rule, f"only {pairing.overlap:.0%} of the items pair, {wanted}: {'; '.join(lost)}")]
     one = compare(pairing.pairs, rule.margin, confidence=rule.confidence, power=PLAN_POWER)
     examples = _lost(baseline.rows, candidate.rows)
-    if sequential is not None:
-        return [*findings, _sequential(rule, one, sequential, examples)]
+    if watch is not None:
+        findings.append(_sequential(rule, one, watch.canary, examples))
+        for (by, value), canary in watch.slices.items():
+            inside = [pair for pair in pairing.pairs if dict(pair.fields).get(by, "(none)") == value]
+            part = compare(inside, canary.margin, confidence=rule.confidence, power=PLAN_POWER)
+            findings.append(replace(_sequential(rule, part, canary, ()), rule=f"{rule.id}/{by}={value}", kind="slice"))
+        return findings
     findings.append(_overall(rule, one, examples))
     for slices in rule.slices:
         margin = slices.margin or rule.margin
         found = compare_slices(pairing.pairs, slices.by, margin, confidence=rule.confidence, items_min=slices.items_min)
         findings += [_slice(rule, slices, value, each) for value, each in found.items()]
     return findings
+
+
+def _still(finding: Finding, what: str, watch: EvalWatch | None) -> Finding:
+    """Looked at again and again, an interval is crossed by chance at last: only a sequential test may block."""
+    if watch is None or finding.found is not Outcome.BLOCK or what in watch.shown:
+        return finding
+    return replace(finding, found=Outcome.INCONCLUSIVE, summary=f"{finding.summary}, so far")
 
 
 def _cannot(rule: EvalRule, why: str) -> Finding:
@@ -220,7 +232,7 @@ def _numbers(one: Comparison) -> dict[str, float | str]:
 
 def _sequential(rule: EvalRule, one: Comparison, canary: Canary, examples: tuple[str, ...]) -> Finding:
     found, tail = {
-        CanaryState.NOT_INFERIOR: (Outcome.PASS, f"no drop of {rule.margin * 100:g} points or more"),
+        CanaryState.NOT_INFERIOR: (Outcome.PASS, f"no drop of {canary.margin * 100:g} points or more"),
         CanaryState.INFERIOR: (Outcome.BLOCK, "worse"),
         CanaryState.GO_ON: (Outcome.INCONCLUSIVE, f"too few items to say (all {one.n} were asked)"),
     }[canary.state]
@@ -248,71 +260,6 @@ def _lost(baseline: Sequence[Row], candidate: Sequence[Row]) -> tuple[str, ...]:
     return tuple(f"{row.item}: {row.why or 'wrong'}" for row in candidate if row.passed is False and row.item in right)[
         :EXAMPLES_MAX
     ]
-
-
-def judge_latency(
-    rule: LatencyRule, pairs: Sequence[tuple[float | None, float | None]], failures: Mapping[str, Sequence[str]]
-) -> Finding:
-    """The ratio candidate over baseline (throughput: baseline over candidate), by signed ranks of its logarithm.
-
-    Args:
-        rule: what is allowed.
-        pairs: (baseline, candidate) in the metric's unit; None where that request failed.
-        failures: why requests failed, by arm.
-    """
-    whole = [(old, new) for old, new in pairs if old and new]
-    lost = {name: len(found) / len(pairs) if pairs else 1.0 for name, found in failures.items()}
-    for name in ("baseline", "candidate"):
-        if lost.get(name, 0.0) > rule.errors_max:
-            words = f"{len(failures[name])} of {len(pairs)} requests to the {name} failed: {failures[name][0]}"
-            found = Outcome.BLOCK if name == "candidate" else Outcome.INCONCLUSIVE
-            return Finding(rule=rule.id, kind="latency", found=found, summary=words)
-    told = whole
-    if rule.metric == "throughput":
-        whole = [(new, old) for old, new in whole]
-    shift = hodges_lehmann([math.log(new / old) for old, new in whole], alpha=1 - rule.confidence)
-    ratio, low, high = math.exp(shift.shift), math.exp(shift.low), math.exp(min(shift.high, 50.0))
-    numbers: dict[str, float | str] = {
-        "pairs": float(len(whole)), "ratio": ratio, "low": low, "high": high, "ratio_max": rule.ratio_max,
-        "baseline_median": median(old for old, _ in whole) or 0.0,
-        "candidate_median": median(new for _, new in whole) or 0.0,
-    }  # fmt: skip
-    words = f"{rule.metric} is {ratio:.2f} times the baseline's over {len(whole)} pairs (at worst {high:.2f})"
-    if high <= rule.ratio_max:
-        found = Outcome.WARN if low > 1.0 else Outcome.PASS
-        tail = f"slower, but by less than {rule.ratio_max:g} times" if low > 1.0 else f"within {rule.ratio_max:g}"
-    elif low > 1.0:
-        found, tail = Outcome.BLOCK, f"slower, and {rule.ratio_max:g} times is not excluded"
-    else:
-        found, tail = Outcome.INCONCLUSIVE, f"too few pairs to say whether it is within {rule.ratio_max:g}"
-    detail = "Hodges-Lehmann ratio, signed ranks; candidate and baseline in turn"
-    return Finding(
-        rule=rule.id, kind="latency", found=found, summary=f"{words}: {tail}", detail=detail, numbers=numbers,
-        series={"baseline": tuple(old for old, _ in told), "candidate": tuple(new for _, new in told)},
-        unit="tokens/s" if rule.metric == "throughput" else "s",
-    )  # fmt: skip
-
-
-def judge_latency_watch(rule: LatencyRule, watch: LatencyWatch) -> Finding:
-    """The same over the rounds of a canary, by what the sequential test says."""
-    one = judge_latency(rule, watch.pairs, watch.failures)
-    if "ratio" not in one.numbers:
-        return one
-    found, tail = {
-        CanaryState.NOT_INFERIOR: (Outcome.PASS, f"within {rule.ratio_max:g}"),
-        CanaryState.INFERIOR: (Outcome.BLOCK, f"slower than {rule.ratio_max:g} times"),
-        CanaryState.GO_ON: (Outcome.INCONCLUSIVE, f"too few pairs to say whether it is within {rule.ratio_max:g}"),
-    }[watch.state]
-    pairs, ratio = one.numbers["pairs"], one.numbers["ratio"]
-    evidence = {
-        "evidence_worse": tuple(round(beyond, 3) for beyond, _ in watch.path),
-        "evidence_fine": tuple(round(within, 3) for _, within in watch.path),
-    }
-    return replace(
-        one, found=found, summary=f"{rule.metric} is {ratio:.2f} times the baseline's over {pairs:.0f} pairs: {tail}",
-        detail="sequential sign test, valid at any time", series={**one.series, **evidence},
-        numbers={**one.numbers, "evidence_needed": -math.log(watch.alpha), "items": pairs},
-    )  # fmt: skip
 
 
 def judge_runbook(rule_id: str, state: VerdictState, summary: str) -> Finding:

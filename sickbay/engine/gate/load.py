@@ -58,7 +58,16 @@ _PLAIN = {
         "sequential",
         "flaky_max",
     ),
-    "latency": ("metric", "ratio_max", "pairs", "prompt_tokens", "output_tokens", "confidence", "errors_max"),
+    "latency": (
+        "metric",
+        "ratio_max",
+        "pairs",
+        "prompt_tokens",
+        "output_tokens",
+        "concurrency",
+        "confidence",
+        "errors_max",
+    ),
     "runbooks": ("runbook", "effect"),
     "checks": ("check", "effect"),
 }

@@ -92,6 +92,8 @@ class LatencyRule(Rule):
     """Paired probes, candidate and baseline in turn: the median ratio may be at most `ratio_max`.
 
     `metric` is "ttft", "itl", "e2e" (seconds) or "throughput" (tokens per second, where lower is worse).
+    `concurrency`: requests at once; a pair is then one such burst to either side, and its value their median (of
+    throughput their sum).
     """
 
     metric: str = "ttft"
@@ -99,6 +101,7 @@ class LatencyRule(Rule):
     pairs: int = 20
     prompt_tokens: int = 256
     output_tokens: int = 32
+    concurrency: int = 1
     confidence: float = 0.975
     errors_max: float = 0.0
 
@@ -142,9 +145,13 @@ class JudgeUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanaryPlan:
-    """How `--canary` repeats: each round asks some items and latency pairs of both sides, until the answer is clear."""
+    """How `--canary` repeats: each round asks some items and latency pairs of both sides, until the answer is clear.
+
+    `rounds_min`: it passes no earlier, however clear the answer: what fills up or leaks needs its time.
+    """
 
     rounds: int = 30
+    rounds_min: int = 2
     every_s: float = 60.0
     items: int = 20
     pairs: int = 5

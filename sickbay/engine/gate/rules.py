@@ -8,8 +8,9 @@ from sickbay.engine.evals.judge_check import uses_judge
 from sickbay.engine.evals.row import EvalRun, Row
 from sickbay.engine.evals.runner import Options, run_evals, run_key
 from sickbay.engine.evals.scoring import self_test
-from sickbay.engine.gate.judge import judge_eval, judge_latency, judge_runbook
+from sickbay.engine.gate.judge import judge_eval, judge_runbook
 from sickbay.engine.gate.judge_check import judge_check, judge_fitness
+from sickbay.engine.gate.judge_latency import judge_latency
 from sickbay.engine.gate.kit import Kit
 from sickbay.engine.gate.latency import measure_pairs
 from sickbay.engine.gate.model import CheckRule, EvalRule, LatencyRule, Outcome, Rule, RunbookRule
@@ -100,7 +101,7 @@ async def _eval(rule: EvalRule, kit: Kit, runs: Runs) -> list[Finding]:
     for name, run in found.items():
         runs[name].append(run)
     baseline = found.get("baseline", kept)
-    return [*judge_eval(rule, found["candidate"], baseline, watch.canary if watch else None), *fitness(rule, kit)]
+    return [*judge_eval(rule, found["candidate"], baseline, watch), *fitness(rule, kit)]
 
 
 async def _latency(rule: LatencyRule, kit: Kit) -> Finding:
@@ -112,4 +113,4 @@ async def _latency(rule: LatencyRule, kit: Kit) -> Finding:
         rule, live["baseline"], live["candidate"], kit.clock, seed=f"{kit.run_id} {rule.id}",
         on_pair=lambda number: kit.told(rule.id, number, rule.pairs, ""),
     )  # fmt: skip
-    return judge_latency(rule, found.pairs, found.failures)
+    return judge_latency(rule, found)

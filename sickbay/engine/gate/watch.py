@@ -4,21 +4,44 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from sickbay.engine.evals.compare import mean_score
+from sickbay.engine.evals.item import Item
 from sickbay.engine.evals.row import EvalRun, Row
+from sickbay.engine.evals.stats.proportions import wilson
 from sickbay.engine.evals.stats.sequential import Bet, Canary, CanaryState
+from sickbay.engine.gate.latency import Measured
 from sickbay.engine.gate.model import EvalRule, LatencyRule
 
 __all__ = ["EvalWatch", "LatencyWatch"]
+
+CLAIM_MAX = 0.99
+"""A gate that allows every request to fail still has a test that can be written down."""
+OTHER_SHARE = 0.1
+"""Of a rule's chance to stop a sound release: for each of its other ways to do so (failing, its minimum, flaky)."""
+
+
+@dataclass
+class _Track:
+    """One sequential test: of the whole set, or of one critical slice of it."""
+
+    canary: Canary
+    by: str = ""
+    value: str = ""
+    differences: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # of clusters not yet whole
+
+    def holds(self, item: Item) -> bool:
+        return not self.by or item.fields.get(self.by, "(none)") == self.value
 
 
 class EvalWatch:
     """Adds an item as soon as both sides have all its samples. `rules`: how many may stop the release together.
 
     Items of one cluster are not independent, and the test bets on what is: a cluster counts once, with the mean of its
-    items, when all of them are there.
+    items, when all of them are there. Every critical slice has a test of its own; all of them share the chance to stop
+    a sound release.
     """
 
     def __init__(self, rule: EvalRule, kept: EvalRun | None, *, rules: int = 1) -> None:
@@ -26,13 +49,42 @@ class EvalWatch:
         self._metric = rule.metric
         self._rows: dict[str, dict[str, list[Row]]] = {"candidate": {}, "baseline": {}}
         alpha = 1 - rule.confidence
-        self.canary = Canary(rule.margin, alpha, alpha / rules)
+        wanted = list(_critical(rule))
+        # What speaks against the candidate without the baseline. In each bet a positive value is the worse.
+        self._against = {"failing": Bet(min(rule.errors_max, CLAIM_MAX))}
+        if rule.minimum is not None:
+            self._against["minimum"] = Bet(0.0)
+        if rule.flaky_max is not None:
+            self._against["flaky"] = Bet(min(rule.flaky_max, CLAIM_MAX))
+        self.shown: set[str] = set()
+        """Which of them were shown: "failing" more often than the baseline by errors_max, below "minimum", "flaky"."""
+        self._alpha_other = OTHER_SHARE * alpha / rules
+        self._minimum, self._scores, self._scored = rule.minimum, 0.0, 0
+        worse = (1 - OTHER_SHARE * len(self._against)) * alpha / rules / (1 + len(wanted))
+        self.canary = Canary(rule.margin, alpha, worse)
+        self._tracks = [
+            _Track(self.canary),
+            *(_Track(Canary(margin, alpha, worse), by, value) for by, value, margin in wanted),
+        ]
         for row in kept.rows if kept else ():
             self._rows["baseline"].setdefault(row.item, []).append(row)
         self._kept = kept is not None
-        self._cluster = {item.id: item.cluster for item in rule.evalset.items if item.cluster}
-        self._open = Counter(self._cluster.values())  # items of each cluster that are still to come
-        self._differences: dict[str, list[float]] = defaultdict(list)
+        self._items = {item.id: item for item in rule.evalset.items}
+        # Items of each cluster that are still to come.
+        self._open = Counter(item.cluster for item in rule.evalset.items if item.cluster)
+
+    @property
+    def slices(self) -> dict[tuple[str, str], Canary]:
+        """The tests of critical slices by field and value."""
+        return {(track.by, track.value): track.canary for track in self._tracks if track.by}
+
+    @property
+    def state(self) -> CanaryState:
+        """Worse where any test says so; not worse when all of them do."""
+        states = {track.canary.state for track in self._tracks}
+        if CanaryState.INFERIOR in states:
+            return CanaryState.INFERIOR
+        return CanaryState.GO_ON if CanaryState.GO_ON in states else CanaryState.NOT_INFERIOR
 
     def add(self, arm: str, row: Row) -> None:
         """One more row."""
@@ -40,23 +92,68 @@ class EvalWatch:
         new, old = self._rows["candidate"].get(row.item, []), self._rows["baseline"].get(row.item, [])
         if len(new) != self._samples or not (self._kept or len(old) == self._samples):
             return
+        self._bet("failing", _failed(new) - _failed(old))
         ours, theirs = mean_score(new, self._metric), mean_score(old, self._metric)
         difference = None if ours is None or theirs is None else ours - theirs
-        cluster = self._cluster.get(row.item, "")
-        if not cluster:
-            if difference is not None:
-                self.canary.add(difference)
-            return
-        if difference is not None:
-            self._differences[cluster].append(difference)
-        self._open[cluster] -= 1
-        if self._open[cluster] == 0 and self._differences[cluster]:
-            self.canary.add(math.fsum(self._differences[cluster]) / len(self._differences[cluster]))
+        if ours is not None:
+            self._scores, self._scored = self._scores + ours, self._scored + 1
+            self._bet("minimum", (self._minimum or 0.0) - ours)
+            self._bet("flaky", float(len({bool(each.passed) for each in new if each.passed is not None}) > 1))
+        item = self._items.get(row.item)
+        cluster = item.cluster if item is not None else ""
+        for track in self._tracks:
+            if difference is None or (item is not None and not track.holds(item)):
+                continue
+            if cluster:
+                track.differences[cluster].append(difference)
+            else:
+                track.canary.add(difference)
+        if cluster:
+            self._open[cluster] -= 1
+            if self._open[cluster] == 0:
+                self._close(cluster)
+
+    def _bet(self, what: str, value: float) -> None:
+        if what in self._against:
+            self._against[what].add(value)
+            if self._against[what].p_value <= self._alpha_other:
+                self.shown.add(what)
+
+    def _close(self, cluster: str) -> None:
+        for track in self._tracks:
+            found = track.differences.pop(cluster, [])
+            if found:
+                track.canary.add(math.fsum(found) / len(found))
+
+    @property
+    def over(self) -> bool:
+        """Nothing more is to be learnt: it is worse, or it is not and its minimum is settled too."""
+        if self.state is CanaryState.INFERIOR or self.shown:
+            return True
+        return self.state is CanaryState.NOT_INFERIOR and self._minimum_settled()
+
+    def _minimum_settled(self) -> bool:
+        if self._minimum is None:
+            return True
+        return bool(self._scored) and wilson(self._scores, self._scored).low >= self._minimum
 
     def answer(self) -> str:
         """Why to stop; "" to go on."""
-        state = self.canary.state
-        return "" if state is CanaryState.GO_ON else f"the sequential test has its answer: {state}"
+        return f"the sequential test has its answer: {self.state}" if self.over else ""
+
+
+def _critical(rule: EvalRule) -> Iterator[tuple[str, str, float]]:
+    """(field, value, margin) of every slice that must be shown not inferior itself."""
+    for slices in rule.slices:
+        values = sorted({item.fields.get(slices.by, "(none)") for item in rule.evalset.items})
+        for value in values:
+            if value in slices.critical or "*" in slices.critical:
+                yield slices.by, value, slices.margin or rule.margin
+
+
+def _failed(rows: Sequence[Row]) -> float:
+    """The share of requests without an answer; 0 without rows (a kept run of another tool holds answers only)."""
+    return sum(bool(row.reason) for row in rows) / len(rows) if rows else 0.0
 
 
 class LatencyWatch:
@@ -69,17 +166,24 @@ class LatencyWatch:
         self._limit = math.log(rule.ratio_max)
         self._throughput = rule.metric == "throughput"
         self.alpha = 1 - rule.confidence
-        self._alpha_worse = self.alpha / rules
+        self._alpha_worse = (1 - OTHER_SHARE) * self.alpha / rules
         self._within, self._beyond = Bet(0.0), Bet(0.0)
-        self.pairs: list[tuple[float | None, float | None]] = []
-        self.failures: dict[str, list[str]] = {"baseline": [], "candidate": []}
+        self._failing, self._alpha_failing = Bet(min(rule.errors_max, CLAIM_MAX)), OTHER_SHARE * self.alpha / rules
+        self.measured = Measured()
         self.path: list[tuple[float, float]] = []
         self.state = CanaryState.GO_ON
+        self.fails_more = False  # shown: more of the candidate's pairs fail than of the baseline's, by errors_max
 
-    def add(self, pairs: Sequence[tuple[float | None, float | None]]) -> None:
-        """(baseline, candidate) of more requests; what failed is no pair."""
-        for old, new in pairs:
-            self.pairs.append((old, new))
+    def add(self, more: Measured) -> None:
+        """More pairs; what failed on a side is no pair, and counts against that side."""
+        self.measured.tokens += more.tokens
+        self.measured.stopped = self.measured.stopped or more.stopped
+        for name, failed in more.failures.items():
+            self.measured.failures[name] += failed
+        for old, new in more.pairs:
+            self.measured.pairs.append((old, new))
+            self._failing.add(float(not new) - float(not old))
+            self.fails_more = self.fails_more or self._failing.p_value <= self._alpha_failing
             if not old or not new:
                 continue
             shift = math.log(old / new if self._throughput else new / old) - self._limit

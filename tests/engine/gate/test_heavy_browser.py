@@ -21,11 +21,13 @@ import pytest
 
 from sickbay.engine.evals.item import EvalSet
 from sickbay.engine.evals.row import EvalRun, Row
-from sickbay.engine.evals.stats.sequential import Canary
-from sickbay.engine.gate.judge import judge_eval, judge_latency, judge_runbook
+from sickbay.engine.gate.judge import judge_eval, judge_runbook
+from sickbay.engine.gate.judge_latency import judge_latency
+from sickbay.engine.gate.latency import Measured, TimedPair
 from sickbay.engine.gate.model import EvalRule, LatencyRule, Outcome, Rule, RunbookRule, SliceRule
 from sickbay.engine.gate.render import render
 from sickbay.engine.gate.scorecard import Scorecard, WaiverState, decide, settle
+from sickbay.engine.gate.watch import EvalWatch
 from sickbay.engine.model.outcome import VerdictState
 from tests.chromium import chromium
 from tests.engine.gate.test_show import HOSTILE
@@ -125,17 +127,19 @@ def card_of(hostile: bool) -> Scorecard:
     sliced = (SliceRule(by="language", critical=("de",)),)
     bad = EvalRule(id="facts", evalset=EvalSet(name="facts", items=()), margin=0.03, slices=sliced)
     good, canary = replace(bad, id="safety-and-refusals", slices=()), replace(bad, id="tools", slices=())
-    watched = Canary(0.03, 0.025)
+    watched = EvalWatch(canary, None)
     for _ in range(900):
-        watched.add(generator.choice((-1.0, 1.0, *[0.0] * 18)))
+        watched.canary.add(generator.choice((-1.0, 1.0, *[0.0] * 18)))
     speed = LatencyRule(id="ttft", pairs=40)
-    times = [(0.2 * math.exp(generator.gauss(0, 0.2)), 0.22 * math.exp(generator.gauss(0, 0.2))) for _ in range(40)]
+    times: list[TimedPair] = [
+        (0.2 * math.exp(generator.gauss(0, 0.2)), 0.22 * math.exp(generator.gauss(0, 0.2))) for _ in range(40)
+    ]
     book = RunbookRule(id="wrong-output", runbook="wrong-output", critical=False)
     findings = [
         *judge_eval(bad, run_of(after), run_of(before)),
         *judge_eval(good, run_of(before), run_of(before)),
         *judge_eval(replace(canary, sequential=True), run_of(before), run_of(before), watched),
-        judge_latency(speed, times, {"baseline": [], "candidate": []}),
+        judge_latency(speed, Measured(pairs=times)),
         judge_runbook("wrong-output", VerdictState.DEGRADED, "the prompt is cut at 4,096 of 8,192 tokens"),
     ]
     rules: list[Rule] = [bad, good, canary, speed, book]

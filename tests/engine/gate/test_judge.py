@@ -10,9 +10,12 @@ import pytest
 
 from sickbay.engine.evals.item import EvalSet
 from sickbay.engine.evals.row import EvalRun, Row
-from sickbay.engine.gate.judge import judge_eval, judge_latency, planned_items
+from sickbay.engine.gate.judge import judge_eval, planned_items
+from sickbay.engine.gate.judge_latency import judge_latency, judge_latency_watch
+from sickbay.engine.gate.latency import Measured
 from sickbay.engine.gate.model import EvalRule, LatencyRule, Outcome, SliceRule, Waiver
 from sickbay.engine.gate.scorecard import Finding, decide, settle
+from sickbay.engine.gate.watch import EvalWatch, LatencyWatch
 
 RULE = EvalRule(id="facts", evalset=EvalSet(name="facts", items=()), margin=0.05)
 DAY = date(2026, 6, 15)
@@ -189,16 +192,72 @@ def test_latency(metric: str, ratio: float, noise: float, pairs: int, outcome: O
         (0.1 * (1 + 0.5 * i), 0.1 * (1 + 0.5 * i) * ratio * (1 + noise * ((i * 7) % 5 - 2))) for i in range(pairs)
     ]
     rule = LatencyRule(id=metric, metric=metric, ratio_max=1.1, pairs=pairs)
-    assert judge_latency(rule, rows, {"baseline": [], "candidate": []}).found is outcome
+    assert judge_latency(rule, Measured(pairs=rows)).found is outcome
 
 
 def test_probes_that_fail() -> None:
     rule = LatencyRule(id="ttft", ratio_max=1.1)
     rows: list[tuple[float | None, float | None]] = [(0.1, None), (0.1, 0.1)]
-    found = judge_latency(rule, rows, {"baseline": [], "candidate": ["HTTP 500"]})
+    found = judge_latency(rule, Measured(pairs=rows, failures={"baseline": [], "candidate": ["HTTP 500"]}))
     assert (found.found, found.summary) == (Outcome.BLOCK, "1 of 2 requests to the candidate failed: HTTP 500")
-    found = judge_latency(rule, [], {"baseline": ["spent"], "candidate": []})
+    found = judge_latency(rule, Measured(failures={"baseline": ["gone"], "candidate": []}))
     assert found.found is Outcome.INCONCLUSIVE
+    spent = "the candidate has had the requests that the gate allows; raise requests:"
+    found = judge_latency(replace(rule, pairs=20), Measured(pairs=[(0.1, 0.1)] * 6, stopped=spent))
+    assert (found.found, found.summary) == (Outcome.INCONCLUSIVE, f"6 of 20 pairs were measured: {spent}")
+
+
+@pytest.mark.parametrize(
+    ("rule", "ratio", "tokens", "outcome", "words"),
+    [
+        (LatencyRule(id="e2e", metric="e2e"), 0.3, (8, 1), Outcome.INCONCLUSIVE, "e2e is 0.30 times the baseline's over 20 pairs (at worst 0.30): the candidate wrote 1 tokens where the baseline wrote 8, so its time is of less work; use itl"),
+        (LatencyRule(id="e2e", metric="e2e"), 0.9, (8, 0), Outcome.INCONCLUSIVE, "e2e is 0.90 times the baseline's over 20 pairs (at worst 0.90): the candidate wrote 0 tokens where the baseline wrote 8, so its time is of less work; use itl"),
+        (LatencyRule(id="e2e", metric="e2e"), 1.3, (8, 1), Outcome.BLOCK, "e2e is 1.30 times the baseline's over 20 pairs (at worst 1.30): slower, and beyond 1.1 is not excluded"),
+        (LatencyRule(id="ttft"), 0.02, (8, 8), Outcome.WARN, "ttft is 0.02 times the baseline's over 20 pairs (at worst 0.02): so much faster that it may be a cache, or not the model, that answers"),
+        (LatencyRule(id="t", metric="throughput", concurrency=8), 0.5, (8, 8), Outcome.BLOCK, "throughput is 0.50 times the baseline's over 20 pairs, 8 at a time (at worst 0.50): slower, and beyond 0.909 is not excluded"),
+        (LatencyRule(id="t", metric="throughput"), 1.0, (8, 8), Outcome.PASS, "throughput is 1.00 times the baseline's over 20 pairs (at worst 1.00): within 0.909"),
+    ],
+)  # fmt: skip
+def test_what_latencies_say(
+    rule: LatencyRule, ratio: float, tokens: tuple[int, int], outcome: Outcome, words: str
+) -> None:
+    found = judge_latency(rule, Measured(pairs=[(0.1, 0.1 * ratio)] * 20, tokens=[tokens] * 20))
+    assert (found.found, found.summary) == (outcome, words)
+
+
+def test_too_few_pairs_for_a_bound_are_told_without_one() -> None:
+    found = judge_latency(LatencyRule(id="ttft"), Measured(pairs=[(0.1, 0.1)] * 5))
+    assert found.summary == (
+        "ttft is 1.00 times the baseline's over 5 pairs (too few for a bound): too few pairs to say whether it is within 1.1"
+    )
+    assert "high" not in found.numbers
+
+
+def test_one_request_that_fails_stops_no_canary() -> None:
+    watch = LatencyWatch(LatencyRule(id="ttft"), rules=2)
+    watch.add(Measured(pairs=[(0.1, None)], failures={"baseline": [], "candidate": ["HTTP 503"]}))
+    found = judge_latency_watch(LatencyRule(id="ttft"), watch)
+    assert (found.found, found.summary) == (
+        Outcome.INCONCLUSIVE,
+        "1 of 1 requests to the candidate failed: HTTP 503; too few to say whether it fails more often than the baseline",
+    )
+    watch.add(Measured(pairs=[(0.1, None)] * 25, failures={"baseline": [], "candidate": ["HTTP 503"] * 25}))
+    assert judge_latency_watch(LatencyRule(id="ttft"), watch).found is Outcome.BLOCK
+
+
+def test_one_answer_that_fails_stops_no_canary() -> None:
+    watch = EvalWatch(RULE, None)
+    old, new = run(20, 0), failing(20, 1)
+    for before, after in zip(old.rows, new.rows, strict=True):
+        watch.add("baseline", before)
+        watch.add("candidate", after)
+    found = judge_eval(replace(RULE, sequential=True), new, old, watch)[0]
+    assert found.found is Outcome.INCONCLUSIVE
+    assert found.summary.endswith("HTTP 500: dead; too few to say whether it fails more often than the baseline")
+    for item in range(20, 60):
+        watch.add("baseline", Row(item=str(item), passed=True))
+        watch.add("candidate", Row(item=str(item), error="HTTP 500: dead", reason="absent"))
+    assert judge_eval(replace(RULE, sequential=True), new, old, watch)[0].found is Outcome.BLOCK
 
 
 def test_the_plan_is_exact_where_few_items_differ() -> None:

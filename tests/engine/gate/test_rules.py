@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from sickbay.engine.cli.main import main
 from sickbay.face import make_tools
@@ -183,3 +185,43 @@ def test_a_judge_decides_only_when_people_were_compared_with_it(gate: Path, serv
     (gate.parent / "echo.yaml").write_text("evalset: echo\nscore: [{judge: It is kind.}]\nitems: echo.jsonl\n")
     code, card = decided(gate, "--candidate", serve(right), "--baseline", serve(right))
     assert (code, card["summary"]) == (3, "echo/judge: people were compared with the judge under another rubric")
+
+
+def test_a_canary_of_checks_alone_watches_to_its_end(gate: Path, serve: Callable[..., str]) -> None:
+    gate.write_text(
+        "gate: chat\ncanary: {rounds: 4, every_s: 0}\n"
+        "checks: [{id: config, check: serving.config, compare: [{signal: serving.model}]}]\n"
+    )
+    code, card = decided(gate, "--canary", "--candidate", serve(right), "--baseline", serve(right))
+    assert (code, card["rounds"], card["ended"]) == (0, 4, "all 4 rounds are used up")
+
+
+def test_a_canary_passes_no_earlier_than_its_least_rounds(gate: Path, serve: Callable[..., str]) -> None:
+    gate.write_text(CANARY.replace("rounds: 12,", "rounds: 12, rounds_min: 9,"))
+    code, card = decided(gate, "--canary", "--candidate", serve(right), "--baseline", serve(right))
+    assert (code, card["rounds"], card["ended"]) == (0, 9, "every rule has its answer")
+
+
+def test_a_burst_asks_several_at_once(gate: Path) -> None:
+    class Counting(Stub):
+        running = most = 0
+
+        async def handle(self, request: web.Request) -> web.StreamResponse:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            while self.most < 4:  # noqa: ASYNC110  # until all of the burst are here
+                await asyncio.sleep(0.005)
+            try:
+                return await super().handle(request)
+            finally:
+                self.running -= 1
+
+    gate.write_text(
+        "gate: chat\nlatency:\n"
+        "  - {metric: throughput, ratio_max: 90, pairs: 6, output_tokens: 2, prompt_tokens: 2, concurrency: 4}\n"
+    )
+    ours, theirs = Counting(right), Counting(right)
+    with serving_beside(ours) as one, serving_beside(theirs) as two:
+        code, card = decided(gate, "--candidate", one, "--baseline", two)
+    assert (code, ours.most, theirs.most, ours.total, theirs.total) == (0, 4, 4, 28, 28)
+    assert "pairs, 4 at a time (at worst" in card["findings"][0]["summary"]

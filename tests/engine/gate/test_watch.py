@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from sickbay.engine.evals.item import Asked, EvalSet, Item
-from sickbay.engine.evals.row import Row
+from sickbay.engine.evals.row import EvalRun, Row
 from sickbay.engine.evals.stats.sequential import CanaryState
-from sickbay.engine.gate.model import EvalRule
+from sickbay.engine.gate.judge import judge_eval
+from sickbay.engine.gate.model import EvalRule, Outcome, SliceRule
 from sickbay.engine.gate.watch import EvalWatch
 
 
@@ -60,3 +64,73 @@ def test_clusters_keep_the_error_rate() -> None:
                 watch.add("candidate", row(item, passed=after))
         wrong += watch.canary.state is CanaryState.INFERIOR
     assert wrong <= 3
+
+
+def sliced(items: int, **more: Any) -> EvalRule:
+    made = tuple(Item(id=str(i), messages=(), fields={"lang": "de" if i % 5 == 0 else "en"}) for i in range(items))
+    slices = (SliceRule(by="lang", critical=("de",)),)
+    return EvalRule(id="s", evalset=EvalSet(name="s", items=made), margin=0.1, slices=slices, **more)
+
+
+def asked(watch: EvalWatch, rule: EvalRule, wrong: Callable[[Item], bool]) -> tuple[EvalRun, EvalRun]:
+    """All items until the watch has its answer; (candidate, baseline)."""
+    ours, theirs = [], []
+    for item in rule.evalset.items:
+        fields = dict(item.fields)
+        theirs.append(Row(item=item.id, passed=True, value=1.0, fields=fields))
+        ours.append(Row(item=item.id, passed=not wrong(item), value=float(not wrong(item)), fields=fields))
+        watch.add("baseline", theirs[-1])
+        watch.add("candidate", ours[-1])
+        if watch.over:
+            break
+    return tuple(EvalRun(name="s", rows=tuple(rows), planned=len(rows)) for rows in (ours, theirs))  # type: ignore[return-value]
+
+
+def test_a_critical_slice_has_a_test_of_its_own() -> None:
+    """A fifth of the items, wrong in a half: of the whole set that is the margin, of the slice far beyond it."""
+    rule = sliced(1500)
+    watch = EvalWatch(rule, None)
+    ours, theirs = asked(watch, rule, lambda item: item.fields["lang"] == "de" and int(item.id) % 2 == 0)
+    found = {each.rule: each.found for each in judge_eval(replace(rule, sequential=True), ours, theirs, watch)}
+    assert found["s/lang=de"] is Outcome.BLOCK
+    assert len(ours.rows) < 500
+    assert set(found) == {"s", "s/lang=de"}
+
+
+def test_a_sound_release_passes_only_when_every_critical_slice_is_shown() -> None:
+    rule = sliced(1500)
+    watch = EvalWatch(rule, None)
+    ours, theirs = asked(watch, rule, lambda _: False)
+    found = {each.rule: each.found for each in judge_eval(replace(rule, sequential=True), ours, theirs, watch)}
+    assert found == {"s": Outcome.PASS, "s/lang=de": Outcome.PASS}
+    assert 200 < len(ours.rows) < 1500  # the slice holds every fifth item, and needs as many as a set of its own
+
+
+def test_a_minimum_is_settled_before_it_ends_and_a_peek_blocks_nothing() -> None:
+    rule = replace(sliced(1500, minimum=0.97), slices=())
+    watch = EvalWatch(rule, None)
+    ours, theirs = asked(watch, rule, lambda _: False)
+    assert [each.found for each in judge_eval(replace(rule, sequential=True), ours, theirs, watch)] == [
+        Outcome.PASS,
+        Outcome.PASS,
+    ]
+    assert len(ours.rows) > 120  # the comparison alone ends at fewer
+
+    peeked = EvalWatch(rule, None)
+    rows = [Row(item=str(i), passed=i > 1, value=float(i > 1)) for i in range(20)]
+    for each in rows:
+        peeked.add("baseline", each)
+        peeked.add("candidate", each)
+    run = EvalRun(name="s", rows=tuple(rows), planned=20)
+    found = judge_eval(replace(rule, sequential=True, minimum=0.999), run, run, peeked)[0]
+    assert (found.found, found.summary.endswith("below 99.9%, so far")) == (Outcome.INCONCLUSIVE, True)
+
+
+def test_a_release_far_below_its_minimum_is_shown_to_be() -> None:
+    rule = replace(sliced(1500, minimum=0.97), slices=())
+    watch = EvalWatch(rule, None)
+    for item in range(60):
+        watch.add("baseline", row(item, passed=item % 2 == 0))
+        watch.add("candidate", row(item, passed=item % 2 == 0))
+    assert watch.shown == {"minimum"}
+    assert watch.over
