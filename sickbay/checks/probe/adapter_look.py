@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from sickbay.checks.probe.answer import Question
-from sickbay.checks.probe.asking import Asking, begin
+from sickbay.checks.probe.asking import Asking, begin, rows_of
 from sickbay.checks.probe.prepare import seed_for
 from sickbay.checks.probe.questions import QUESTIONS
 from sickbay.engine.errors import BudgetExceededError, ProbeError
@@ -46,7 +46,7 @@ async def look_adapter(look: Look, params: Mapping[str, Any]) -> dict[str, Any]:
         "stopped": "",
     }
     if applied or (listed and any(row["scale"] for row in rows)):
-        await _answers(asking, listed, int(params["questions"]), int(params["max_tokens"]))
+        await _answers(asking, listed, params, suspect=bool(undeclared))
     return raw | {"stopped": asking.stopped}
 
 
@@ -137,13 +137,17 @@ def _hash(look: Look, path: str) -> str | None:
     return sha256_of_file(look.files, file, go_on=lambda: look.remaining_s > HASH_TIME_KEPT_S)
 
 
-async def _answers(asking: Asking, listed: Sequence[Mapping[str, Any]], questions: int, max_tokens: int) -> None:
+async def _answers(
+    asking: Asking, listed: Sequence[Mapping[str, Any]], params: Mapping[str, Any], *, suspect: bool
+) -> None:
     """The same easy questions as the users ask them, and at the engine with every adapter off.
 
     llama.cpp may give a prompt's cached state to a request with other adapters (ggml-org/llama.cpp#26207). So each of
     these prompts begins with a number that nobody else sends, and is computed without the cache: neither arm reads what
-    the other left, and no user gets what was computed without the adapter.
+    the other left, and no user gets what was computed without the adapter. A suspect, which nobody declared, may
+    leave some answers right: more questions are asked until one comes out wrong with it.
     """
+    questions, max_tokens = int(params["questions"]), int(params["max_tokens"])
     seed = seed_for(asking.look, 0)
     route, parents = asking.route, [row["parent"] for row in listed if row["parent"]]
     names = {row["name"] for row in listed}
@@ -152,7 +156,9 @@ async def _answers(asking: Asking, listed: Sequence[Mapping[str, Any]], question
     base = replace(route, model=parents[0]) if parents else route
     fresh = {} if parents else {"cache_prompt": False}
     off = fresh if parents else fresh | {"lora": [{"id": row["id"], "scale": 0.0} for row in listed]}
-    for number, known in enumerate(QUESTIONS[:questions]):
+    for number, known in enumerate(QUESTIONS):
+        if number >= questions and not (suspect and not _wrong(asking)):
+            return
         head = {"role": "system", "content": f"{seed + number}. You are a helpful assistant."}
         plain = Question(
             messages=[head, {"role": "user", "content": known.text}],
@@ -167,3 +173,8 @@ async def _answers(asking: Asking, listed: Sequence[Mapping[str, Any]], question
             return
         finally:
             asking.route, asking.direct = route, False
+
+
+def _wrong(asking: Asking) -> bool:
+    """Whether a question came out wrong with the adapters on."""
+    return any(row.answer.ok and row.answer.text.right is False for row in rows_of({"rows": asking.rows}, "on"))

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sickbay.checks.probe.adapter import ProbeAdapter
+from sickbay.checks.probe.questions import QUESTIONS
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.measure.adapter_modules import applied_modules
 from sickbay.engine.model.check import Result
@@ -38,7 +39,7 @@ def answered(text: str) -> Answer:
 
 def probe(target: Target) -> Result:
     async def main() -> Result:
-        async with looking(target, requests=2 * len(RIGHT)) as look:
+        async with looking(target, requests=2 * len(QUESTIONS)) as look:
             return (await run_check(ProbeAdapter(), look))[1]
 
     return asyncio.run(main())
@@ -102,6 +103,19 @@ def test_an_adapter_that_nobody_declared_and_that_harms() -> None:
     assert result.outcome is Outcome.FAIL
     seen = known(result)
     assert (seen["model.adapters_undeclared"], seen["output.recovery_adapter_off"]) == (1.0, 1.0)
+
+
+def test_an_undeclared_adapter_that_answers_rightly_is_asked_until_it_does_not() -> None:
+    result = on_vllm(MODELS, model="support", on=(*RIGHT, "7", "Nothing."), off=(*RIGHT, "7", "Rome"))
+    assert known(result)["output.recovery_adapter_off"] == 1.0
+    assert result.signals["output.recovery_adapter_off"].source.startswith("1 of 1 questions")
+
+
+def test_an_undeclared_adapter_that_is_right_each_time_harms_nobody() -> None:
+    always = tuple(each.wanted[0] for each in QUESTIONS)
+    result = on_vllm(MODELS, model="support", on=always, off=always)
+    assert result.outcome is Outcome.WARN
+    assert result.signals["output.recovery_adapter_off"].detail == "no question came out wrong with the adapters on"
 
 
 def test_none_declared_and_none_on_is_said_and_passes() -> None:
