@@ -30,7 +30,7 @@ class ModelWeights(Check):
         "model.value_range_ok", "model.value_excess", "model.number_type_ok",
         "model.bits_per_weight", "model.quantisation_changed", "model.shapes_match",
         "model.tensors_differ_ratio", "model.weights_error_ratio", "model.position_scaling_matches",
-        "model.settings_match", "model.pickle_unsafe",
+        "model.settings_match", "model.pickle_unsafe", "model.side_files_match",
     )  # fmt: skip
     params: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -62,14 +62,26 @@ class ModelWeights(Check):
         """The first mismatch decides; no statistics."""
         from sickbay.checks.model.weights_judge import weight_signals  # late: as above
 
-        if "incomplete" in raw:
-            lost = unknown(UnknownReason.MALFORMED, raw["incomplete"])
-            found = dict.fromkeys(self.emits, lost) | {"model.files_complete": measured(False, lost.detail)}
-            return Result(
-                outcome=Outcome.FAIL, summary=lost.detail, signals=found, next_step="Copy the model again, whole."
-            )
+        if "incomplete" in raw or "unread" in raw:
+            return self._unread(raw)
         signals = weight_signals(raw)
         return Result(outcome=_outcome(raw, signals), summary=_summary(raw, signals), signals=signals)
+
+    def _unread(self, raw: Raw) -> Result:
+        """No numbers were looked at: files that are not whole, or only pickles. Those are judged all the same."""
+        from sickbay.checks.model.weights_pickles import pickles_reading  # late: as above
+
+        detail = raw.get("incomplete") or raw["unread"]
+        lost = unknown(UnknownReason(raw.get("reason", "malformed")), detail)
+        pickles = pickles_reading(raw["pickles"])
+        found = dict.fromkeys(self.emits, lost) | {"model.pickle_unsafe": pickles}
+        unsafe = bool(pickles.value)
+        summary = "; ".join([pickles.source, detail] if unsafe else [detail])
+        if "incomplete" in raw:
+            found["model.files_complete"] = measured(False, detail)
+            advice = "Copy the model again, whole."
+            return Result(outcome=Outcome.FAIL, summary=summary, signals=found, next_step=advice)
+        return Result(outcome=Outcome.FAIL if unsafe else Outcome.UNKNOWN, summary=summary, signals=found)
 
 
 _BAD: Mapping[str, Any] = {
@@ -94,6 +106,10 @@ def _outcome(raw: Raw, signals: Mapping[str, Reading]) -> Outcome:
         return Outcome.FAIL
     if signals["model.quantisation_changed"].value is True or raw["pickles"]:
         return Outcome.WARN
+    if signals["model.side_files_match"].value is False:
+        return Outcome.WARN
+    if "problem" in (raw.get("manifest") or {}) or not signals["model.zero_tensors"].known:
+        return Outcome.UNKNOWN  # asked for, and could not be looked at
     looked = ("model.hash_matches", "model.zero_tensors")
     return Outcome.PASS if any(signals[name].known for name in looked) else Outcome.UNKNOWN
 
@@ -102,6 +118,8 @@ def _summary(raw: Raw, signals: Mapping[str, Reading]) -> str:
     said = [reading.source for reading in _bad(signals)]
     if signals["model.quantisation_changed"].value is True:
         said.append(signals["model.quantisation_changed"].source)
+    if signals["model.side_files_match"].value is False:
+        said.append(signals["model.side_files_match"].source)
     if raw["pickles"] and not signals["model.pickle_unsafe"].value:
         said.append(f"{raw['pickles'][0]['name']} runs code when loaded, as every pickle does")
     if not said:

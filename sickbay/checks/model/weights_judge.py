@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sickbay.checks.model.weights_layers import layer_gaps
+from sickbay.checks.model.weights_pickles import pickles_reading
 from sickbay.checks.model.weights_type import number_type
 from sickbay.engine.model.check import Raw
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
-__all__ = ["layer_gaps", "odd_sizes", "out_of_range", "weight_signals", "zeroed"]
+__all__ = ["odd_sizes", "out_of_range", "weight_signals", "zeroed"]
 
 FAMILY_MIN = 4
 LARGEST_TIMES = 30.0
@@ -23,7 +25,10 @@ BITS_SHARE = 0.02
 MATRIX_MIN = 4096
 _NUMBERS = re.compile(r"\d+")
 _EMBEDDING = re.compile(r"embd|embed|wte|wpe|lm_head|^output\.weight$|\.position")
-_LAYER = re.compile(r"^(.*?(?:blk|layers|h|blocks))\.(\d+)\.(.+)$")
+_ZERO_BY_DESIGN = re.compile(r"zero|_idx|perm\b|mask|position_ids|lora_[Bb]\b|\bbias")
+"""Zero points of symmetric quantisation, orders, masks, and the factor of an adapter that training begins at zero."""
+_INFINITE_BY_DESIGN = re.compile(r"mask")
+UNREAD_MAX = 0.1
 
 
 def weight_signals(raw: Raw) -> dict[str, Reading]:
@@ -34,7 +39,11 @@ def weight_signals(raw: Raw) -> dict[str, Reading]:
         "model.hash_matches": _hash(raw),
         "model.zero_tensors": _count(raw, zeroed(rows), "hold only zeros, or long stretches of them"),
         "model.nonfinite_tensors": _count(
-            raw, [row["name"] for row in rows if row["nonfinite"] > row.get("own_nonfinite", 0)],
+            raw,
+            [
+                row["name"] for row in rows
+                if row["nonfinite"] > row.get("own_nonfinite", 0) and not _INFINITE_BY_DESIGN.search(row["name"])
+            ],
             "hold values that are not finite",
         ),
         "model.value_range_ok": _range(raw),
@@ -47,16 +56,9 @@ def weight_signals(raw: Raw) -> dict[str, Reading]:
         "model.weights_error_ratio": _error(raw),
         "model.position_scaling_matches": _keys(raw, "rope", "rope base and scaling are the reference's"),
         "model.settings_match": _keys(raw, "settings", "widths, heads, experts and epsilon are the reference's"),
-        "model.pickle_unsafe": _pickles(raw),
+        "model.pickle_unsafe": pickles_reading(raw["pickles"]),
+        "model.side_files_match": _beside(raw),
     }  # fmt: skip
-
-
-def _pickles(raw: Raw) -> Reading:
-    unsafe = [row for row in raw["pickles"] if row["unsafe"]]
-    told = f"{len(raw['pickles'])} pickle files beside the weights"
-    if unsafe:
-        told = f"{unsafe[0]['name']} would import {', '.join(unsafe[0]['unsafe'][:3])} when loaded"
-    return measured(float(len(unsafe)), told)
 
 
 def _hash(raw: Raw) -> Reading:
@@ -76,6 +78,20 @@ def _hash(raw: Raw) -> Reading:
     return measured(True, f"{by['equal']} files have the SHA-256 of {manifest['path']}")
 
 
+def _beside(raw: Raw) -> Reading:
+    manifest = raw.get("manifest") or {}
+    beside = manifest.get("beside") or {}
+    if not beside:
+        return unknown(UnknownReason.NOT_CONFIGURED, "the manifest names no file beside the weights")
+    wrong = [name for name, state in beside.items() if state in {"differs", "absent"}]
+    if wrong:
+        said = "is missing, named by" if beside[wrong[0]] == "absent" else "has another SHA-256 than"
+        return measured(False, f"{wrong[0]} {said} {manifest['path']}")
+    if "no time" in beside.values():
+        return unknown(UnknownReason.TIMEOUT, "the files beside the weights were not hashed in time")
+    return measured(True, f"{len(beside)} files beside the weights have the SHA-256 of {manifest['path']}")
+
+
 def zeroed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Matrices that are all zeros, or have long runs of zeros that their reference has not.
 
@@ -83,7 +99,7 @@ def zeroed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """
     found = []
     for row in rows:
-        if row["dims"] < 2 or row["numbers"] < MATRIX_MIN:
+        if row["dims"] < 2 or row["numbers"] < MATRIX_MIN or _ZERO_BY_DESIGN.search(row["name"]):
             continue
         own = row.get("own_zero_stretches")
         least = max(1, int(ZERO_SHARE * row["stretches"]))
@@ -101,7 +117,7 @@ def out_of_range(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """
     families: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
-        if row["dims"] >= 2 and row["numbers"] >= MATRIX_MIN:
+        if row["dims"] >= 2 and row["numbers"] >= MATRIX_MIN and not _ZERO_BY_DESIGN.search(row["name"]):
             families.setdefault(_NUMBERS.sub("N", row["name"]), []).append(row)
     found: dict[str, float] = {}
     for family in families.values():
@@ -121,8 +137,8 @@ def out_of_range(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def _scan_gap(raw: Raw) -> Reading | None:
-    """Why numbers are not known; None when they are."""
-    if raw["rows"]:
+    """Why numbers are not known; None when they are. What little could not be read is told with them."""
+    if raw["rows"] and raw.get("skipped_ratio", 0.0) <= UNREAD_MAX:
         return None
     skipped = next(iter(raw.get("skipped") or {}), "there was no time to read numbers")
     return unknown(UnknownReason(raw.get("skip_reason") or "timeout"), skipped)
@@ -227,25 +243,4 @@ def odd_sizes(shapes: Sequence[Sequence[Any]], config: Mapping[str, Any]) -> lis
             # A vocabulary is often padded to a round number; fewer rows than ids cannot be.
             if vocabulary and shape[0] < vocabulary:
                 found.append(f"{name} has {shape[0]} rows for {vocabulary} ids")
-    return found
-
-
-def layer_gaps(shapes: Sequence[Sequence[Any]], config: Mapping[str, Any]) -> list[str]:
-    """Layers that are missing, and single layers that lack a part which most others have."""
-    layers: dict[int, dict[str, tuple[int, ...]]] = {}
-    stem = ""
-    for name, shape in shapes:
-        match = _LAYER.match(name)
-        if match and (not stem or match[1] == stem):
-            stem = match[1]
-            layers.setdefault(int(match[2]), {})[match[3]] = tuple(shape)
-    if len(layers) < FAMILY_MIN:
-        return []
-    wanted = config.get("num_hidden_layers")
-    found = [f"layer {number} is missing" for number in range(wanted or 0) if number not in layers]
-    usual = set(Counter(frozenset(parts) for parts in layers.values()).most_common(1)[0][0])
-    lacking = {number: usual - set(parts) for number, parts in layers.items() if set(parts) < usual}
-    if len(lacking) == 1:
-        [(number, parts)] = lacking.items()
-        found.append(f"layer {number} lacks {', '.join(sorted(parts)[:3])}")
     return found

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
+from sickbay.checks.model.weights_manifest import against_manifest
+from sickbay.checks.model.weights_pickles import look_pickles
+from sickbay.checks.model.weights_settings import settings_unlike
 from sickbay.engine.errors import ProbeError
-from sickbay.engine.measure.model_files import IncompleteModelError, read_at
-from sickbay.engine.measure.pickle_imports import PICKLE_SUFFIXES, pickle_imports, unsafe_imports
+from sickbay.engine.measure.model_files import IncompleteModelError
 from sickbay.engine.measure.tensor_values import OTHER_TYPE, decode, difference, look_at_values, spread
-from sickbay.engine.measure.weight_manifest import read_manifest, sha256_of_file
 from sickbay.engine.measure.weight_tensors import BLOCKS, WeightFiles, WeightTensor, list_tensors
 from sickbay.engine.model.look import Files, Look
 
@@ -21,7 +21,6 @@ PIECES = 8
 PIECE_BYTES_MIN = 256 * 1024
 SPREAD_BYTES = 64 * 1024
 ROWS_MAX = 4000
-FILES_MAX = 64
 TIME_KEPT_S = 1.0
 CONFIG_KEYS = ("hidden_size", "num_hidden_layers", "vocab_size", "intermediate_size", "tie_word_embeddings")
 GGUF_KEYS = {"embedding_length": "hidden_size", "block_count": "num_hidden_layers", "vocab_size": "vocab_size",
@@ -32,24 +31,28 @@ def look_weights(look: Look, params: Mapping[str, Any]) -> dict[str, Any]:
     """Headers first, then the manifest's hashes, then numbers until the bytes or the time are spent."""
     files, target = look.files, look.target
     path = target.model_path
-    raw: dict[str, Any] = {"path": path, "pickles": _pickles(files, path), "problems": []}
+    raw: dict[str, Any] = {"path": path, "pickles": look_pickles(files, path), "problems": []}
     try:
         served = list_tensors(files, path)
     except IncompleteModelError as error:
         return raw | {"incomplete": error.detail}
+    except ProbeError as error:
+        if not raw["pickles"]:
+            raise
+        return raw | {"unread": error.detail, "reason": error.reason.value}
     raw |= {
         "kind": served.kind,
         "files": len(served.files),
         "bits": served.bits_per_weight,
-        "config": _config(files, path, served),
+        "config": _config(files, served),
         "shapes": [[each.name, list(each.shape)] for each in served.tensors[: 20 * ROWS_MAX]],
     }
     go_on = _Spending(look)
     if target.manifest_path:
-        raw["manifest"] = _manifest(files, target.manifest_path, served, go_on)
+        raw["manifest"] = against_manifest(files, target.manifest_path, served.files, go_on)
     reference = _reference(files, target.reference_path, served, raw)
     if reference is not None:
-        raw["reference"] = _against(served, reference)
+        raw["reference"] = _against(served, reference) | _settings(files, served, reference)
     raw["rows"] = list(_scan(files, served, reference, bytes_max=int(params["bytes_max"]), go_on=go_on, raw=raw))
     return raw
 
@@ -64,40 +67,36 @@ class _Spending:
         return self._look.remaining_s > TIME_KEPT_S
 
 
-def _config(files: Files, path: str, served: WeightFiles) -> dict[str, Any]:
+def _config(files: Files, served: WeightFiles) -> dict[str, Any]:
     """The sizes that the model's own description promises."""
     if served.kind == "gguf":
         prefix = str(served.metadata.get("general.architecture", ""))
         told = {ours: served.metadata.get(f"{prefix}.{theirs}") for theirs, ours in GGUF_KEYS.items()}
         return {name: value for name, value in told.items() if isinstance(value, int)}
-    try:
-        config = json.loads(files.read_text(f"{path.rstrip('/')}/config.json"))
-    except (ProbeError, ValueError, RecursionError):
-        return {}
-    if not isinstance(config, dict):
-        return {}
+    config = _config_file(files, served)
     inner = config.get("text_config")
     config = {**config, **inner} if isinstance(inner, dict) else config
     return {name: config[name] for name in CONFIG_KEYS if isinstance(config.get(name), (int, bool))}
 
 
-def _manifest(files: Files, path: str, served: WeightFiles, go_on: _Spending) -> dict[str, Any]:
+def _config_file(files: Files, served: WeightFiles) -> dict[str, Any]:
+    """config.json beside the weights; {} where there is none that can be read."""
     try:
-        manifest = read_manifest(files, path)
-    except ProbeError as error:
-        return {"problem": error.detail, "reason": error.reason.value}
-    rows: dict[str, str] = {}
-    for file in served.files:
-        name = PurePosixPath(file).name
-        wanted = manifest.hashes.get(name)
-        if wanted is None:
-            rows[name] = "not named"
-            continue
-        found = sha256_of_file(files, file, go_on=go_on)
-        rows[name] = "no time" if found is None else "equal" if found == wanted else "differs"
-    weights = {name for name in manifest.hashes if name.endswith((".gguf", ".safetensors"))}
-    rows |= dict.fromkeys(sorted(weights - set(rows)), "absent")
-    return {"files": rows, "bits": manifest.bits_per_weight, "path": path}
+        found = json.loads(files.read_text(f"{served.files[0].rpartition('/')[0]}/config.json", bytes_max=4_000_000))
+    except (ProbeError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _settings(files: Files, served: WeightFiles, reference: WeightFiles) -> dict[str, Any]:
+    """Of two folders, what their config.json say of the computation; {} for other kinds of files."""
+    if {served.kind, reference.kind} != {"safetensors"}:
+        return {}
+    ours, own = _config_file(files, served), _config_file(files, reference)
+    if not ours or not own:
+        return {}
+    rope, rest = settings_unlike(ours, own)
+    return {"rope": rope, "settings": rest, "keys_known": True}
 
 
 def _reference(files: Files, path: str, served: WeightFiles, raw: dict[str, Any]) -> WeightFiles | None:
@@ -166,7 +165,7 @@ def _scan(
     share = min(1.0, bytes_max / max(1, total))
     theirs = {each.name: each for each in reference.tensors} if reference else {}
     skipped: dict[str, int] = {}
-    read = 0
+    read = unread = 0
     for number, tensor in enumerate(served.tensors):
         if number >= ROWS_MAX or not go_on():
             raw["left_out"] = len(served.tensors) - number
@@ -176,11 +175,13 @@ def _scan(
         except ProbeError as error:
             skipped[f"{tensor.type}: {error.detail}"[:200]] = skipped.get(f"{tensor.type}: {error.detail}"[:200], 0) + 1
             raw["skip_reason"] = error.reason.value
+            unread += tensor.bytes
             continue
         read += row.pop("bytes")
         yield row
     raw["read_ratio"] = read / max(1, total)
     raw["skipped"] = skipped
+    raw["skipped_ratio"] = unread / max(1, total)
 
 
 def _row(files: Files, tensor: WeightTensor, other: WeightTensor | None, share: float) -> dict[str, Any]:
@@ -228,35 +229,3 @@ def _pieces(tensor: WeightTensor, share: float) -> Iterator[tuple[int, int]]:
     for number in range(count):
         at = (tensor.bytes - size) * number // (count - 1) // block * block
         yield at, size
-
-
-def _pickles(files: Files, path: str) -> list[dict[str, Any]]:
-    """Files that would run code when loaded; only their opcodes are read."""
-    try:
-        names = files.names(path)
-    except ProbeError:
-        return []  # a single file
-    found = []
-    for name in [name for name in names if name.lower().endswith(PICKLE_SUFFIXES)][:FILES_MAX]:
-        file = f"{path.rstrip('/')}/{name}"
-        read = read_at(files, file)
-        try:
-            imports, problem = pickle_imports(read, _size(read))
-        except ProbeError as error:
-            imports, problem = [], error.detail
-        found.append({"name": name, "unsafe": unsafe_imports(imports)[:10], "problem": problem})
-    return found
-
-
-def _size(read: Any) -> int:
-    """The file's length, found by halving; a capability that only reads tells no size."""
-    low, high = 0, 1
-    while read(high - 1, 1):
-        low, high = high, high * 2
-    while low < high:
-        middle = (low + high) // 2
-        if read(middle, 1):
-            low = middle + 1
-        else:
-            high = middle
-    return low

@@ -5,6 +5,7 @@ Format: ggml-org/ggml, docs/gguf.md (versions 2 and 3, little endian). Block siz
 
 from __future__ import annotations
 
+import itertools
 import math
 import struct
 from collections.abc import Callable, Mapping
@@ -56,7 +57,7 @@ class ModelFileError(Exception):
 
 
 class PartOfModelError(ModelFileError):
-    """A file that is missing, cut off, or stands in for one that was never downloaded."""
+    """A file that is missing, cut off, contradicts itself, or stands in for one that was never downloaded."""
 
 
 _STAND_INS = (
@@ -125,10 +126,18 @@ def read_gguf_header(read_at: ReadAt, name: str) -> GgufHeader:
         if value is not None:
             metadata[key] = value
     tensors = tuple(_tensor(reader) for _ in range(tensor_count))
+    _apart(name, tensors)
     alignment = metadata.get("general.alignment", DEFAULT_ALIGNMENT)
     if not isinstance(alignment, int) or not 1 <= alignment <= 1 << 20:
         raise ModelFileError(f"{name}: general.alignment is {alignment!r}, wanted a number such as 32")
     return GgufHeader(metadata=metadata, tensors=tensors, data_at=-(-reader.at // alignment) * alignment)
+
+
+def _apart(name: str, tensors: tuple[Tensor, ...]) -> None:
+    ordered = sorted(tensors, key=lambda each: (each.offset, each.bytes))
+    for before, after in itertools.pairwise(ordered):
+        if after.offset < before.offset + before.bytes:
+            raise PartOfModelError(f"{name}: tensors {before.name[:60]!r} and {after.name[:60]!r} overlap")
 
 
 def _tensor(reader: _Reader) -> Tensor:

@@ -20,11 +20,13 @@ from sickbay.engine.measure.safetensors_header import read_safetensors_header
 from sickbay.engine.model.look import Files
 from sickbay.engine.model.signal import UnknownReason
 
-__all__ = ["IncompleteModelError", "ModelFiles", "read_at", "read_model", "weight_paths"]
+__all__ = ["INDEX", "IncompleteModelError", "ModelFiles", "indexed_tensors", "read_at", "read_model", "weight_paths"]
 
 FILES_MAX = 512
 CONFIG_BYTES_MAX = 4_000_000
 _PART = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.gguf$")
+_SHARD = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.safetensors$")
+INDEX = "model.safetensors.index.json"
 
 
 class IncompleteModelError(ProbeError):
@@ -79,10 +81,14 @@ def weight_paths(files: Files, path: str) -> tuple[str, list[str]]:
     """
     try:
         if path.lower().endswith(".safetensors"):
-            return "safetensors", [path]
+            pure = PurePosixPath(path)
+            if not _SHARD.match(pure.name):
+                return "safetensors", [path]
+            shards = _all_shards(str(pure.parent), [pure.name], files.names(str(pure.parent)))
+            return "safetensors", [str(pure.parent / name) for name in shards]
         if path.lower().endswith(".gguf"):
             return "gguf", _parts(files, path)
-        names = files.names(path)
+        names = _folder(files, path)
         if {"config.json", "adapter_config.json"} & set(names):
             return "safetensors", [f"{path.rstrip('/')}/{name}" for name in _wanted(files, path, names)]
         return "gguf", _parts(files, _only_gguf(path, names))
@@ -90,6 +96,12 @@ def weight_paths(files: Files, path: str) -> tuple[str, list[str]]:
         raise IncompleteModelError(UnknownReason.MALFORMED, str(error)) from error
     except ModelFileError as error:
         raise ProbeError(UnknownReason.MALFORMED, str(error)) from error
+
+
+def _folder(files: Files, path: str) -> list[str]:
+    if path.lower().endswith((".bin", ".pt", ".pth", ".ckpt")):
+        raise ModelFileError(f"{path}: only .safetensors and .gguf weights are read here, not pickles")
+    return files.names(path)
 
 
 def _read(files: Files, path: str) -> ModelFiles:
@@ -180,7 +192,7 @@ def _safetensors(files: Files, folder: str, names: list[str]) -> ModelFiles:
 
 def _wanted(files: Files, folder: str, names: list[str]) -> list[str]:
     """Names of the weight files of a folder; every one of them is there."""
-    wanted = _indexed(files, folder.rstrip("/"), names) or [name for name in names if name.endswith(".safetensors")]
+    wanted = _indexed(files, folder.rstrip("/"), names) or _unindexed(folder, names)
     if not wanted:
         raise ModelFileError(f"{folder}: config.json is there, but no .safetensors file; only those can be read")
     missing = [name for name in wanted if name not in set(names)]
@@ -191,13 +203,46 @@ def _wanted(files: Files, folder: str, names: list[str]) -> list[str]:
 
 def _indexed(files: Files, base: str, names: list[str]) -> list[str]:
     """The files that the index names; none when there is no index."""
-    index = "model.safetensors.index.json"
-    if index not in names:
-        return []
-    table = _json(files, f"{base}/{index}", bytes_max=64_000_000).get("weight_map")
+    return sorted(set(indexed_tensors(files, base).values())) if INDEX in names else []
+
+
+def indexed_tensors(files: Files, base: str) -> dict[str, str]:
+    """Tensor -> name of its file, by the folder's index.
+
+    Raises:
+        ModelFileError: the index has another form.
+        ProbeError: it cannot be read.
+    """
+    table = _json(files, f"{base}/{INDEX}", bytes_max=64_000_000).get("weight_map")
     if not isinstance(table, dict) or not all(isinstance(name, str) and "/" not in name for name in table.values()):
-        raise ModelFileError(f"{base}/{index}: wanted weight_map, a mapping of tensors to file names")
-    return sorted(set(table.values()))
+        raise ModelFileError(f"{base}/{INDEX}: wanted weight_map, a mapping of tensors to file names")
+    return table
+
+
+def _unindexed(folder: str, names: list[str]) -> list[str]:
+    """Without an index: the one file with the name that loaders look for first, else every shard, else all there are.
+
+    Others beside it (a second precision, the publisher's own format) are not the model that is loaded.
+    """
+    found = [name for name in names if name.endswith(".safetensors")]
+    for first in ("model.safetensors", "adapter_model.safetensors"):
+        if first in found:
+            return [first]
+    shards = [name for name in found if _SHARD.match(name)]
+    return _all_shards(folder, shards, names) if shards else found
+
+
+def _all_shards(folder: str, shards: list[str], names: list[str]) -> list[str]:
+    """The shards of a numbered set, each of which is there."""
+    match = _SHARD.match(shards[0])
+    total = int(match[3]) if match else 0
+    if match is None or not 1 <= total <= FILES_MAX:
+        raise ModelFileError(f"{folder}: {total} shards, wanted 1 to {FILES_MAX}")
+    wanted = [f"{match[1]}-{number:05d}-of-{match[3]}.safetensors" for number in range(1, total + 1)]
+    missing = sorted(set(wanted) - set(names))
+    if missing:
+        raise PartOfModelError(f"{folder}: {len(missing)} of {total} weight files are missing, e.g. {missing[0]}")
+    return wanted
 
 
 def _json(files: Files, path: str, bytes_max: int = CONFIG_BYTES_MAX) -> dict[str, Any]:

@@ -43,8 +43,9 @@ def read_safetensors_header(read_at: ReadAt, name: str) -> SafetensorsHeader:
     """The header of one file.
 
     Raises:
-        PartOfModelError: it is cut off, or stands in for the weights.
-        ModelFileError: too long, no JSON, or tensors whose length does not fit their shape.
+        PartOfModelError: it is cut off, stands in for the weights, or contradicts itself: too long, no JSON, a tensor
+            twice, a length that does not fit its shape, tensors over one another or with gaps between them.
+        ModelFileError: a header of another form.
     """
     start = read_at(0, 8)
     if len(start) < 8:
@@ -53,20 +54,21 @@ def read_safetensors_header(read_at: ReadAt, name: str) -> SafetensorsHeader:
         raise PartOfModelError(f"{name}: is {words}")
     (length,) = struct.unpack("<Q", start)
     if length > HEADER_BYTES_MAX:
-        raise ModelFileError(
+        raise PartOfModelError(
             f"{name}: its header claims {length} bytes, wanted at most {HEADER_BYTES_MAX}; is it a safetensors file?"
         )
     text = read_at(8, length)
     if len(text) < length:
         raise PartOfModelError(f"{name}: its header is cut off at byte {8 + len(text)} of {8 + length}")
     try:
-        header = json.loads(text)
+        header = json.loads(text, object_pairs_hook=lambda pairs: _once(name, pairs))
     except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"{name}: its header is no JSON: {text[:40]!r}") from error
+        raise PartOfModelError(f"{name}: its header is no JSON: {text[:40]!r}") from error
     if not isinstance(header, dict):
         raise ModelFileError(f"{name}: its header is {type(header).__name__}, wanted a mapping of tensors")
     by_type: dict[str, int] = {}
     rows = tuple(_entry(name, tensor, entry) for tensor, entry in header.items() if tensor != "__metadata__")
+    _adjoining(name, rows)
     for row in rows:
         by_type[row.type] = by_type.get(row.type, 0) + row.bytes
     ends = max((row.offset + row.bytes for row in rows), default=0)
@@ -74,6 +76,25 @@ def read_safetensors_header(read_at: ReadAt, name: str) -> SafetensorsHeader:
         bytes_by_type=by_type, numbers=sum(row.numbers for row in rows), tensors=len(rows),
         ends_at=8 + length + ends, data_at=8 + length, rows=rows,
     )  # fmt: skip
+
+
+def _once(name: str, pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise PartOfModelError(f"{name}: its header names {twice[:60]!r} twice")
+    return found
+
+
+def _adjoining(name: str, rows: tuple[Tensor, ...]) -> None:
+    """Tensors lie one after the other, without gaps: the format's own library loads nothing else."""
+    at, before = 0, ""
+    for row in sorted(rows, key=lambda each: (each.offset, each.bytes)):
+        if row.offset != at:
+            words = "overlap" if row.offset < at else f"leave {row.offset - at} bytes between them"
+            raise PartOfModelError(f"{name}: tensors {before[:60]!r} and {row.name[:60]!r} {words}")
+        at, before = row.offset + row.bytes, row.name
 
 
 def _entry(name: str, tensor: str, entry: object) -> Tensor:
@@ -92,7 +113,7 @@ def _entry(name: str, tensor: str, entry: object) -> Tensor:
     count = math.prod(sizes)
     bits = _BITS.get(kind)
     if bits is not None and end - begin != -(-count * bits // 8):
-        raise ModelFileError(
+        raise PartOfModelError(
             f"{where} has {count} numbers of {kind}, which are {-(-count * bits // 8)} bytes, found {end - begin}"
         )
     return Tensor(tensor, kind, count, end - begin, begin, tuple(sizes))

@@ -23,6 +23,10 @@ _PLAIN = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I8": "<i1", "U8": "<u1", "I
           "I32": "<i4", "U32": "<u4", "I64": "<i8", "U64": "<u8", "BOOL": "<u1"}  # fmt: skip
 
 
+_FLOAT4 = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, -0.0, -0.5, -1.0, -1.5, -2.0, -3.0, -4.0, -6.0)
+"""All 16 values of a 4-bit float, E2M1 (OCP Microscaling Formats 1.0); two in a byte, the lower half first."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """What a tensor's numbers look like. `largest` and `rms` are of the finite ones."""
@@ -56,7 +60,23 @@ def decode(data: bytes, kind: str) -> Any:
         return (np.frombuffer(data, dtype="<u2").astype(np.uint32) << 16).view(np.float32)
     if kind in {"F8_E4M3", "F8_E5M2"}:
         return _float8(*((4, 3) if kind == "F8_E4M3" else (5, 2)))[np.frombuffer(data, dtype=np.uint8)]
+    if kind == "F8_E8M0":
+        return _powers()[np.frombuffer(data, dtype=np.uint8)]
+    if kind == "F4":
+        pairs = np.frombuffer(data, dtype=np.uint8)
+        return np.asarray(_FLOAT4, dtype=np.float32)[np.stack([pairs & 15, pairs >> 4], axis=1).ravel()]
+    if kind == "C64":
+        return np.frombuffer(data, dtype="<f4").astype(np.float32)
     return _blocks(data, kind)
+
+
+def _powers() -> Any:
+    """All 256 powers of two of E8M0, the last of which is NaN (OCP Microscaling Formats 1.0)."""
+    import numpy as np  # late: as above
+
+    table = np.exp2(np.arange(256, dtype=np.float64) - 127).astype(np.float32)
+    table[255] = np.nan
+    return table
 
 
 def _blocks(data: bytes, kind: str) -> Any:

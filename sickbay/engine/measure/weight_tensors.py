@@ -11,7 +11,13 @@ from typing import Any
 
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.measure.gguf_header import GGML_TYPES, ModelFileError, PartOfModelError, Tensor, read_gguf_header
-from sickbay.engine.measure.model_files import IncompleteModelError, read_at, weight_paths
+from sickbay.engine.measure.model_files import (
+    INDEX,
+    IncompleteModelError,
+    indexed_tensors,
+    read_at,
+    weight_paths,
+)
 from sickbay.engine.measure.safetensors_header import read_safetensors_header
 from sickbay.engine.model.look import Files
 from sickbay.engine.model.signal import UnknownReason
@@ -59,6 +65,7 @@ def list_tensors(files: Files, path: str) -> WeightFiles:
         ProbeError: it is not there, may not be read, or is no sound model file.
     """
     kind, paths = weight_paths(files, path)
+    index = _index(files, paths) if kind == "safetensors" else {}
     found: list[WeightTensor] = []
     metadata: dict[str, Any] = {}
     for file in paths:
@@ -68,19 +75,55 @@ def list_tensors(files: Files, path: str) -> WeightFiles:
             raise IncompleteModelError(UnknownReason.MALFORMED, str(error)) from error
         except ModelFileError as error:
             raise ProbeError(UnknownReason.MALFORMED, str(error)) from error
+        except ProbeError as error:
+            if error.reason is not UnknownReason.ABSENT or file == path:
+                raise
+            raise IncompleteModelError(UnknownReason.ABSENT, f"{error.detail}: it is a link to nothing") from error
         if ends > 0 and not files.read_bytes(file, offset=ends - 1, bytes_max=1):
             raise IncompleteModelError(
                 UnknownReason.MALFORMED,
                 f"{file}: its header says {ends} bytes, and it is shorter: the copy is incomplete",
             )
+        if kind == "safetensors" and files.read_bytes(file, offset=ends, bytes_max=1):
+            raise IncompleteModelError(
+                UnknownReason.MALFORMED,
+                f"{file}: its header says {ends} bytes, and it is longer: header and numbers are of two files",
+            )
         metadata = metadata or dict(told)
         found += [_tensor(file, row, start, reverse=kind == "gguf") for row in rows]
-    twice = {tensor.name for tensor in found}
-    if len(twice) != len(found):
-        raise ProbeError(UnknownReason.MALFORMED, f"{path}: {len(found) - len(twice)} tensors are there twice")
     if not found:
         raise ProbeError(UnknownReason.MALFORMED, f"{path}: it holds no tensors; is it a vocabulary file?")
+    _consistent(path, found, index)
     return WeightFiles(kind=kind, files=tuple(paths), tensors=tuple(found), metadata=metadata)
+
+
+def _index(files: Files, paths: Sequence[str]) -> Mapping[str, str]:
+    """Tensor -> file name by the index beside the files; {} where there is none or it is of other files."""
+    folder = paths[0].rpartition("/")[0]
+    try:
+        table = indexed_tensors(files, folder) if INDEX in files.names(folder) else {}
+    except ModelFileError as error:
+        raise ProbeError(UnknownReason.MALFORMED, str(error)) from error
+    return table if {path.rpartition("/")[2] for path in paths} >= set(table.values()) else {}
+
+
+def _consistent(path: str, tensors: Sequence[WeightTensor], index: Mapping[str, str]) -> None:
+    """Raise where the files contradict one another: shards of two revisions, or an index of other shards."""
+    place: dict[str, str] = {}
+    for tensor in tensors:
+        file = tensor.file.rpartition("/")[2]
+        if tensor.name in place:
+            raise IncompleteModelError(
+                UnknownReason.MALFORMED,
+                f"{path}: tensor {tensor.name[:60]!r} is in {place[tensor.name]} and again in {file}: two revisions?",
+            )
+        place[tensor.name] = file
+    lost = sorted(name for name in index if name not in place)
+    if lost:
+        raise IncompleteModelError(
+            UnknownReason.MALFORMED,
+            f"{path}: {len(lost)} tensors that the index names are in no file, e.g. {lost[0][:60]} of {index[lost[0]]}",
+        )
 
 
 def _header(files: Files, kind: str, file: str) -> tuple[Sequence[Tensor], int, int, Mapping[str, Any]]:

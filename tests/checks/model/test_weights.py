@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from sickbay.checks.model.weights import ModelWeights
-from sickbay.checks.model.weights_judge import layer_gaps, odd_sizes
+from sickbay.checks.model.weights_judge import odd_sizes
+from sickbay.checks.model.weights_layers import layer_gaps
 from sickbay.engine.model.check import Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import UnknownReason
