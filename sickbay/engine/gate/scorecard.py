@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
@@ -93,10 +94,15 @@ class Scorecard:
         data = {key: value for key, value in _shallow(self).items() if key not in {"runs", "findings", "waivers"}}
         return {
             "schema": SCHEMA, **data, "exit_code": self.exit_code,
-            "findings": [asdict(each) for each in self.findings],
+            "findings": [{**asdict(each), "numbers": _finite(each.numbers)} for each in self.findings],
             "waivers": [asdict(each) for each in self.waivers],
             "runs": {arm: [run.to_json() for run in runs] for arm, runs in self.runs.items()},
         }  # fmt: skip
+
+
+def _finite(numbers: Mapping[str, float | str]) -> dict[str, float | str]:
+    """JSON has no word for infinity; a bound that nothing bounds is left out."""
+    return {name: value for name, value in numbers.items() if isinstance(value, str) or math.isfinite(value)}
 
 
 _CUT_CODES = {"deadline": int(ExitCode.DEADLINE), "interrupted": int(ExitCode.INTERRUPTED)}

@@ -9,7 +9,7 @@ from sickbay.engine.model.report import Report
 from sickbay.engine.report.outline import CauseView, Fact, FixView, Outline, Unseen, outline_of
 from sickbay.engine.report.units import Units
 
-__all__ = ["to_markdown"]
+__all__ = ["escaped", "inline", "to_markdown", "verbatim"]
 
 # An underscore inside a word is text to every renderer (`queue_s_mean`), and a ticket reads better without backslashes.
 _SPECIAL = re.compile(r"[\\`*\[\]<|~]|(?<!\w)_|_(?!\w)")
@@ -22,14 +22,25 @@ def to_markdown(report: Report, units: Units) -> str:
     return "\n".join(_lines(view)).rstrip("\n") + "\n"
 
 
+def inline(text: str) -> str:
+    """Text inside a line that a renderer shows as it is. A mention would notify a person: "@" is written "(at)"."""
+    return _SPECIAL.sub(r"\\\g<0>", text.replace("&", "&amp;")).replace("@", "(at)")
+
+
 def escaped(text: str) -> str:
-    """Text that a Markdown renderer shows as it is. A mention would notify a person: "@" is written "(at)"."""
-    inline = _SPECIAL.sub(r"\\\g<0>", text.replace("&", "&amp;")).replace("@", "(at)")
-    start = _BLOCK_START.match(inline)
+    """Text that a Markdown renderer shows as it is, also where a line begins: no list, quotation or heading."""
+    inlined = inline(text)
+    start = _BLOCK_START.match(inlined)
     if start is None:
-        return inline
+        return inlined
     end = start.end()
-    return f"\\{inline}" if not start.group().isdigit() else f"{start.group()}\\{inline[end:]}"
+    return f"\\{inlined}" if not start.group().isdigit() else f"{start.group()}\\{inlined[end:]}"
+
+
+def verbatim(text: str) -> str:
+    """A code span whose fence is longer than any run of backticks in it; not for table cells."""
+    fence = "`" * (max((len(run) for run in re.findall(r"`+", text)), default=0) + 1)
+    return f"{fence} {text} {fence}" if text.startswith("`") or text.endswith("`") else f"{fence}{text}{fence}"
 
 
 def code(text: str) -> str:

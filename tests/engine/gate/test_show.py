@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
 import pytest
+from markdown_it import MarkdownIt
 
 from sickbay.engine.gate.model import Outcome
 from sickbay.engine.gate.render import FORMATS, render
@@ -15,7 +17,10 @@ from sickbay.engine.gate.scorecard import Finding, Scorecard, WaiverState
 from sickbay.engine.gate.show.plots import evidence_plot, interval_plot, strip_plot
 from sickbay.engine.gate.show.words import differing
 
-HOSTILE = "<script>alert(1)</script> \x1b[2J\x1b]0;owned\x07 | `x` \u202e&amp; " + "long words " * 30
+HOSTILE = (
+    "<script>alert(1)</script> \x1b[2J\x1b]0;owned\x07 | `x` \u202e&amp; **bold** _low_ [a](http://x) ![b](http://y) "
+    "@org/team #12 \\| "
+) + "long words " * 30
 
 
 def finding(**more: object) -> Finding:
@@ -41,18 +46,87 @@ class Tags(HTMLParser):
         self.seen.add(tag)
 
 
+def rendered(markdown: str) -> str:
+    """As CommonMark with GitHub's tables shows it; raw HTML stands, as it does on GitHub for what is allowed there."""
+    return str(MarkdownIt("commonmark", {"html": True}).enable("table").render(markdown))
+
+
+def test_markdown_shows_hostile_words_as_they_are() -> None:
+    """In every cell and example: one table row a finding, and no markup, mention or number of an issue."""
+    text = render(CARD, "markdown")
+    page = rendered(text)
+    assert page.count("<tr>") == 3 + 1 + 4 + 2  # rules, waivers, what is known of the sides, with their heads
+    assert "<li><code>&lt;script&gt;alert(1)&lt;/script&gt; | `x` &amp;amp; " in page
+    assert "**bold** _low_ [a](http://x) ![b](http://y) (at)org/team #\u200b12 " in page
+    head = page.partition("<table>")[0]
+    assert "@" not in head
+
+
+def test_two_cases_of_junit_are_never_one() -> None:
+    card = replace(CARD, findings=(finding(rule="gate"), finding(rule="waiver")), errors=("one", "two"))
+    names = [case.get("name") for case in ET.fromstring(render(card, "junit")).iter("testcase")]
+    assert names == ["gate", "waiver", "(error 1)", "(error 2)", "(the whole gate)"]
+
+
+def test_junit_says_the_sentence_where_each_reader_looks() -> None:
+    suites = ET.fromstring(
+        render(replace(CARD, findings=(finding(summary="it is worse", examples=("lost",)),)), "junit")
+    )
+    assert (suites.tag, suites.get("failures"), suites[0].get("tests")) == ("testsuites", "2", "3")
+    failure = next(suites.iter("failure"))
+    assert (failure.get("message"), failure.text) == ("it is worse", "it is worse\nlost")
+
+
+def test_a_gate_that_was_cut_is_green_nowhere() -> None:
+    card = replace(CARD, outcome=Outcome.PASS, findings=(), errors=(), cut="interrupted")
+    assert card.exit_code == 130
+    assert ET.fromstring(render(card, "junit")).get("errors") == "1"
+
+
+def many(count: int, outcome: Outcome = Outcome.PASS) -> tuple[Finding, ...]:
+    return tuple(finding(rule=f"facts/user=u{i}", outcome=outcome, summary="s", examples=()) for i in range(count))
+
+
+def test_thousands_of_slices_are_no_thousand_lines() -> None:
+    card = replace(CARD, findings=(*many(3000), finding(summary="it is worse", examples=())))
+    for form in ("terminal", "markdown"):
+        text = render(card, form)
+        assert "it is worse" in text
+        assert "and 2941 more findings (none of them stops the release)" in " ".join(text.split())
+        assert len(text) < 20_000
+    metrics = render(card, "prometheus")
+    assert metrics.count("sickbay_gate_rule_outcome{") == 800
+    assert 'sickbay_gate_rule_outcome{gate="chat",outcome="block",rule="facts"} 1.0' in metrics
+    assert 'sickbay_gate_rules_left_out{gate="chat"} 2801.0' in metrics
+    assert "and 2940 more findings (2940 of them stop the release too)" in " ".join(
+        render(replace(card, findings=many(3000, Outcome.BLOCK)), "terminal").split()
+    )
+
+
+def test_long_names_of_slices_stay_two_series() -> None:
+    long = "facts/user=" + "u" * 200
+    card = replace(CARD, findings=(finding(rule=f"{long}1"), finding(rule=f"{long}2", outcome=Outcome.PASS)))
+    lines = [line for line in render(card, "prometheus").splitlines() if line.startswith("sickbay_gate_rule_outcome{")]
+    assert len(set(lines)) == len(lines) == 8
+
+
 @pytest.mark.parametrize("form", [form for form in FORMATS if form != "json"])
 def test_nothing_that_a_server_says_is_obeyed(form: str) -> None:
     text = render(CARD, form)
     assert "\x1b" not in text
     assert "\u202e" not in text
-    assert "<script" not in text or form == "terminal"
-    if form == "html":
+    if form in {"html", "markdown"}:
         tags = Tags()
-        tags.feed(text)
-        assert not tags.seen & {"script", "link", "img", "iframe"}
+        tags.feed(text if form == "html" else rendered(text))
+        assert not tags.seen & {"script", "link", "img", "iframe", "a"}
     if form == "junit":
         assert ET.fromstring(text).get("failures") == "2"
+
+
+def test_json_has_no_number_that_json_has_not() -> None:
+    odd = finding(numbers={"high": float("inf"), "p_worse": float("nan"), "n": 1.0}, series={"candidate": (1.0,)})
+    text = render(replace(CARD, findings=(odd,)), "json")
+    assert json.loads(text, parse_constant=pytest.fail)["findings"][0]["numbers"] == {"n": 1.0}
 
 
 def test_json_holds_what_the_schema_wants_and_comes_back() -> None:

@@ -7,7 +7,7 @@ from typing import Final
 
 from sickbay.engine.gate.model import Outcome
 from sickbay.engine.gate.scorecard import Scorecard
-from sickbay.engine.gate.show.words import WORDS, about_rows, differing, mark_of, ordered, sides
+from sickbay.engine.gate.show.words import WORDS, about_rows, differing, foremost, mark_of, sides
 from sickbay.engine.report.plain_text import plain
 
 __all__ = ["to_terminal"]
@@ -27,20 +27,22 @@ def to_terminal(card: Scorecard, *, colour: bool = False, width: int = 80) -> st
     head = WORDS[card.outcome]
     first = _wrapped(f"{head}  {card.gate}: {plain(card.summary)}", "", width)
     lines = [paint(card.outcome, head) + first[0].removeprefix(head), *first[1:], ""]
-    for finding in ordered(card):
+    findings, rest = foremost(card)
+    for finding in findings:
         mark = f"{mark_of(finding):<6}"
-        found = _wrapped(f"  {mark} {finding.rule}: {plain(finding.summary)}", _INDENT, width)
+        found = _wrapped(f"  {mark} {plain(finding.rule)}: {plain(finding.summary)}", _INDENT, width)
         lines += [found[0].replace(mark, paint(finding.outcome, mark), 1), *found[1:]]
         if finding.waived_by:
             lines += _wrapped(f"{_INDENT}waived by {plain(finding.waived_by)}", _INDENT, width)
         if finding.outcome is not Outcome.PASS:
             for example in finding.examples:
                 lines += _wrapped(f"{_INDENT}- {plain(example, EXAMPLE_CHARS_MAX)}", _INDENT + "  ", width)
+    lines += _wrapped(f"  ...    {rest}", _INDENT, width) if rest else []
     for error in card.errors:
         lines += _wrapped(f"  error  {plain(error)}", _INDENT, width)
     for waiver in card.waivers:
         who = plain(f"{waiver.owner}, approved by {waiver.approver}")
-        text = f"waiver {waiver.rule}: {waiver.state}, until {waiver.expires}, by {who}: {plain(waiver.reason)}"
+        text = f"waiver {plain(waiver.rule)}: {waiver.state}, until {waiver.expires}, by {who}: {plain(waiver.reason)}"
         lines += _wrapped(f"  {text}", _INDENT, width)
     lines += ["", *_compared(card, width)]
     for name, text in about_rows(card):

@@ -8,13 +8,14 @@ from sickbay.engine.gate.model import Outcome
 from sickbay.engine.gate.scorecard import Finding, Scorecard
 from sickbay.engine.report.plain_text import plain
 
-__all__ = ["MARKS", "WORDS", "about_rows", "differing", "mark_of", "ordered", "sides"]
+__all__ = ["MARKS", "WORDS", "about_rows", "differing", "foremost", "mark_of", "ordered", "sides"]
 
 WORDS: Final = {
     Outcome.PASS: "PASS", Outcome.WARN: "PASS WITH WARNINGS", Outcome.BLOCK: "BLOCK",
     Outcome.INCONCLUSIVE: "INCONCLUSIVE",
 }  # fmt: skip
 MARKS: Final = {Outcome.PASS: "ok", Outcome.WARN: "warn", Outcome.BLOCK: "BLOCK", Outcome.INCONCLUSIVE: "?"}
+ROWS_MAX: Final = 60
 _EXPECTED_TO_DIFFER: Final = frozenset({"url", "from"})
 
 
@@ -22,6 +23,17 @@ def ordered(card: Scorecard) -> list[Finding]:
     """What stops the release first; what was only watched last."""
     order = [Outcome.BLOCK, Outcome.INCONCLUSIVE, Outcome.WARN, Outcome.PASS]
     return sorted(card.findings, key=lambda finding: (order.index(finding.outcome), finding.shadow))
+
+
+def foremost(card: Scorecard) -> tuple[list[Finding], str]:
+    """As many as a person reads, and a line about the rest ("" without): a field may have thousands of slices."""
+    found = ordered(card)
+    rest = found[ROWS_MAX:]
+    if not rest:
+        return found, ""
+    stop = sum(each.outcome in {Outcome.BLOCK, Outcome.INCONCLUSIVE} for each in rest)
+    what = f"{stop} of them stop the release too" if stop else "none of them stops the release"
+    return found[:ROWS_MAX], f"and {len(rest)} more findings ({what}): all are in the JSON and the page"
 
 
 def mark_of(finding: Finding) -> str:
