@@ -248,8 +248,17 @@ def _compared(earlier: EvalRun, run: EvalRun, margin: float) -> tuple[int, str]:
     )
     if one.finding is Finding.TOO_FEW:
         words += f"; {one.note or f'about {one.needed} items would be needed'}"
+    words += _baseline(earlier)
     code = {Finding.NOT_INFERIOR: int(one.p_worse < 0.025), Finding.INFERIOR: 2, Finding.TOO_FEW: 3}[one.finding]
     return (3 if pairing.overlap < 0.95 else code), words
+
+
+def _baseline(earlier: EvalRun) -> str:
+    """What was taken from another tool's file, where it held more than one score of an item."""
+    about = earlier.about
+    kinds = [kind for kind in ("filter", "metric", "scorer") if about.get(f"other_{kind}s")]
+    told = (f"{kind} {about.get(kind)}, not {about[f'other_{kind}s']}" for kind in kinds)
+    return f"; of the baseline counts {'; '.join(told)}" if kinds else ""
 
 
 _FOUND = {

@@ -121,3 +121,61 @@ def test_scores_that_are_no_numbers_are_errors_and_not_zeros(tmp_path: Path) -> 
     assert [(row.item, row.passed, bool(row.error)) for row in run.rows] == [
         ("1", None, True), ("2", True, False), ("3", None, True),
     ]  # fmt: skip
+
+
+def samples(tmp_path: Path, *rows: dict[str, Any]) -> EvalRun:
+    path = tmp_path / "samples_t_1.jsonl"
+    path.write_text("".join(json.dumps({"filter": "none", **row}) + "\n" for row in rows))
+    (run,) = read_results(path)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("row", "metric", "value", "others"),
+    [
+        ({"metrics": ["acc", "acc_norm"], "acc": 1.0, "acc_norm": 0.0}, "acc", 1.0, "acc_norm"),
+        ({"metrics": ["bleu_max", "bleu_acc"], "bleu_max": 23.4, "bleu_acc": 1}, "bleu_acc", 1.0, "bleu_max"),
+        ({"metrics": ["inst_acc"], "inst_acc": [True, False]}, "inst_acc", 0.5, None),
+        ({"target": "x", "resps": [], "mc2": 0.4}, "mc2", 0.4, None),
+        ({"pass_at_1": True, "doc_hash": "h"}, "pass_at_1", 1.0, None),
+        ({"exact_match,none": 1.0}, "exact_match,none", 1.0, None),
+    ],
+)
+def test_one_metric_is_taken_and_told(
+    row: dict[str, Any], metric: str, value: float, others: str | None, tmp_path: Path
+) -> None:
+    run = samples(tmp_path, {"doc_id": 0, **row})
+    assert (run.rows[0].value, run.about["metric"], run.about.get("other_metrics")) == (value, metric, others)
+
+
+def test_a_metric_that_is_no_score_in_one_sample_is_none_of_the_file(tmp_path: Path) -> None:
+    run = samples(tmp_path, {"doc_id": 0, "words": 1, "acc": 0}, {"doc_id": 1, "words": 7, "acc": 1})
+    assert run.about["metric"] == "acc"
+    assert [row.value for row in run.rows] == [0.0, 1.0]
+
+
+def test_the_other_filters_are_told(tmp_path: Path) -> None:
+    run = samples(
+        tmp_path, {"doc_id": 0, "filter": "strict", "acc": 0}, {"doc_id": 0, "filter": "flexible", "acc": 1}
+    )
+    assert (run.about["filter"], run.about["other_filters"], run.rows[0].value) == ("strict", "flexible", 0.0)
+
+
+def test_ids_that_are_not_unique_name_nothing(tmp_path: Path) -> None:
+    run = samples(tmp_path, *({"doc_id": n, "doc": {"id": "same"}, "acc": 1} for n in range(2)))
+    assert [row.item for row in run.rows] == ["0", "1"]
+
+
+def test_one_inspect_scorer_is_taken_for_the_whole_log(tmp_path: Path) -> None:
+    scores: list[dict[str, Any]] = [
+        {"rate": {"value": 7}, "right": {"value": "C"}, "several": {"value": {"a": 1, "b": 0.5}}, "list": {"value": [1]}},
+        {"rate": {"value": 1}, "right": {"value": "I"}, "several": {"value": {"a": "yes"}}},
+        {"rate": {"value": 0}, "right": {"value": "0.25"}, "several": {"value": {}}},
+    ]
+    log = {"eval": {"task": "t"}, "samples": [{"id": n, "scores": each} for n, each in enumerate(scores)]}
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps(log))
+    (run,) = read_results(path)
+    assert run.about["scorer"] == "right"
+    assert run.about["other_scorers"] == "rate, several/a, several/b, list"
+    assert [row.value for row in run.rows] == [1.0, 0.0, 0.25]

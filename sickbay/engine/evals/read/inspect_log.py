@@ -6,7 +6,7 @@ import json
 import math
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ __all__ = ["read_inspect", "read_inspect_zip"]
 
 MEMBER_BYTES_MAX = 200_000_000
 _VALUES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
+_WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 
 
 def read_inspect(data: Mapping[str, Any], path: Path) -> EvalRun:
@@ -29,7 +30,8 @@ def read_inspect(data: Mapping[str, Any], path: Path) -> EvalRun:
     spec, samples = data.get("eval"), data.get("samples")
     if not isinstance(spec, Mapping) or not isinstance(samples, list):
         raise ConfigError(f"{path}: no Inspect log: wanted eval: {{...}} and samples: [...]")
-    rows = [_row(sample, f"{path}: samples[{number}]", number) for number, sample in enumerate(samples)]
+    scorer = _scorer(samples)
+    rows = [_row(sample, f"{path}: samples[{number}]", number, scorer) for number, sample in enumerate(samples)]
     seen: set[tuple[str, int]] = set()
     for number, row in enumerate(rows):
         if (row.item, row.sample) in seen:
@@ -39,12 +41,43 @@ def read_inspect(data: Mapping[str, Any], path: Path) -> EvalRun:
         raise ConfigError(f"{path}: an Inspect log without samples; was it written with log_samples off?")
     return EvalRun(
         name=str(spec.get("task", path.stem)), rows=tuple(rows), format="inspect", planned=len(rows),
-        about={"tool": "inspect_ai", "model": str(spec.get("model", "")), "status": str(data.get("status", ""))},
+        about=_about(spec, str(data.get("status", "")), scorer, samples),
         stopped="" if data.get("status", "success") == "success" else f"the log's status is {data.get('status')!r}",
     )  # fmt: skip
 
 
-def _row(sample: Any, at: str, number: int) -> Row:
+def _about(spec: Mapping[str, Any], status: str, scorer: str, samples: Sequence[Any]) -> dict[str, str]:
+    others = {name: None for sample in samples for name in _values(sample)} | {scorer: None}
+    found = {
+        "tool": "inspect_ai", "model": str(spec.get("model", "")), "status": status, "scorer": scorer,
+        "other_scorers": ", ".join(name for name in others if name != scorer),
+    }  # fmt: skip
+    return {key: value for key, value in found.items() if value}
+
+
+def _scorer(samples: Sequence[Any]) -> str:
+    """The first score that most samples have: one for the whole log, so that no two are mixed."""
+    counts: dict[str, int] = {}
+    for sample in samples:
+        for name, value in _values(sample).items():
+            counts[name] = counts.get(name, 0) + (value is not None)
+    return max(counts, key=lambda name: counts[name], default="")
+
+
+def _values(sample: Any) -> dict[str, float | None]:
+    """Each score by its scorer's name; of a score with several values each as SCORER/NAME."""
+    scores = sample.get("scores") if isinstance(sample, Mapping) else None
+    found: dict[str, float | None] = {}
+    for name, score in scores.items() if isinstance(scores, Mapping) else ():
+        value = score.get("value") if isinstance(score, Mapping) else score
+        if isinstance(value, Mapping):
+            found |= {f"{name}/{key}": _value(each) for key, each in value.items()}
+        else:
+            found[str(name)] = _value(value)
+    return found
+
+
+def _row(sample: Any, at: str, number: int, scorer: str) -> Row:
     if not isinstance(sample, Mapping):
         raise ConfigError(f"{at}: wanted an object, found {type(sample).__name__}")
     epoch = sample.get("epoch", 1)
@@ -56,11 +89,10 @@ def _row(sample: Any, at: str, number: int) -> Row:
         return Row(
             item=item, sample=place, error=str(error.get("message", error) if isinstance(error, dict) else error)
         )
-    scores = sample.get("scores")
-    values = [_value(score) for score in scores.values()] if isinstance(scores, Mapping) else []
-    value = next((each for each in values if each is not None), None)
+    value = _values(sample).get(scorer)
     if value is None:
-        return Row(item=item, sample=place, error="the sample has no score of 0 to 1 or C, I, P, N")
+        what = f"the sample has no score of {scorer}" if scorer else "the sample has no score"
+        return Row(item=item, sample=place, error=f"{what}: wanted 0 to 1, or C, I, P, N, yes, no")
     metadata = sample.get("metadata")
     metadata = metadata if isinstance(metadata, Mapping) else {}
     fields = {str(key): str(each) for key, each in metadata.items() if isinstance(each, (str, int, float, bool))}
@@ -69,10 +101,14 @@ def _row(sample: Any, at: str, number: int) -> Row:
     )
 
 
-def _value(score: Any) -> float | None:
-    value = score.get("value") if isinstance(score, Mapping) else score
+def _value(value: Any) -> float | None:
+    """As inspect_ai's `value_to_float`, but that a score beyond 0 to 1 is none that could be compared."""
     if isinstance(value, str):
-        return _VALUES.get(value)
+        word = _WORDS.get(value.lower()) if len(value) > 1 else _VALUES.get(value)
+        try:
+            value = float(value) if word is None else word
+        except ValueError:
+            return None
     if not isinstance(value, (bool, int, float)) or not math.isfinite(value) or not 0.0 <= value <= 1.0:
         return None
     return float(value)

@@ -45,7 +45,7 @@ def read_results(path: Path) -> list[EvalRun]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
     text = text.removeprefix("\ufeff")
-    if path.suffix == ".jsonl":
+    if path.suffix.lower() in {".jsonl", ".ndjson"}:
         return [read_promptfoo_lines(text, path) if _begins_as_promptfoo(text) else read_lm_eval(text, path)]
     if not text.strip():
         raise ConfigError(f"{path}: the file is empty; wanted the result of an earlier run")
