@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import math
+import os
 import shutil
 import sys
 import time
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,10 +94,10 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     if not args.allow_commands:
         refuse_commands(evalset, tools.plugins.scorers)
     earlier = _earlier(args.against, evalset.name) if args.against else None
+    if args.output:
+        _check_output(args.output)
     target, _ = choose_target(args)
     run = asyncio.run(_asked(args, tools, evalset, target))
-    if args.output:
-        _write(args.output, run)
     code, compared = _judged(args, run, earlier)
     summary = summary_of(run, evalset.slices)
     if args.format == "json":
@@ -103,7 +105,18 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     else:
         width = max(60, shutil.get_terminal_size((80, 24)).columns)
         sys.stdout.write(to_text(run, summary, compared, prices=prices, width=width))
+    if args.output:
+        sys.stdout.flush()
+        _write(args.output, run)
     return int(ExitCode.INCONCLUSIVE) if unsound and code == 0 else code
+
+
+def _check_output(path: Path) -> None:
+    """Raise UsageError where the result could not be written: told before anything is asked for it."""
+    folder = path.parent
+    if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        why = "it is a folder" if path.is_dir() else "no such folder" if not folder.is_dir() else "it is not writable"
+        raise UsageError(f"--output: {str(path)!r} cannot be written: {why}; nothing was asked yet")
 
 
 def _evalset(args: argparse.Namespace, tools: Tools) -> EvalSet:
@@ -138,7 +151,8 @@ def _refuse_without_judge(args: argparse.Namespace, evalset: EvalSet, tools: Too
 
 def _plan(evalset: EvalSet, unsound: list[str]) -> int:
     n = len(evalset.items)
-    sys.stdout.write(f"{evalset.name} {evalset.version}: {n} items, {n * evalset.asked.samples} requests\n")
+    called = f"{evalset.name} {evalset.version}".strip()
+    sys.stdout.write(f"{called}: {n} items, {n * evalset.asked.samples} requests\n")
     sys.stdout.write(f"sha256 {evalset.sha256}\n")
     for words, discordance in (("same weights, other kernel", 0.02), ("light quantisation", 0.05),
                                ("new prompt", 0.10), ("new fine-tune", 0.20)):  # fmt: skip
@@ -159,40 +173,43 @@ async def _asked(args: argparse.Namespace, tools: Tools, evalset: EvalSet, targe
     environment = tools.environment()
     run_id = new_run_id(time.time())
     scorers = tools.plugins.scorers
-    async with open_arm(target, environment, requests=args.requests, run_id=run_id) as arm:
+    async with (
+        open_arm(target, environment, requests=args.requests, run_id=run_id) as arm,
+        asking_for(arm, args.judge_url or "", args.judge_model, environment, args.requests) as asking,
+    ):
         arms = {"target": arm.endpoint}
-        journal = (
-            EvalJournal(args.journal, run_key(evalset, arms, scorers), {"set": evalset.name})
-            if (args.journal)
-            else None
-        )
-        cache = AnswerCache(args.cache) if args.cache else None
-        if journal is not None and journal.resumed:
-            sys.stderr.write(f"sickbay: {journal.resumed} answers from {args.journal}\n")
-        progress = None if args.no_progress else Progress(len(evalset.items) * evalset.asked.samples)
-        async with asking_for(arm, args.judge_url or "", args.judge_model, environment, args.requests) as asking:
+        with ExitStack() as stack:
+            journal = cache = progress = None
+            if args.journal:
+                key = run_key(evalset, arms, scorers, {"target": asking})
+                journal = stack.enter_context(EvalJournal(args.journal, key, {"set": evalset.name}))
+            if args.cache:
+                cache = stack.enter_context(closing(AnswerCache(args.cache)))
+            resumed = journal.resumed if journal is not None else 0
+            if resumed:
+                sys.stderr.write(f"sickbay: {resumed} answers from {args.journal}\n")
+            if not args.no_progress:
+                progress = Progress(len(evalset.items) * evalset.asked.samples, resumed)
+                stack.callback(progress.end)
             options = Options(
                 concurrency=args.concurrency, retries=args.retries, timeout_s=args.timeout, journal=journal,
                 cache=cache, keep_answers=args.keep_answers,
                 allow_commands=args.allow_commands, on_row=progress, asking={"target": asking},
             )  # fmt: skip
-            try:
-                done = await run_evals(evalset, arms, scorers, clock=environment.clock, options=options)
-            finally:
-                if progress is not None:
-                    progress.end()
-                if cache is not None:
-                    cache.close()
-                if journal is not None:
-                    journal.close()
+            done = await run_evals(evalset, arms, scorers, clock=environment.clock, options=options)
         return done["target"]
 
 
 class Progress:
-    """One line on stderr, at most ten times a second; nothing when it is no terminal but the end."""
+    """One line on stderr, at most ten times a second; nothing when it is no terminal but the end.
 
-    def __init__(self, total: int) -> None:
-        self._total, self._done, self._right, self._errors, self._told_at = total, 0, 0, 0, 0.0
+    Args:
+        total: answers in all.
+        resumed: of them, those that a journal held.
+    """
+
+    def __init__(self, total: int, resumed: int = 0) -> None:
+        self._total, self._done, self._right, self._errors, self._told_at = total - resumed, 0, 0, 0, 0.0
 
     def __call__(self, _: str, row: Row) -> None:
         """One more row."""

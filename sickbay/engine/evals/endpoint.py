@@ -21,6 +21,8 @@ CHAT_PATH = "/v1/chat/completions"
 ANSWER_BYTES_MAX = 4_000_000
 ERROR_CHARS_MAX = 160
 TOKENS_MAX = 1_000_000_000
+BROKEN_OFF = frozenset({"error", "abort"})
+"""Ends of an answer that is none: OpenRouter's, and vLLM's and SGLang's for a request they dropped."""
 REASONING_FIELDS = ("reasoning_content", "reasoning")
 """What engines call it: vLLM renamed the first to the second; llama.cpp, SGLang and DeepSeek have the first."""
 
@@ -77,6 +79,8 @@ async def ask_once(endpoint: Endpoint, body: Mapping[str, Any], clock: Clock, *,
             direct=endpoint.direct, generates=True,
         )  # fmt: skip
         elapsed_s = clock.monotonic() - start
+        if response.status == 400 and _filtered(response.text):
+            return Given(finish="content_filter", status=400, elapsed_s=elapsed_s)
         if response.status != 200:
             return Given(
                 failure=f"HTTP {response.status}: {_message(endpoint.clean(response.text))}",
@@ -100,7 +104,13 @@ def read_given(body: Any, elapsed_s: float = 0.0, clean: Callable[[str], str] = 
     if not isinstance(choice, Mapping):
         found = _message(clean(json.dumps(body))) if isinstance(body, (Mapping, list)) else repr(body)[:60]
         return _malformed(f"HTTP 200, and an answer without choices: {found}"[:ERROR_CHARS_MAX], elapsed_s)
+    finish = str(choice.get("finish_reason") or "")
+    if choice.get("error") or finish in BROKEN_OFF:
+        why = f": {_message(json.dumps(choice))}" if choice.get("error") else ""
+        return _malformed(f"the server broke the answer off (finish_reason {finish or 'none'}){why}", elapsed_s)
     message = choice.get("message")
+    if not isinstance(message, Mapping) and not isinstance(choice.get("text"), str):
+        return _malformed(f"HTTP 200, and a choice without a message: {json.dumps(choice)[:80]}", elapsed_s)
     message = message if isinstance(message, Mapping) else {}
     content = message.get("content", choice.get("text"))
     if content is None:
@@ -113,7 +123,7 @@ def read_given(body: Any, elapsed_s: float = 0.0, clean: Callable[[str], str] = 
     usage = usage if isinstance(usage, Mapping) else {}
     return Given(
         text=_text(content),
-        finish=str(choice.get("finish_reason") or ""),
+        finish=finish,
         tool_calls=tuple(_call(each) for each in calls if isinstance(each, Mapping)),
         prompt_tokens=_count(usage.get("prompt_tokens")),
         output_tokens=_count(usage.get("completion_tokens")),
@@ -123,13 +133,23 @@ def read_given(body: Any, elapsed_s: float = 0.0, clean: Callable[[str], str] = 
     )
 
 
+def _filtered(text: str) -> bool:
+    """Whether a filter before the model declined: Azure OpenAI says so with HTTP 400 and this code."""
+    with contextlib.suppress(ValueError, RecursionError):
+        data = json.loads(text)
+        error = data.get("error") if isinstance(data, Mapping) else None
+        return isinstance(error, Mapping) and error.get("code") == "content_filter"
+    return False
+
+
 def _malformed(failure: str, elapsed_s: float) -> Given:
     return Given(failure=failure, reason=UnknownReason.MALFORMED.value, status=200, elapsed_s=elapsed_s)
 
 
 def _text(content: Any) -> str:
     if isinstance(content, list):
-        return "".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping))
+        parts = [part for part in content if isinstance(part, Mapping)]
+        return "".join(str(part.get("text") or part.get("refusal") or "") for part in parts)
     return content if isinstance(content, str) else ""
 
 

@@ -23,16 +23,21 @@ def digest(data: Any) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScorerUse:
-    """One scorer with its parameters. `negate`: a right answer is one that the scorer refuses."""
+    """One scorer with its parameters. `negate`: a right answer is one that the scorer refuses.
+
+    `content`: what the scorer hangs on besides (`Scorer.content`).
+    """
 
     scorer: str
     params: Mapping[str, Any] = field(default_factory=dict)
     negate: bool = False
+    content: str = ""
     position: Position = Position("")
 
     def to_json(self) -> dict[str, Any]:
         """Plain data, without the position."""
-        return {"scorer": self.scorer, "params": dict(self.params), "negate": self.negate}
+        more = {"content": self.content} if self.content else {}
+        return {"scorer": self.scorer, "params": dict(self.params), "negate": self.negate, **more}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

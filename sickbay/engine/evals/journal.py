@@ -7,6 +7,7 @@ nobody's answers are thrown away. One process at a time: the file is locked.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -124,14 +125,18 @@ class EvalJournal:
             raise DeliveryError(f"the journal {str(self.path)!r} cannot be written: {error.strerror}") from error
 
     def sync(self) -> None:
-        """Put everything on the disk."""
-        os.fdatasync(self._descriptor)
+        """Put everything on the disk. Raises DeliveryError when it does not take it."""
         self._unsynced = 0
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            raise DeliveryError(f"the journal {str(self.path)!r} cannot be written: {error.strerror}") from error
 
     def close(self) -> None:
         """Sync and close."""
         if self._descriptor >= 0:
-            os.fsync(self._descriptor)
+            with contextlib.suppress(OSError):  # a full disk: told by the line that it did not take
+                os.fsync(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = -1
 

@@ -7,17 +7,18 @@ drift of machine and traffic hits both alike.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
-from sickbay.engine.errors import BudgetExceededError, ConfigError
+from sickbay.engine.errors import BudgetExceededError, ConfigError, DeliveryError
 from sickbay.engine.evals.cache import AnswerCache
 from sickbay.engine.evals.endpoint import Endpoint, ask_once, body_of
 from sickbay.engine.evals.item import EvalSet, Item, digest
 from sickbay.engine.evals.journal import EvalJournal
 from sickbay.engine.evals.retry import RETRIED_STATUSES, wait_s
 from sickbay.engine.evals.row import EvalRun, Row
-from sickbay.engine.evals.scorer import Asking, Given, Scorer
+from sickbay.engine.evals.scorer import Asking, AskingScorer, Given, Scorer
 from sickbay.engine.evals.scoring import row_of
 from sickbay.engine.model.look import Clock
 
@@ -55,11 +56,21 @@ class Options:
     allow_commands: bool = False
 
 
-def run_key(evalset: EvalSet, arms: Mapping[str, Endpoint], scorers: Mapping[str, Scorer]) -> str:
-    """What makes two runs the same run, so that one may go on where the other was killed."""
-    return digest(
-        [evalset.sha256, sorted([name, arm.identity] for name, arm in arms.items()), _versions(evalset, scorers)]
-    )
+def run_key(
+    evalset: EvalSet,
+    arms: Mapping[str, Endpoint],
+    scorers: Mapping[str, Scorer],
+    asking: Mapping[str, Asking] | None = None,
+) -> str:
+    """What makes two runs the same run, so that one may go on where the other was killed. A judge is part of it."""
+    versions = _versions(evalset, scorers)
+    parts = [evalset.sha256, sorted([name, arm.identity] for name, arm in arms.items()), versions]
+    judges = sorted({each.judge_identity for each in (asking or {}).values()}) if _judged(versions, scorers) else []
+    return digest([*parts, judges] if any(judges) else parts)
+
+
+def _judged(names: Iterable[str], scorers: Mapping[str, Scorer]) -> bool:
+    return any(isinstance(found := scorers[name], AskingScorer) and found.needs_judge for name in names)
 
 
 async def run_evals(
@@ -87,7 +98,8 @@ async def run_evals(
         for worker in workers:
             worker.cancel()
         if options.journal is not None:
-            options.journal.sync()
+            with contextlib.suppress(DeliveryError):  # the same disk: told with the row that it did not take
+                options.journal.sync()
     elapsed_s = clock.monotonic() - start
     return {name: run.told(name, started_at, elapsed_s) for name in arms}
 
@@ -123,13 +135,18 @@ class _Run:
         self._options = options
         self._dead = dict.fromkeys(arms, 0)
         journal = options.journal.rows if options.journal is not None else {}
-        self.rows: dict[str, list[Row]] = {name: list(journal.get(name, ())) for name in arms}
+        items = {item.id: item for item in evalset.items}
+        self.rows: dict[str, list[Row]] = {
+            name: [_of_today(row, items[row.item]) for row in journal.get(name, ()) if row.item in items]
+            for name in arms
+        }
         self.requests = dict.fromkeys(arms, 0)
         self.stopped = ""
 
     def told(self, name: str, started_at: float, elapsed_s: float) -> EvalRun:
         """One arm's run as it is now."""
         evalset = self._evalset
+        versions = _versions(evalset, self._scorers)
         return EvalRun(
             name=evalset.name,
             version=evalset.version,
@@ -137,14 +154,19 @@ class _Run:
             format=evalset.format,
             rows=tuple(self.rows[name]),
             asked=evalset.asked.to_json(),
-            scorers=_versions(evalset, self._scorers),
-            about=self._arms[name].about,
+            scorers=versions,
+            about=self._about(name, versions),
             planned=len(evalset.items) * evalset.asked.samples,
             requests=self.requests[name],
             stopped=self.stopped,
             started_at=started_at,
             elapsed_s=elapsed_s,
         )
+
+    def _about(self, name: str, versions: Mapping[str, str]) -> Mapping[str, str]:
+        asking = self._options.asking.get(name)
+        judge = asking.judge_identity if asking is not None and _judged(versions, self._scorers) else ""
+        return {**self._arms[name].about, **({"judge": judge} if judge else {})}
 
     def work(self) -> Iterator[tuple[str, Item, int]]:
         """What is still to be asked, in order; both arms of an item stand together, in alternating order."""
@@ -162,11 +184,11 @@ class _Run:
             if self.stopped:
                 return
             try:
-                row = await self._one(arm, item, sample)
+                self._keep(arm, await self._one(arm, item, sample))
             except BudgetExceededError as error:
                 self.stopped = error.detail
-                return
-            self._keep(arm, row)
+            except DeliveryError as error:  # a full disk ends the run; what was answered is told all the same
+                self.stopped = str(error)
 
     async def _one(self, arm: str, item: Item, sample: int) -> Row:
         given, retried, cached = await self._answer(arm, item, sample)
@@ -193,14 +215,17 @@ class _Run:
             await self._clock.sleep(wait_s(len(retried), options.backoff_s, given.retry_after_s))
             retried.append(given.failure)
         if options.cache is not None:
-            options.cache.put(key, given)
+            try:
+                options.cache.put(key, given)
+            except DeliveryError as error:  # this answer is told; the next one is not asked for
+                self.stopped = self.stopped or str(error)
         return given, tuple(retried), False
 
     def _keep(self, arm: str, row: Row) -> None:
         options = self._options
+        self.rows[arm].append(row)
         if options.journal is not None and not (row.error and self._is_gone(row)):
             options.journal.add(arm, row)
-        self.rows[arm].append(row)
         self._dead[arm] = self._dead[arm] + 1 if self._is_gone(row) else 0
         if self._dead[arm] >= DEAD_AFTER and not self.stopped:
             self.stopped = f"{arm}: {self._dead[arm]} requests in a row failed, the last with: {row.error}"
@@ -213,6 +238,11 @@ class _Run:
     def _is_gone(row: Row) -> bool:
         """A failure of the endpoint, not of the item: it is not journaled, so that a resumed run asks again."""
         return bool(row.reason)
+
+
+def _of_today(row: Row, item: Item) -> Row:
+    """A journaled row in the slices and clusters that its item has now: they are no part of what was asked."""
+    return replace(row, fields=item.fields, cluster=item.cluster)
 
 
 def _may_pass(given: Given) -> bool:

@@ -85,6 +85,10 @@ class Scorer(ABC):
         """Why it cannot score this item, told before anything is asked; "" when it can."""
         return ""
 
+    def content(self, item: Item, params: Mapping[str, Any]) -> str:
+        """What else the verdict hangs on, e.g. the digest of a file: part of the item's own digest. "" for nothing."""
+        return ""
+
     def good_answer(self, item: Item, params: Mapping[str, Any]) -> Given | None:
         """An answer that must pass, made from the item's own reference: the self-test. None where none can be made."""
         return None
@@ -106,6 +110,7 @@ class Asking:
     target_model: str
     judge: Post | None = None
     judge_model: str = ""
+    judge_identity: str = ""
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 

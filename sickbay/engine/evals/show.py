@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from sickbay.engine.evals.row import EvalRun
-from sickbay.engine.evals.summary import Score, Summary
+from sickbay.engine.evals.summary import TOO_FEW, Score, Summary
 from sickbay.engine.report.plain_text import plain
 
 __all__ = ["to_text"]
@@ -52,13 +52,15 @@ def _wrapped(line: str, width: int) -> list[str]:
 def _score(score: Score) -> str:
     if not score.items:
         return "no answer could be scored"
+    where = f" in {score.clusters} clusters" if score.clusters else ""
     words = (
-        f"{score.passed:.1%} of {score.items} items pass (95 % interval {score.interval.low:.1%} to "
+        f"{score.passed:.1%} of {score.items} items{where} pass (95 % interval {score.interval.low:.1%} to "
         f"{score.interval.high:.1%})"
     )
     if abs(score.value - score.passed) > 5e-4:
         words += f", mean score {score.value:.3f}"
-    return words + (", too few items to say" if score.too_few else "")
+    few = "clusters" if score.items >= TOO_FEW else "items"
+    return words + (f", too few {few} to say" if score.too_few else "")
 
 
 def _troubles(run: EvalRun, summary: Summary) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,25 +12,32 @@ from sickbay.engine.evals.row import EvalRun, Row
 from sickbay.engine.evals.stats.means import clustered_mean
 from sickbay.engine.evals.stats.proportions import Interval, wilson
 
-__all__ = ["Score", "Summary", "summary_of"]
+__all__ = ["TOO_FEW", "Score", "Summary", "summary_of"]
 
+_STATUS = re.compile(r"HTTP [1345]\d\d\b")
 TOO_FEW = 20
 """Scored items below which a share is told with the words "too few items to say"."""
+CLUSTERS_MIN = 10
+"""The same for clusters, as in a comparison."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A share of items that pass, with its two-sided 95 % interval. `items` are the scored ones."""
+    """A share of items that pass, with its two-sided 95 % interval. `items` are the scored ones.
+
+    `clusters`: how many independent groups they make; 0 where each stands for itself.
+    """
 
     items: int
     passed: float
     value: float
     interval: Interval
+    clusters: int = 0
 
     @property
     def too_few(self) -> bool:
-        """Whether it says anything."""
-        return self.items < TOO_FEW
+        """Whether it says too little to decide anything."""
+        return self.items < TOO_FEW or 0 < self.clusters < CLUSTERS_MIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +106,11 @@ def _by_item(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def _score(groups: Iterable[Sequence[Row]]) -> Score:
-    """The mean over items of each item's share; Wilson's interval where scores are 0 and 1, else a clustered one."""
+    """The mean over items of each item's share; Wilson's interval where scores are 0 and 1, else a clustered one.
+
+    A clustered one is never narrower than that of as many independent items; where the clusters show no spread, or
+    there is but one, each of them counts as one item.
+    """
     shares, values, clusters = [], [], []
     for rows in groups:
         shares.append(sum(bool(row.passed) for row in rows) / len(rows))
@@ -111,9 +123,14 @@ def _score(groups: Iterable[Sequence[Row]]) -> Score:
     if not any(clusters) and all(share in {0.0, 1.0} for share in shares):
         return Score(n, mean, value, wilson(sum(shares), n))
     estimate = clustered_mean(shares, clusters)
+    named = estimate.clusters if any(clusters) else 0
     if estimate.df <= 0 or estimate.error == 0.0:
-        return Score(n, mean, value, wilson(mean * n, n))
-    return Score(n, mean, value, Interval(max(0.0, estimate.bound(0.025)), min(1.0, estimate.bound(0.975))))
+        return Score(n, mean, value, wilson(mean * estimate.clusters, estimate.clusters), named)
+    low, high = estimate.bound(0.025), estimate.bound(0.975)
+    if named:
+        whole = wilson(mean * n, n)
+        low, high = min(low, whole.low), max(high, whole.high)
+    return Score(n, mean, value, Interval(max(0.0, low), min(1.0, high)), named)
 
 
 def _slices(by_item: Mapping[str, Sequence[Row]], name: str) -> dict[str, Score]:
@@ -137,7 +154,8 @@ def _share(values: Iterable[bool]) -> float:
 
 
 def _kind(row: Row) -> str:
-    return row.reason or row.error.split(":")[0][:40]
+    status = _STATUS.match(row.error)
+    return status.group() if status else row.reason or row.error.split(":")[0][:40]
 
 
 def _f1(rows: Iterable[Row]) -> dict[str, float]:

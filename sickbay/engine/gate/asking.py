@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from sickbay.engine.errors import ProbeError
@@ -39,7 +40,7 @@ async def asking_for(
         yield Asking(_post(arm), arm.endpoint.model)
         return
     async with open_judge(judge_url, judge_model, environment, requests=requests, run_id="judge") as judge:
-        yield Asking(_post(arm), arm.endpoint.model, judge.judge, judge.judge_model)
+        yield replace(judge, target=_post(arm), target_model=arm.endpoint.model)
 
 
 @asynccontextmanager
@@ -62,7 +63,11 @@ async def open_judge(
         except ProbeError as error:
             raise ProbeError(error.reason, f"the judge does not answer: {error.detail}") from error
         post = _post(judge)
-        yield Asking(post, judge.endpoint.model, post, judge.endpoint.model)
+        yield Asking(post, judge.endpoint.model, post, judge.endpoint.model, _shown(judge))
+
+
+def _shown(judge: Arm) -> str:
+    return f"{judge.endpoint.model} at {judge.endpoint.about.get('url', '')}"
 
 
 def _post(arm: Arm) -> Post:

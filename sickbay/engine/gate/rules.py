@@ -85,7 +85,8 @@ async def _eval(rule: EvalRule, kit: Kit, runs: Runs) -> list[Finding]:
             watch.add(arm, row)
 
     folder = kit.sides.journal_folder
-    journal = EvalJournal(folder / f"{rule.id}.jsonl", run_key(rule.evalset, arms, kit.scorers)) if folder else None
+    key = run_key(rule.evalset, arms, kit.scorers, kit.sides.asking)
+    journal = EvalJournal(folder / f"{rule.id}.jsonl", key) if folder else None
     for arm, rows in (journal.rows if journal else {}).items():
         for row in rows:
             on_row(arm, row)

@@ -13,6 +13,7 @@ import pytest
 from sickbay.checks.evals.scorers.command import Command, code_in
 from sickbay.engine.cli.main import main
 from sickbay.engine.evals.item import Item
+from sickbay.engine.evals.load import load_eval_set
 from sickbay.engine.evals.scorer import Given, Score, Scorer
 from sickbay.engine.model.problem import Position
 from sickbay.face import make_tools
@@ -106,3 +107,18 @@ def test_nothing_runs_unless_it_is_allowed(tmp_path: Path, capsys: pytest.Captur
 
 def test_every_other_scorer_runs_nothing(scorers: Mapping[str, Scorer]) -> None:
     assert [name for name, scorer in scorers.items() if scorer.runs_commands] == ["command"]
+
+
+def test_another_program_is_another_set(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
+    """With a stricter check.py the same answers get other verdicts: two such runs must not be paired, nor resumed."""
+    path = tmp_path / "s.yaml"
+    path.write_text("evalset: s\nitems: [{id: a, ask: q, score: [{command: {value: [x], files: [check.py]}}]}]\n")
+
+    def digests(program: str) -> tuple[str, str]:
+        (tmp_path / "check.py").write_text(program)
+        found = load_eval_set(path, scorers).evalset
+        return found.sha256, found.items[0].sha256
+
+    first = digests("exit(0)")
+    assert first == digests("exit(0)")
+    assert not set(first) & set(digests("exit(1) # stricter"))

@@ -21,6 +21,7 @@ def message(**parts: Any) -> dict[str, Any]:
         (message(content=[{"type": "text", "text": "a"}, {"type": "text", "text": "b"}, 3]), "ab"),
         (message(content=None, refusal="I cannot help with that."), "I cannot help with that."),
         (message(content=None, tool_calls={"x": 1}), ""),
+        (message(content=[{"type": "refusal", "refusal": "I cannot."}]), "I cannot."),
         ({"choices": [{"text": "a"}]}, "a"),
     ],
 )
@@ -39,6 +40,12 @@ def test_an_answer(body: Any, text: str) -> None:
         (None, "HTTP 200, and an answer without choices: None"),
         (message(content={"a": 1}), 'content that is no text: {"a": 1}'),
         (message(content=7), "content that is no text: 7"),
+        ({"choices": [{}]}, "HTTP 200, and a choice without a message: {}"),
+        ({"choices": [{"message": None}]}, 'HTTP 200, and a choice without a message: {"message": null}'),
+        ({"choices": [{"message": {"content": "Par"}, "finish_reason": "abort"}]},
+         "the server broke the answer off (finish_reason abort)"),
+        ({"choices": [{"message": {"content": ""}, "finish_reason": "error", "error": {"message": "upstream died"}}]},
+         "the server broke the answer off (finish_reason error): upstream died"),
     ],
 )  # fmt: skip
 def test_no_answer_is_a_failure_and_not_a_wrong_one(body: Any, wanted: str) -> None:

@@ -7,6 +7,7 @@ import json
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -14,6 +15,7 @@ import zstandard
 from sickbay.engine.errors import ConfigError
 from sickbay.engine.evals.read import zip_members
 from sickbay.engine.evals.read.results import read_results
+from sickbay.engine.evals.row import EvalRun
 
 HEADER = {"eval": {"task": "facts", "model": "m"}, "status": "success"}
 SAMPLES = [
@@ -155,9 +157,7 @@ def test_a_metric_that_is_no_score_in_one_sample_is_none_of_the_file(tmp_path: P
 
 
 def test_the_other_filters_are_told(tmp_path: Path) -> None:
-    run = samples(
-        tmp_path, {"doc_id": 0, "filter": "strict", "acc": 0}, {"doc_id": 0, "filter": "flexible", "acc": 1}
-    )
+    run = samples(tmp_path, {"doc_id": 0, "filter": "strict", "acc": 0}, {"doc_id": 0, "filter": "flexible", "acc": 1})
     assert (run.about["filter"], run.about["other_filters"], run.rows[0].value) == ("strict", "flexible", 0.0)
 
 
@@ -168,7 +168,12 @@ def test_ids_that_are_not_unique_name_nothing(tmp_path: Path) -> None:
 
 def test_one_inspect_scorer_is_taken_for_the_whole_log(tmp_path: Path) -> None:
     scores: list[dict[str, Any]] = [
-        {"rate": {"value": 7}, "right": {"value": "C"}, "several": {"value": {"a": 1, "b": 0.5}}, "list": {"value": [1]}},
+        {
+            "rate": {"value": 7},
+            "right": {"value": "C"},
+            "several": {"value": {"a": 1, "b": 0.5}},
+            "list": {"value": [1]},
+        },
         {"rate": {"value": 1}, "right": {"value": "I"}, "several": {"value": {"a": "yes"}}},
         {"rate": {"value": 0}, "right": {"value": "0.25"}, "several": {"value": {}}},
     ]

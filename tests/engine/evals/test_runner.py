@@ -6,9 +6,11 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +18,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from sickbay.engine.errors import ConfigError
+from sickbay.engine.errors import ConfigError, DeliveryError
 from sickbay.engine.evals.cache import AnswerCache
 from sickbay.engine.evals.item import Asked, EvalSet, Item, ScorerUse
 from sickbay.engine.evals.journal import EvalJournal
 from sickbay.engine.evals.row import EvalRun, Row
 from sickbay.engine.evals.runner import Options, run_evals, run_key
-from sickbay.engine.evals.scorer import Scorer
+from sickbay.engine.evals.scorer import Asking, Given, Scorer
 from sickbay.engine.evals.scoring import self_test
 from sickbay.engine.evals.summary import summary_of
 from sickbay.engine.run.clock import SystemClock
@@ -127,7 +129,7 @@ def test_what_failed_is_no_wrong_answer(scorers: Mapping[str, Scorer]) -> None:
     run, _ = asyncio.run(run_one(echo_set(30), answer, scorers))
     found = summary_of(run)
     assert (found.score.items, found.score.passed) == (28, 1.0)
-    assert found.errors == {"absent": 1, "malformed": 1}
+    assert found.errors == {"HTTP 400": 1, "malformed": 1}
 
 
 def test_a_scorer_with_a_bug_is_an_error_of_its_items(scorers: Mapping[str, Scorer]) -> None:
@@ -386,3 +388,101 @@ def test_self_test_finds_a_golden_set_that_does_not_fit_its_scorers(scorers: Map
     upper = replace(wrong, id="u", scorers=(ScorerUse(scorer="contains", params={"value": [""]}),))
     assert self_test((wrong,), scorers) == []
     assert self_test((upper,), scorers) == ["contains passes an empty answer to item 'u'"]
+
+
+def test_a_filter_before_the_model_has_declined(scorers: Mapping[str, Scorer]) -> None:
+    filtered = '{"error": {"code": "content_filter", "message": "The prompt was filtered", "status": 400}}'
+    run, _ = asyncio.run(run_one(echo_set(12, scorer="refusal"), lambda *_: (400, filtered), scorers))
+    assert [(row.passed, row.finish, row.error) for row in run.rows] == [(True, "content_filter", "")] * 12
+    other, _ = asyncio.run(run_one(echo_set(2), lambda *_: (400, '{"error": {"code": "too_long"}}'), scorers))
+    assert summary_of(other).errors == {"HTTP 400": 2}
+
+
+def test_two_runs_may_use_one_cache_and_a_killed_one_loses_nothing(tmp_path: Path) -> None:
+    first, second = AnswerCache(tmp_path / "a.sqlite"), AnswerCache(tmp_path / "a.sqlite")
+    first.put("one", Given(text="1"))  # not closed: a killed process closes nothing
+    second.put("two", Given(text="2"))
+    assert [cache.get(key) for cache in (first, second) for key in ("one", "two")] == [
+        Given(text="1"),
+        Given(text="2"),
+    ] * 2
+    first.close()
+    second.close()
+
+
+@pytest.mark.parametrize("kept", ["{", "[]", '{"tool_calls": 3}', '{"text": "a", "of_tomorrow": 1}'])
+def test_an_answer_in_the_cache_that_cannot_be_read_is_asked_for_again(kept: str, tmp_path: Path) -> None:
+    cache = AnswerCache(tmp_path / "a.sqlite")
+    with closing(sqlite3.connect(tmp_path / "a.sqlite")) as other, other:
+        other.execute("INSERT INTO answers VALUES ('k', ?)", (kept,))
+    found = cache.get("k")
+    cache.close()
+    assert found == (Given(text="a") if "tomorrow" in kept else None)
+
+
+def test_a_disk_that_is_full_ends_the_run_and_loses_no_answer(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
+    class Full(EvalJournal):
+        def add(self, arm: str, row: Row) -> None:
+            if row.item == "3":
+                raise DeliveryError("the journal cannot be written: No space left on device")
+            super().add(arm, row)
+
+    with Full(tmp_path / "j", "k") as journal:
+        run, stub = asyncio.run(run_one(echo_set(9), said, scorers, concurrency=1, journal=journal))
+    assert run.stopped == "the journal cannot be written: No space left on device"
+    assert [row.item for row in run.rows] == ["0", "1", "2", "3"]
+    assert stub.total == 4
+
+
+def test_a_cache_that_is_full_ends_the_run_too(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
+    cache = AnswerCache(tmp_path / "a.sqlite")
+    with closing(sqlite3.connect(tmp_path / "a.sqlite")) as other, other:
+        other.execute("CREATE TRIGGER full BEFORE INSERT ON answers BEGIN SELECT RAISE(ABORT, 'disk is full'); END")
+    run, stub = asyncio.run(run_one(echo_set(9), said, scorers, concurrency=1, cache=cache))
+    cache.close()
+    assert run.stopped.endswith("cannot be written: disk is full")
+    assert (len(run.rows), stub.total) == (1, 1)
+
+
+def test_a_resumed_run_has_the_slices_of_today(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
+    """Slices and clusters are no part of a set's digest, so a journal may be older than they are."""
+    evalset = echo_set(6)
+    with EvalJournal(tmp_path / "j", "k") as journal:
+        asyncio.run(run_one(replace(evalset, items=evalset.items[:4]), said, scorers, journal=journal))
+    items = tuple(replace(item, fields={"parity": "other"}, cluster="c") for item in evalset.items)
+    with EvalJournal(tmp_path / "j", "k") as journal:
+        run, stub = asyncio.run(run_one(replace(evalset, items=items), said, scorers, journal=journal))
+    assert stub.total == 2
+    assert {(row.fields["parity"], row.cluster) for row in run.rows} == {("other", "c")}
+
+
+def test_another_judge_is_another_run(scorers: Mapping[str, Scorer]) -> None:
+    async def post(_: str, __: Mapping[str, Any]) -> Any:
+        return {}
+
+    def key(scorer: str, judge: str) -> str:
+        asking = Asking(target=post, target_model="m", judge=post, judge_model=judge, judge_identity=judge)
+        return run_key(echo_set(2, scorer=scorer), {}, scorers, {"target": asking})
+
+    assert key("judge", "a") != key("judge", "b")
+    assert key("exact", "a") == key("exact", "b") == run_key(echo_set(2), {}, scorers)
+
+
+@pytest.mark.parametrize(
+    ("passed", "clusters", "low", "high"),
+    [
+        ([True] * 40, ["a"] * 40, 0.206, 1.0),  # one document says as much as one item
+        ([True] * 40, ["a", "b"] * 20, 0.342, 1.0),
+        ([True, False] * 20, ["a", "a", "b", "b"] * 10, 0.095, 0.905),
+        ([True] * 39 + [False], [str(n) for n in range(40)], 0.871, 1.0),
+    ],
+)
+def test_items_of_few_clusters_say_less(passed: list[bool], clusters: list[str], low: float, high: float) -> None:
+    rows = tuple(
+        Row(item=str(n), passed=right, value=float(right), cluster=cluster)
+        for n, (right, cluster) in enumerate(zip(passed, clusters, strict=True))
+    )
+    score = summary_of(EvalRun(name="s", rows=rows)).score
+    assert score.interval.low == pytest.approx(low, abs=2e-3)
+    assert score.interval.high == pytest.approx(high, abs=2e-3)
+    assert score.too_few is (len(set(clusters)) < 10)

@@ -194,9 +194,12 @@ def test_eval_and_again_against_its_own_result(
         (["--samples", "0"], "--samples: wanted at least 1, found 0"),
         (["--retries", "-1"], "--retries: wanted at least 0, found -1"),
         (["--timeout", "inf"], "--timeout: wanted more than 0 seconds, found inf"),
+        (["--output", "/no-such-folder/x.json"],
+         "--output: '/no-such-folder/x.json' cannot be written: no such folder; nothing was asked yet"),
+        (["--output", "/"], "--output: '/' cannot be written: it is a folder; nothing was asked yet"),
         (["--price", "nan,1"], "--price: 'nan,1': wanted two prices, e.g. 0.15,0.60"),
     ],
-)
+)  # fmt: skip
 def test_an_eval_that_cannot_be_meant_asks_nothing(
     flags: list[str], said: str, gate: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

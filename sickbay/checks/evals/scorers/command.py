@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
 import tempfile
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -60,6 +62,11 @@ class Command(Scorer):
             return "output: expected compares with one expected answer, and the item has not one"
         return ""
 
+    def content(self, item: Item, params: Mapping[str, Any]) -> str:
+        """The files it is given: with another check.py the same answer may get another verdict."""
+        found = [_sha256(_folder(item) / name) for name in params.get("files", ())]
+        return " ".join(found)
+
     def score(self, item: Item, given: Given, params: Mapping[str, Any]) -> Score:
         """One run in a folder that is gone afterwards."""
         text = code_in(given.text) if params.get("answer") == "code" else given.text
@@ -75,6 +82,20 @@ class Command(Scorer):
                 memory_bytes=params.get("memory_mb", 1024) * 2**20, network=params.get("network", False),
             )  # fmt: skip
         return _judged(ran, item, params)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        found = path.stat()
+        return _sha256_of(path, found.st_mtime_ns, found.st_size)
+    except OSError:
+        return ""  # told as a misfit
+
+
+@lru_cache(maxsize=256)
+def _sha256_of(path: Path, _changed_ns: int, _size: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _folder(item: Item) -> Path:

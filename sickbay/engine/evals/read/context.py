@@ -60,4 +60,13 @@ class Context:
             max_tokens=max_tokens,
             position=position,
         )
+        made = replace(made, scorers=tuple(self._whole(use, made) for use in made.scorers))
         return replace(made, sha256=made.content_digest())
+
+    def _whole(self, use: ScorerUse, item: Item) -> ScorerUse:
+        """With the digest of what the scorer reads besides. A stranger's that fails is told by its misfit."""
+        try:
+            content = self.scorers[use.scorer].content(item, use.params)
+        except Exception:  # a stranger's code, over a stranger's item
+            content = ""
+        return replace(use, content=content) if content else use
