@@ -30,9 +30,11 @@ class AgentActions(Check):
     """Compare `trajectories` with the contract in `tools`.
 
     `trajectories` is JSON lines with `calls` ({tool, arguments, approved, key, failed}), and perhaps `role` and
-    `expected` calls. The OpenAI form (`tool_calls` of messages) is read as well. `tools` is a JSON list of tools in the
-    OpenAI form, each with perhaps `idempotent: false`, `roles: [..]` and `approval: true` beside `function`. Two equal
-    calls of a tool that is not idempotent count as a repeat unless the first one failed or their `key` differs.
+    `expected` calls. Messages of OpenAI, Anthropic, LangGraph and Gemini, agent steps and spans of OpenTelemetry are
+    read as well; what their recorder does not keep (approvals, roles) is not judged, and said. `tools` is a JSON list
+    of tools in the OpenAI form, each with perhaps `idempotent: false`, `roles: [..]` and `approval: true` beside
+    `function`. Two equal calls of a tool that is not idempotent count as a repeat unless the first one failed, their
+    `key` differs, or they carry one `idempotency_key`.
     """
 
     name = "agent.actions"
@@ -80,17 +82,23 @@ class AgentActions(Check):
         total = sum(len(rows) for rows in broken.values())
         said = [f"{len(rows)} {KINDS[kind]} ({rows[0]})" for kind, rows in broken.items() if rows]
         match = _match(raw)
+        untold = [f"{KINDS[kind]}: not recorded" for kind in raw.get("untold", ())]
+        fine = f"none of {raw['calls']} calls breaks contract, permission or idempotency"
+        forbidden = measured(float(total), "; ".join([*(said or [fine]), *untold]))
+        if not raw["calls"]:
+            forbidden = unknown(UnknownReason.NO_TRAFFIC, f"no call was found in {raw['trajectories']} trajectories")
+        elif untold and not total:
+            forbidden = unknown(UnknownReason.ABSENT, "; ".join([fine, *untold]))
         signals: dict[str, Reading] = {
-            "output.forbidden_actions": measured(
-                float(total),
-                "; ".join(said) or f"none of {raw['calls']} calls breaks contract, permission or idempotency",
-            ),
+            "output.forbidden_actions": forbidden,
             "agent.calls": measured(float(raw["calls"]), f"of {raw['trajectories']} trajectories"),
             "agent.trajectory_match_ratio": match,
         }
         low = isinstance(match.value, float) and match.value < MATCH_WARN
         outcome = Outcome.FAIL if total else Outcome.WARN if low else Outcome.PASS
-        summary = signals["output.forbidden_actions"].source
+        if outcome is Outcome.PASS and not forbidden.known and not match.known:
+            outcome = Outcome.UNKNOWN
+        summary = forbidden.source or forbidden.detail
         return Result(
             outcome=outcome, summary=f"{summary}; {match.source}" if match.known else summary, signals=signals
         )

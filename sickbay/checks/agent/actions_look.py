@@ -6,16 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sickbay.checks.agent.calls import Call, call_of, calls_of
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.evals.sealed_schema import sealed_validator
 from sickbay.engine.measure.json_lines import read_rows
+from sickbay.engine.measure.moments import moment
 from sickbay.engine.model.look import Files
 from sickbay.engine.model.signal import UnknownReason
 
 __all__ = ["look_actions"]
 
 EXAMPLES_MAX = 20
-Call = Mapping[str, Any]
+RULES = (("approval", "approval"), ("role", "roles"))
 
 
 def look_actions(files: Files, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,17 +25,45 @@ def look_actions(files: Files, params: Mapping[str, Any]) -> dict[str, Any]:
     tools = _tools(files, str(params["tools"])) if params["tools"] else None
     rows = read_rows(files, str(params["trajectories"]))
     broken: dict[str, list[str]] = {kind: [] for kind in ("unknown-tool", "arguments", "role", "approval", "repeated")}
-    calls_total, matches = 0, []
-    for number, row in enumerate(rows, start=1):
-        calls = _calls(row, f"{params['trajectories']}: row {number}")
-        calls_total += len(calls)
+    read = [_calls(row, f"{params['trajectories']}: row {number}") for number, row in enumerate(rows, start=1)]
+    told = _told(rows, read)
+    matches = []
+    for number, (row, (calls, own)) in enumerate(zip(rows, read, strict=True), start=1):
         name = str(row.get("id", number))[:40]
-        for kind, what in _problems(calls, tools, str(row.get("role", ""))):
+        roles = row.get("role")
+        judged = told | ({"approval", "role"} if own else set())
+        for kind, what in _problems(calls, tools, roles if isinstance(roles, list) else [str(roles or "")]):
+            if kind in {"approval", "role"} - judged:
+                continue
             if len(broken[kind]) < 10_000:
                 broken[kind].append(f"{name}: {what}" if len(broken[kind]) < EXAMPLES_MAX else "")
         if isinstance(row.get("expected"), list):
-            matches.append(_follows(calls, [_call(each) for each in row["expected"]], str(params["match"])))
-    return {"trajectories": len(rows), "calls": calls_total, "broken": broken, "matches": matches}
+            matches.append(_follows(calls, [call_of(each) for each in row["expected"]], str(params["match"])))
+    return {
+        "trajectories": len(rows),
+        "calls": sum(len(calls) for calls, _ in read),
+        "broken": broken,
+        "matches": matches,
+        "untold": _untold(tools, read, told),
+    }
+
+
+def _told(rows: Sequence[Mapping[str, Any]], read: Sequence[tuple[list[Call], bool]]) -> set[str]:
+    """What the recorder of these trajectories keeps at all: a form without approvals says nothing of any."""
+    told = {"role"} if any(row.get("role") for row in rows) else set()
+    marks = ("approved", "approved_by", "approval", "approved_at")
+    return told | (
+        {"approval"} if any(name in call for calls, _ in read for call in calls for name in marks) else set()
+    )
+
+
+def _untold(
+    tools: Mapping[str, Mapping[str, Any]] | None, read: Sequence[tuple[list[Call], bool]], told: set[str]
+) -> list[str]:
+    """Which rules of the contract could not be judged."""
+    foreign = {call["tool"] for calls, own in read if not own for call in calls}
+    wanted = {kind: {name for name, tool in (tools or {}).items() if tool.get(key)} for kind, key in RULES}
+    return [kind for kind, names in wanted.items() if kind not in told and names & foreign]
 
 
 def _tools(files: Files, path: str) -> dict[str, Mapping[str, Any]]:
@@ -58,35 +88,21 @@ def _tools(files: Files, path: str) -> dict[str, Mapping[str, Any]]:
     return tools
 
 
-def _calls(row: Mapping[str, Any], where: str) -> list[Call]:
-    """The calls of one trajectory, own form or messages with `tool_calls`."""
-    listed = row.get("calls")
-    if listed is None and isinstance(row.get("messages"), list):
-        messages = [each for each in row["messages"] if isinstance(each, Mapping)]
-        listed = [call for each in messages for call in each.get("tool_calls") or []]
-    if not isinstance(listed, list) or not all(isinstance(each, Mapping) for each in listed):
-        raise ProbeError(UnknownReason.MALFORMED, f"{where}: wanted calls, a list of {{tool, arguments}}")
-    return [_call(each) for each in listed]
+def _calls(row: Mapping[str, Any], where: str) -> tuple[list[Call], bool]:
+    found = calls_of(row)
+    if found is None:
+        raise ProbeError(
+            UnknownReason.MALFORMED,
+            f"{where}: wanted calls, a list of {{tool, arguments}}, or the messages, steps or spans of a run",
+        )
+    return found
 
 
-def _call(each: Any) -> Call:
-    if isinstance(each, str):
-        return {"tool": each, "arguments": None}
-    row = each if isinstance(each, Mapping) else {}
-    function = row.get("function")
-    inner = function if isinstance(function, Mapping) else row
-    arguments = inner.get("arguments", inner.get("args"))
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments)
-        except (ValueError, RecursionError):
-            arguments = {"": "no JSON"}
-    return {**row, "tool": str(inner.get("tool") or inner.get("name") or ""), "arguments": arguments}
-
-
-def _problems(calls: Sequence[Call], tools: Mapping[str, Mapping[str, Any]] | None, role: str) -> list[tuple[str, str]]:
+def _problems(
+    calls: Sequence[Call], tools: Mapping[str, Mapping[str, Any]] | None, roles: Sequence[Any]
+) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
-    done: set[str] = set()
+    done: dict[str, list[Any]] = {}
     for call in calls:
         name = call["tool"]
         tool = (tools or {}).get(name)
@@ -94,19 +110,40 @@ def _problems(calls: Sequence[Call], tools: Mapping[str, Mapping[str, Any]] | No
             found.append(("unknown-tool", name))
             continue
         if tool is not None:
-            problem = next(tool["checker"].iter_errors(call["arguments"] or {}), None)
-            if problem is not None:
-                found.append(("arguments", f"{name}: {_short(problem.message)}"))
-            if isinstance(tool.get("roles"), list) and role not in tool["roles"]:
-                found.append(("role", f"{name} by {role or 'nobody named'}"))
-            if tool.get("approval") is True and call.get("approved") is not True:
+            found += _of_contract(call, tool)
+        if call.get("denied") is True or call.get("blocked") is True or call.get("executed") is False:
+            continue  # asked for, and never done
+        if tool is not None:
+            if isinstance(tool.get("roles"), list) and not set(map(str, roles)) & set(map(str, tool["roles"])):
+                found.append(("role", f"{name} by {' '.join(map(str, roles)) or 'nobody named'}"))
+            if tool.get("approval") is True and not _approved(call):
                 found.append(("approval", name))
         if _once(tool, call):
-            key = json.dumps([name, call["arguments"], call.get("key")], sort_keys=True, default=str)
-            if key in done:
+            same = json.dumps([name, call["arguments"], call.get("key")], sort_keys=True, default=str)
+            # Under one idempotency key the other side does it once, however often it is asked.
+            keys = done.setdefault(same, [])
+            if keys and (call.get("idempotency_key") is None or call["idempotency_key"] not in keys):
                 found.append(("repeated", name))
-            done.add(key)
+            keys.append(call.get("idempotency_key"))
     return found
+
+
+def _of_contract(call: Call, tool: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if call.get("broken"):
+        return [("arguments", f"{call['tool']}: no JSON")]
+    given = {} if call["arguments"] is None else call["arguments"]
+    problem = next(tool["checker"].iter_errors(given), None)
+    return [("arguments", f"{call['tool']}: {_short(problem.message)}")] if problem is not None else []
+
+
+def _approved(call: Call) -> bool:
+    """Whether somebody said yes, and not only afterwards."""
+    told = call.get("approved", call.get("approval"))
+    if isinstance(told, Mapping):
+        told = told.get("status", told.get("approved"))
+    said = told is True or str(told).lower() in {"true", "yes", "approved", "granted"} or bool(call.get("approved_by"))
+    called, at = (moment(call.get(name)) for name in ("at", "approved_at"))
+    return said and not (called is not None and at is not None and at.after(called) is True)
 
 
 def _once(tool: Mapping[str, Any] | None, call: Call) -> bool:

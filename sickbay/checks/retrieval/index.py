@@ -6,11 +6,14 @@ Reads two things that every index can export: the documents, and one JSON line a
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from sickbay.checks.retrieval.names import names_of, normal_name, same_words
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.measure.json_lines import read_rows
+from sickbay.engine.measure.moments import moment
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
 from sickbay.engine.model.look import Files, Look
 from sickbay.engine.model.outcome import Outcome
@@ -22,9 +25,9 @@ DOCUMENT_BYTES_MAX = 4_000_000
 DOCUMENTS_MAX = 5000
 STALE_WARN = 0.001
 STALE_FAIL = 0.02
-NAMES = ("document", "doc_id", "document_id", "source", "path", "id")
 TEXTS = ("text", "content", "page_content", "chunk")
 HASHES = ("sha256", "hash", "content_hash")
+VECTORS = ("vector", "embedding", "values")
 INDEXED = ("indexed_at", "embedded_at")
 CHANGED = ("updated_at", "modified_at", "changed_at")
 
@@ -34,7 +37,7 @@ class RetrievalIndex(Check):
 
     `documents` is a folder of text files, or JSON lines with `document`, `text` and perhaps `updated_at`. `index` is
     JSON lines with `document`, and `text`, `sha256`, `indexed_at`, `embedding_model`, `dimensions` or `vector` where
-    they exist. Texts are compared with white space made equal, and none is kept.
+    they exist. Texts are compared by their words, mark-up apart, and none is kept.
     """
 
     name = "retrieval.index"
@@ -70,20 +73,22 @@ class RetrievalIndex(Check):
         documents = _documents(look.files, params["documents"])
         passages = read_rows(look.files, params["index"])
         states: dict[str, str] = {}
+        held: set[str] = set()
         for row in passages:
-            name = str(_first(row, NAMES) or "")
-            state = _state(row, documents.get(name) or documents.get(name.rpartition("/")[2]))
-            if states.get(name) not in {"changed", "newer"}:
-                states[name] = state
-        wide = {len(row["vector"]) for row in passages if isinstance(row.get("vector"), list)}
-        wide |= {int(row["dimensions"]) for row in passages if isinstance(row.get("dimensions"), int)}
-        short = {name.rpartition("/")[2] for name in states}
+            name = _document_of(row, documents)
+            held |= {name}
+            shown = name or next(iter(names_of(row)), "a passage without a name")
+            state = _state(row, documents.get(name))
+            if states.get(shown) not in {"changed", "newer"}:
+                states[shown] = state
+        wide = {len(vector) for row in passages if (vector := _first(row, VECTORS)) and isinstance(vector, list)}
+        wide |= {int(row["dimensions"]) for row in passages if type(row.get("dimensions")) is int}
         return {
             "passages": len(passages),
             "documents": len(documents),
             "states": states,
-            "absent": sorted(name for name in documents if name not in states and name not in short)[:50],
-            "absent_count": sum(name not in states and name not in short for name in documents),
+            "absent": sorted(name for name in documents if name not in held)[:50],
+            "absent_count": sum(name not in held for name in documents),
             "models": sorted({str(row["embedding_model"]) for row in passages if row.get("embedding_model")})[:10],
             "widths": sorted(wide)[:10],
         }
@@ -110,23 +115,38 @@ def _first(row: Mapping[str, Any], names: Sequence[str]) -> Any:
 
 
 def _documents(files: Files, path: str) -> dict[str, dict[str, Any]]:
+    """Name -> words, time of change and SHA-256. Several rows of one document are its parts."""
+    found: dict[str, dict[str, Any]] = {}
     if path.endswith((".jsonl", ".ndjson")):
-        rows = {str(_first(row, NAMES) or ""): row for row in read_rows(files, path)}
-        return {
-            name: {"text": str(_first(row, TEXTS) or ""), "changed": str(_first(row, CHANGED) or ""), "sha": ""}
-            for name, row in rows.items()
-        }
-    found = {}
+        for row in read_rows(files, path):
+            name = next(iter(names_of(row)), "")
+            one = found.setdefault(name, {"text": "", "changed": None, "sha": ""})
+            one["text"] += same_words(str(_first(row, TEXTS) or ""))
+            changed = moment(_first(row, CHANGED))
+            if one["changed"] is None or (changed is not None and changed.after(one["changed"])):
+                one["changed"] = changed
+        return found
     for name in files.names(path)[:DOCUMENTS_MAX]:
         try:
             data = files.read_bytes(f"{path.rstrip('/')}/{name}", bytes_max=DOCUMENT_BYTES_MAX)
         except ProbeError:
             continue  # a folder
         sha = hashlib.sha256(data).hexdigest()
-        found[name] = {"text": data.decode("utf-8", "replace"), "changed": "", "sha": sha}
+        text = same_words(data.decode("utf-8", "replace"))
+        found[normal_name(name)] = {"text": text, "changed": None, "sha": sha}
     if not found:
         raise ProbeError(UnknownReason.ABSENT, f"{path}: it holds no document")
     return found
+
+
+def _document_of(row: Mapping[str, Any], documents: Mapping[str, Any]) -> str:
+    """The document that a passage is of: by any of its names, a path's last part, or as a part ("a#3" of "a")."""
+    names = names_of(row)
+    for each in (*names, *(name.rpartition("/")[2] for name in names)):
+        if each in documents:
+            return each
+    heads = [re.split(r"[#|@]|::|[_-](?:chunk|part|passage)[_-]?\d", name, maxsplit=1)[0] for name in names]
+    return next((each for each in heads if each in documents), "")
 
 
 def _state(row: Mapping[str, Any], document: Mapping[str, Any] | None) -> str:
@@ -135,18 +155,24 @@ def _state(row: Mapping[str, Any], document: Mapping[str, Any] | None) -> str:
         return "gone"
     text, sha = _first(row, TEXTS), str(_first(row, HASHES) or "")
     if isinstance(text, str):
-        return "equal" if _plain(text) in _plain(document["text"]) else "changed"
+        return "equal" if _stands_in(text, document["text"], row) else "changed"
     if len(sha) == 64 and document["sha"]:
         return "equal" if sha.lower() == document["sha"] else "changed"
-    indexed = str(_first(row, INDEXED) or "")
-    if indexed and document["changed"]:
-        # ISO 8601 in one time zone compares as text.
-        return "newer" if document["changed"] > indexed else "equal"
-    return "untold"
+    indexed, changed = moment(_first(row, INDEXED)), document["changed"]
+    after = changed.after(indexed) if indexed is not None and changed is not None else None
+    return "untold" if after is None else "newer" if after else "equal"
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.split())
+def _stands_in(passage: str, words: str, row: Mapping[str, Any]) -> bool:
+    """Whether a passage's words stand in the document, apart from a heading that the splitter put before them."""
+    if same_words(passage).strip() and same_words(passage) in words:
+        return True
+    head, _, rest = passage.partition("\n")
+    inner = row.get("metadata")
+    told = [*row.values(), *(inner.values() if isinstance(inner, Mapping) else ())]
+    heading = same_words(head.partition(":")[2] or head)
+    known = [words, *(same_words(each) for each in told if isinstance(each, str) and each != passage)]
+    return same_words(rest).strip() != "" and same_words(rest) in words and any(heading in each for each in known)
 
 
 def _newer(raw: Raw) -> Reading:

@@ -27,10 +27,13 @@ def quality_signals(rows: Rows, *, k: int) -> dict[str, Reading]:
 
 
 def ndcg(ids: Sequence[str], relevant: Sequence[str], k: int) -> float:
-    """Normalised discounted cumulative gain at k; gain 1 for each relevant id, an id counts once."""
+    """Normalised discounted cumulative gain at k; gain 1 for each relevant id at its first place.
+
+    A passage that comes again takes a place, in the list as in the prompt.
+    """
     wanted = set(relevant)
-    first = list(dict.fromkeys(ids))[:k]
-    gain = sum(1.0 / math.log2(place + 2) for place, each in enumerate(first) if each in wanted)
+    places = {each: place for place, each in reversed(list(enumerate(ids[:k])))}
+    gain = sum(1.0 / math.log2(place + 2) for each, place in places.items() if each in wanted)
     best = sum(1.0 / math.log2(place + 2) for place in range(min(k, len(wanted))))
     return gain / best if best else 0.0
 

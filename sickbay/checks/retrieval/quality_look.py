@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import html
+import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sickbay.checks.retrieval.names import INNER, TEXTS, is_part_of, names_of, plain_text
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.measure.json_lines import read_rows
 from sickbay.engine.model.look import Look
@@ -12,7 +16,7 @@ from sickbay.engine.model.signal import UnknownReason
 
 __all__ = ["look_quality"]
 
-IDS_MAX = 200
+IDS_MAX = 2000
 CHARS_PER_TOKEN = 4.0
 RESULTS = ("results", "matches", "documents", "hits", "passages", "data")
 PASSAGE_HEAD_CHARS = 200
@@ -66,12 +70,13 @@ def _reduced(record: Mapping[str, Any]) -> dict[str, Any]:
     listed = record.get("retrieved", record.get("passages"))
     passages = listed if isinstance(listed, list) else []
     count = len(passages) if isinstance(listed, list) else listed if isinstance(listed, int) else None
+    relevant, forbidden = _listed(record.get("relevant")), _listed(record.get("forbidden"))
     return {
         "tokens": _length(record),
         "count": count,
-        "ids": [_id(each) for each in passages[:IDS_MAX]],
-        "relevant": _ids(record.get("relevant")),
-        "forbidden": _ids(record.get("forbidden")),
+        "ids": _known_as(passages, forbidden, relevant),
+        "relevant": relevant,
+        "forbidden": forbidden,
         "scores": _scores(passages),
         "in_prompt": _in_prompt(record, passages),
     }
@@ -86,22 +91,37 @@ def _length(record: Mapping[str, Any]) -> float | None:
     return len(text) / CHARS_PER_TOKEN if isinstance(text, str) else None
 
 
-def _id(passage: Any) -> str:
-    if isinstance(passage, Mapping):
-        inner = passage.get("metadata")
-        passage = (
-            passage.get("id") or passage.get("document") or (inner.get("id") if isinstance(inner, Mapping) else "")
-        )
-    return str(passage)[:200]
+def _listed(value: Any) -> list[str] | None:
+    """Ids that somebody named: a list, one id, or a mapping of ids to grades (0: not relevant)."""
+    if isinstance(value, Mapping):
+        value = [name for name, grade in value.items() if grade]
+    if isinstance(value, (str, int)) and not isinstance(value, bool):
+        value = [value]
+    return [names[0] for each in value[:IDS_MAX] if (names := names_of(each))] if isinstance(value, list) else None
 
 
-def _ids(value: Any) -> list[str] | None:
-    return [_id(each) for each in value[:IDS_MAX]] if isinstance(value, list) else None
+def _known_as(passages: Sequence[Any], *named: Sequence[str] | None) -> list[str]:
+    """An id a passage: the one by which the record names it, if it does, else its own."""
+    wanted = [each for ids in named for each in ids or ()]
+    found = []
+    for passage in passages[:IDS_MAX]:
+        names = names_of(passage)
+        found.append(next((each for each in wanted if is_part_of(names, each)), next(iter(names), "")))
+    return found
 
 
 def _scores(passages: Sequence[Any]) -> list[float]:
-    found = [each.get("score", each.get("similarity")) for each in passages if isinstance(each, Mapping)]
-    return [float(each) for each in found if isinstance(each, (int, float)) and not isinstance(each, bool)][:IDS_MAX]
+    told: list[Any] = [
+        each[name] for each in passages[:IDS_MAX] if isinstance(each, Mapping)
+        for name in ("score", "similarity", "_score", "relevance_score") if name in each
+    ]  # fmt: skip
+    found = []
+    for each in told:
+        try:
+            found.append(float(each) if not isinstance(each, bool) else math.nan)
+        except (TypeError, ValueError):
+            continue
+    return [each for each in found if math.isfinite(each)]
 
 
 def _in_prompt(record: Mapping[str, Any], passages: Sequence[Any]) -> list[bool] | None:
@@ -109,13 +129,20 @@ def _in_prompt(record: Mapping[str, Any], passages: Sequence[Any]) -> list[bool]
     prompt = record.get("prompt", record.get("messages"))
     if isinstance(prompt, list):
         prompt = " ".join(str(each.get("content", "")) for each in prompt if isinstance(each, Mapping))
-    texts = [each.get("text", each.get("content")) if isinstance(each, Mapping) else None for each in passages]
-    told = [_plain(each)[:PASSAGE_HEAD_CHARS] for each in texts if isinstance(each, str) and each.strip()]
+    told = [plain_text(each)[:PASSAGE_HEAD_CHARS].strip() for each in map(_text, passages) if each.strip()]
     if not isinstance(prompt, str) or not told:
         return None
-    whole = _plain(prompt)
-    return [each in whole for each in told]
+    whole = plain_text(prompt)
+    return [any(form in whole for form in _forms(each)) for each in told]
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.split())
+def _text(passage: Any) -> str:
+    """A passage's words, at its top or one level below."""
+    rows = [passage, *(passage.get(name) for name in INNER)] if isinstance(passage, Mapping) else []
+    texts = [row.get(name) for row in rows if isinstance(row, Mapping) for name in TEXTS]
+    return next((each for each in texts if isinstance(each, str)), "")
+
+
+def _forms(text: str) -> tuple[str, ...]:
+    """As it stands, as JSON and as mark-up hold it."""
+    return text, json.dumps(text, ensure_ascii=False)[1:-1], json.dumps(text)[1:-1], html.escape(text)

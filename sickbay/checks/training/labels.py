@@ -5,7 +5,7 @@ Reads what a trainer saw: its configuration, and a dump of some samples with the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import yaml
@@ -105,15 +105,30 @@ def _special(look: Look, path: str) -> dict[str, Any]:
 def _leaves(node: Any, depth: int = 0) -> list[tuple[str, Any]]:
     if depth > 10 or not isinstance(node, Mapping):
         return []
-    rows = [(str(name), value) for name, value in node.items() if not isinstance(value, (Mapping, list))]
+    rows = [
+        (str(name), each)
+        for name, value in node.items()
+        for each in (value if isinstance(value, list) else [value])
+        if not isinstance(each, (Mapping, list))
+    ]
     inner = [value for value in node.values() if isinstance(value, Mapping)]
     return rows + [leaf for value in inner for leaf in _leaves(value, depth + 1)]
 
 
-def _samples(rows: Sequence[Mapping[str, Any]], ends: set[str], path: str) -> dict[str, int]:
-    counts = {"all": 0, "masked": 0, "kept": 0, "without_end": 0}
+def _each(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any, Any]]:
+    """(row, tokens, labels) of each sample; a row may hold a batch."""
     for number, row in enumerate(rows, start=1):
         tokens, labels = row.get("tokens", row.get("input_ids")), row.get("labels")
+        batch = [each for each in (tokens, labels) if isinstance(each, list) and each and isinstance(each[0], list)]
+        if len(batch) == 2 and len(batch[0]) == len(batch[1]):
+            yield from ((number, *pair) for pair in zip(*batch, strict=True))
+        else:
+            yield number, tokens, labels
+
+
+def _samples(rows: Sequence[Mapping[str, Any]], ends: set[str], path: str) -> dict[str, int]:
+    counts = {"all": 0, "masked": 0, "kept": 0, "without_end": 0}
+    for number, tokens, labels in _each(rows):
         if not isinstance(tokens, list) or not isinstance(labels, list) or len(tokens) != len(labels):
             raise ProbeError(
                 UnknownReason.MALFORMED, f"{path}: row {number}: wanted tokens and labels, two lists of one length"
