@@ -155,8 +155,8 @@ def _baseline(args: argparse.Namespace, gate: Gate) -> tuple[Target | None, Mapp
     if args.baseline == "history":
         from sickbay.engine.gate.history import last_passed
 
-        path, runs = last_passed(gate.name)
-        return None, runs, f"history: {path.name}"
+        said, runs = last_passed(gate.name, {rule.evalset.name for rule in gate.rules if isinstance(rule, EvalRule)})
+        return None, runs, said
     _refuse_path(args.baseline)
     if Path(args.baseline).is_file():
         from sickbay.engine.evals.read.results import read_results
@@ -165,8 +165,20 @@ def _baseline(args: argparse.Namespace, gate: Gate) -> tuple[Target | None, Mapp
         only = [rule for rule in gate.rules if isinstance(rule, EvalRule)]
         if len(found) == 1 and len(only) == 1:  # another tool's name for the same set
             found = {only[0].evalset.name: next(iter(found.values()))}
-        return None, found, str(args.baseline)
+        return None, found, f"{args.baseline}{_ended(Path(args.baseline))}"
     return _target(args.baseline, args.baseline_model, args, "baseline"), {}, ""
+
+
+def _ended(path: Path) -> str:
+    """What is to be known of a scorecard that did not pass, and is taken for a baseline all the same."""
+    import json
+
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # another tool's form, which has no outcome
+        return ""
+    outcome = data.get("outcome") if isinstance(data, dict) else None
+    return f" (the candidate of a run that ended in {outcome})" if outcome in {"block", "inconclusive"} else ""
 
 
 def _deliver(card: Scorecard, args: argparse.Namespace, outputs: list[Output]) -> int:

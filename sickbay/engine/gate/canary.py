@@ -14,13 +14,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from sickbay.engine.errors import ProbeError
-from sickbay.engine.evals.item import Item
+from sickbay.engine.evals.item import EvalSet, Item
 from sickbay.engine.evals.row import EvalRun
 from sickbay.engine.evals.runner import Options, run_evals
 from sickbay.engine.evals.stats.sequential import CanaryState
 from sickbay.engine.gate.cut import CutShortError, Why
 from sickbay.engine.gate.judge import judge_eval
 from sickbay.engine.gate.judge_latency import judge_latency_watch
+from sickbay.engine.gate.kept import too_old
 from sickbay.engine.gate.kit import Kit
 from sickbay.engine.gate.latency import measure_pairs
 from sickbay.engine.gate.model import CanaryPlan, EvalRule, LatencyRule, Outcome, Rule
@@ -127,6 +128,10 @@ async def _round(each: _Watched, kit: Kit, number: int) -> None:
 async def _ask(each: _Watched, rule: EvalRule, kit: Kit) -> None:
     assert each.evals is not None
     broken = unsound(rule, kit)
+    kept = kit.sides.kept.get(rule.evalset.name) if "baseline" not in kit.sides.live else None
+    stale = too_old(kept, kit.gate.baseline_days_max, kit.clock.wall()) if kept else ""
+    if stale:
+        broken = [Finding(rule=rule.id, kind="eval", found=Outcome.INCONCLUSIVE, summary=stale)]
     if broken or ("baseline" not in kit.sides.live and rule.evalset.name not in kit.sides.kept):
         why = "no baseline holds this set; a canary compares"
         each.findings = broken or [Finding(rule=rule.id, kind="eval", found=Outcome.INCONCLUSIVE, summary=why)]
@@ -141,19 +146,21 @@ async def _ask(each: _Watched, rule: EvalRule, kit: Kit) -> None:
     part = replace(rule.evalset, items=tuple(batch))
     found = await run_evals(part, arms, kit.scorers, clock=kit.clock, options=options)
     for name, run in found.items():
-        each.runs[name] = _joined(each.runs.get(name), run, rule.evalset.sha256)
+        each.runs[name] = _joined(each.runs.get(name), run, rule.evalset)
     each.over = not each.todo or each.evals.over
     baseline = each.runs.get("baseline", kit.sides.kept.get(rule.evalset.name))
     judged = judge_eval(replace(rule, sequential=True), each.runs["candidate"], baseline, each.evals)
     each.findings = [*judged, *fitness(rule, kit)]
 
 
-def _joined(before: EvalRun | None, run: EvalRun, sha256: str) -> EvalRun:
+def _joined(before: EvalRun | None, run: EvalRun, evalset: EvalSet) -> EvalRun:
+    """The rounds so far as one run of the whole set, of which a part may never be asked."""
+    run = replace(run, set_sha256=evalset.sha256, planned=len(evalset.items) * evalset.asked.samples)
     if before is None:
-        return replace(run, set_sha256=sha256)
+        return run
     return replace(
-        before, rows=before.rows + run.rows, planned=before.planned + run.planned, stopped=run.stopped,
-        requests=before.requests + run.requests, elapsed_s=before.elapsed_s + run.elapsed_s,
+        before, rows=before.rows + run.rows, stopped=run.stopped, requests=before.requests + run.requests,
+        elapsed_s=before.elapsed_s + run.elapsed_s,
     )  # fmt: skip
 
 

@@ -45,6 +45,7 @@ from sickbay.engine.model.problem import Position, Problem
 
 __all__ = ["load_gate", "read_gate"]
 
+_OWN = ("inconclusive", "baseline_days_max", "requests", "concurrency", "retries")
 _SHARED = ("critical", "shadow")
 _PLAIN = {
     "evals": (
@@ -121,7 +122,7 @@ def read_gate(
         problems.append(Problem(node.at, Code.EMPTY, "the gate has no rule, so it would pass everything", hint))
     _check_ids(found, problems)
     check_sense(node.at, read, problems)
-    given = {key: node.data[key] for key in ("inconclusive", "requests", "concurrency", "retries") if key in node.data}
+    given = {key: node.data[key] for key in _OWN if key in node.data}
     judge = reader.judge(fields.below("judge").node)
     _check_judged(found, scorers, judge, problems)
     whole = len(found) == len(rules)  # of a rule that could not be read nobody knows the id and the parts

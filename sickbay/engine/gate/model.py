@@ -189,5 +189,6 @@ class Gate:
     concurrency: int = 4
     retries: int = 2
     inconclusive: str = "block"  # or "warn"
+    baseline_days_max: float | None = None  # a read baseline that is older compares with nothing
     path: str = ""
     sha256: str = ""

@@ -11,6 +11,7 @@ from sickbay.engine.evals.scoring import self_test
 from sickbay.engine.gate.judge import judge_eval, judge_runbook
 from sickbay.engine.gate.judge_check import judge_check, judge_fitness
 from sickbay.engine.gate.judge_latency import judge_latency
+from sickbay.engine.gate.kept import too_old
 from sickbay.engine.gate.kit import Kit
 from sickbay.engine.gate.latency import measure_pairs
 from sickbay.engine.gate.model import CheckRule, EvalRule, LatencyRule, Outcome, Rule, RunbookRule
@@ -74,6 +75,9 @@ async def _eval(rule: EvalRule, kit: Kit, runs: Runs) -> list[Finding]:
         return broken
     arms = {name: arm.endpoint for name, arm in kit.sides.live.items()}
     kept = None if "baseline" in arms else kit.sides.kept.get(rule.evalset.name)
+    stale = too_old(kept, kit.gate.baseline_days_max, kit.clock.wall()) if kept else ""
+    if stale:
+        return [Finding(rule=rule.id, kind="eval", found=Outcome.INCONCLUSIVE, summary=stale)]
     watch = EvalWatch(rule, kept) if rule.sequential and ("baseline" in arms or kept) else None
     total, done = len(arms) * len(rule.evalset.items) * rule.evalset.asked.samples, 0
 

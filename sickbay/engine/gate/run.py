@@ -10,6 +10,7 @@ from sickbay.engine.errors import SickbayError
 from sickbay.engine.gate.arm import Arm
 from sickbay.engine.gate.canary import run_rounds
 from sickbay.engine.gate.cut import CutShortError, Why
+from sickbay.engine.gate.kept import age_words, set_words
 from sickbay.engine.gate.kit import Kit, Sides
 from sickbay.engine.gate.model import CheckRule, EvalRule, Gate, LatencyRule, Outcome, Rule, RunbookRule
 from sickbay.engine.gate.provenance import told_by_checks
@@ -53,9 +54,10 @@ async def run_gate(kit: Kit, *, canary: bool = False) -> Scorecard:
     )
     outcome, summary = decide(settled, errors)
     rows = [row for each in runs.values() for run in each for row in run.rows]
+    ours, theirs = _kept_about(gate, sides, started_at)
     return Scorecard(
         gate=gate.name, outcome=outcome, summary=summary, findings=settled, waivers=waivers, errors=errors,
-        candidate=abouts["candidate"], baseline=abouts.get("baseline", _kept_about(sides)), sets=_sets(gate.rules),
+        candidate=abouts["candidate"] | ours, baseline=abouts.get("baseline", theirs), sets=_sets(gate.rules),
         runs={arm: tuple(each) for arm, each in runs.items()}, title=gate.title, owner=gate.owner,
         gate_sha256=gate.sha256, run_id=kit.run_id, started_at=started_at, elapsed_s=clock.monotonic() - start,
         requests=sum(arm.requests for arm in sides.live.values()), rounds=rounds, ended=ended, cut=cut.why or "",
@@ -102,9 +104,24 @@ def _day(at_s: float) -> date:
     return datetime.fromtimestamp(at_s, UTC).date()
 
 
-def _kept_about(sides: Sides) -> dict[str, str]:
-    first = next(iter(sides.kept.values()), None)
-    return {"from": sides.baseline_from, **(first.about if first is not None else {})} if sides.baseline_from else {}
+def _kept_about(gate: Gate, sides: Sides, now_s: float) -> tuple[dict[str, str], dict[str, str]]:
+    """(what to add to the candidate, the baseline) where the baseline is read: where from, how old, of which set."""
+    if not sides.baseline_from or sides.baseline is not None:
+        return {}, {}
+    ours, theirs = {}, {"from": sides.baseline_from}
+    used = [
+        (rule, sides.kept[rule.evalset.name])
+        for rule in gate.rules
+        if isinstance(rule, EvalRule) and rule.evalset.name in sides.kept
+    ]
+    for rule, run in used:
+        theirs |= {name: fact for name, fact in run.about.items() if name not in theirs}
+        made = age_words(run, now_s)
+        theirs |= {"made": made} if made and "made" not in theirs else {}
+        new, old = set_words(rule, run)
+        if old:
+            ours[f"set {rule.id}"], theirs[f"set {rule.id}"] = new, old
+    return ours, theirs
 
 
 def _sets(rules: Sequence[Rule]) -> dict[str, Mapping[str, str]]:

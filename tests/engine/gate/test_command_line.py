@@ -99,6 +99,32 @@ def test_history_is_the_last_pass_and_never_a_block(
     assert "from history:" in capsys.readouterr().out
 
 
+def test_a_read_baseline_says_what_it_is(
+    gate: Path, serve: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of another version of the set, from a run that was blocked, and too old for what the gate allows."""
+    kept = tmp_path / "kept.json"
+    assert sickbay("gate", gate, "--candidate", serve(often_wrong), "--baseline", serve(right), "--output", kept) == 2
+    lines = (tmp_path / "echo.jsonl").read_text().splitlines()
+    lines[-1] = lines[-1].replace('"expected": "99"', '"expected": "98"')
+    (tmp_path / "echo.jsonl").write_text("\n".join(lines) + "\n")
+    capsys.readouterr()
+    assert sickbay("gate", gate, "--candidate", serve(right), "--baseline", kept) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"from {kept} (the candidate of a run that ended in block), made 2" in out
+    assert "differs set echo: 7 sha256 f2330a434315 -> 7 sha256 " in out
+    assert "on 99 items" in out
+    old = json.loads(kept.read_text())
+    old["runs"]["candidate"][0]["started_at"] -= 40 * 86_400
+    kept.write_text(json.dumps(old))
+    gate.write_text(gate.read_text() + "baseline_days_max: 30\n")
+    assert sickbay("gate", gate, "--candidate", serve(right), "--baseline", kept) == 3
+    assert "the baseline is 40 days old, allowed are 30" in capsys.readouterr().out
+    kept.write_text(kept.read_text()[:2000])
+    assert sickbay("gate", gate, "--candidate", serve(right), "--baseline", kept) == 65
+    assert f"{kept}:1:" in capsys.readouterr().err
+
+
 def test_no_baseline_is_inconclusive_and_an_expired_waiver_blocks(
     gate: Path, serve: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -308,13 +334,13 @@ def test_results_without_items_are_refused(gate: Path, tmp_path: Path, capsys: p
 
 def test_no_prompt_of_a_latency_probe_is_ever_asked_twice(gate: Path, tmp_path: Path) -> None:
     """A baseline that met the same prompts in an earlier gate would answer them from its prefix cache."""
-    gate.write_text("gate: chat\nlatency:\n  - {metric: ttft, ratio_max: 90, pairs: 5, output_tokens: 2}\n")
+    gate.write_text("gate: chat\nlatency:\n  - {metric: ttft, ratio_max: 90, pairs: 6, output_tokens: 2}\n")
     old = Stub(right)
     with serving_beside(old) as baseline:
         for _ in range(2):
             with serving_beside(Stub(right)) as candidate:
                 sickbay("gate", gate, "--candidate", candidate, "--baseline", baseline)
-    assert old.total == 12
+    assert old.total == 14
     assert set(old.asked.values()) == {1}
 
 

@@ -16,7 +16,7 @@ WORDS: Final = {
 }  # fmt: skip
 MARKS: Final = {Outcome.PASS: "ok", Outcome.WARN: "warn", Outcome.BLOCK: "BLOCK", Outcome.INCONCLUSIVE: "?"}
 ROWS_MAX: Final = 60
-_EXPECTED_TO_DIFFER: Final = frozenset({"url", "from"})
+_EXPECTED_TO_DIFFER: Final = frozenset({"url", "from", "made"})
 
 
 def ordered(card: Scorecard) -> list[Finding]:
