@@ -20,6 +20,9 @@ FAMILY_MIN = 4
 LARGEST_TIMES = 30.0
 RMS_TIMES = 6.0
 OWN_TIMES = 3.0
+VANISHING_TIMES = 1000.0
+FLAT, FLAT_USUAL = 0.999, 0.9
+VECTOR_MIN = 16
 ZERO_SHARE = 0.01
 BITS_SHARE = 0.02
 MATRIX_MIN = 4096
@@ -95,10 +98,15 @@ def _beside(raw: Raw) -> Reading:
 def zeroed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Matrices that are all zeros, or have long runs of zeros that their reference has not.
 
-    Without a reference, runs inside embeddings pass: unused rows of a padded vocabulary are zero by design.
+    What is byte for byte the reference's is not. Without a reference, runs inside embeddings pass: unused rows of a
+    padded vocabulary are zero by design.
     """
     found = []
+    rows = [row for row in rows if row.get("differs") is not False]
+    dead = _zero_norms(rows)
     for row in rows:
+        if row["name"] in dead:
+            found.append(row["name"])
         if row["dims"] < 2 or row["numbers"] < MATRIX_MIN or _ZERO_BY_DESIGN.search(row["name"]):
             continue
         own = row.get("own_zero_stretches")
@@ -110,12 +118,28 @@ def zeroed(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return found
 
 
+def _zero_norms(rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Vectors that scale a layer and are all zeros, where those of other layers are not. A bias may be zero."""
+    families: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["dims"] == 1 and row["numbers"] >= VECTOR_MIN and row["name"].endswith("norm.weight"):
+            families.setdefault(_NUMBERS.sub("N", row["name"]), []).append(row)
+    return {
+        row["name"]
+        for family in families.values()
+        if len(family) >= FAMILY_MIN and sum(2 * each["zeros"] > each["numbers"] for each in family) == 1
+        for row in family
+        if row["zeros"] == row["numbers"]
+    }
+
+
 def out_of_range(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Matrices whose largest value or size is far from their reference's, or from the same part of other layers.
 
     In words, with the times by which each is beyond what is usual.
     """
     families: dict[str, list[Mapping[str, Any]]] = {}
+    same = {row["name"] for row in rows if row.get("differs") is False}
     for row in rows:
         if row["dims"] >= 2 and row["numbers"] >= MATRIX_MIN and not _ZERO_BY_DESIGN.search(row["name"]):
             families.setdefault(_NUMBERS.sub("N", row["name"]), []).append(row)
@@ -133,6 +157,21 @@ def out_of_range(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
                 found[f"{row['name']} (up to {row['largest']:.3g}, usual {own or usual:.3g})"] = row["largest"] / (
                     own or usual
                 )
+        found |= _too_alike(family, size)
+    return {told: times for told, times in found.items() if told.partition(" ")[0] not in same}
+
+
+def _too_alike(family: Sequence[Mapping[str, Any]], size: float) -> dict[str, float]:
+    """Matrices that are next to nothing, or one value everywhere, where the same part of other layers is not."""
+    if len(family) < FAMILY_MIN or not size:
+        return {}
+    flat = statistics.median(row["rms"] / row["largest"] if row["largest"] else 0.0 for row in family)
+    found: dict[str, float] = {}
+    for row in family:
+        if 0 < row["rms"] < size / VANISHING_TIMES:
+            found[f"{row['name']} (up to {row['largest']:.3g}, next to nothing)"] = size / row["rms"]
+        elif row["largest"] and flat < FLAT_USUAL and row["rms"] > FLAT * row["largest"] and not row["nonfinite"]:
+            found[f"{row['name']} (one value everywhere, {row['largest']:.3g})"] = RMS_TIMES
     return found
 
 

@@ -114,7 +114,8 @@ def _read(files: Files, path: str) -> ModelFiles:
 
 
 def _only_gguf(path: str, names: list[str]) -> str:
-    found = sorted(name for name in names if name.lower().endswith(".gguf"))
+    # A projector of images lies beside the model that it belongs to.
+    found = sorted(name for name in names if name.lower().endswith(".gguf") and "mmproj" not in name.lower())
     whole = [name for name in found if not _PART.match(name) or "-00001-of-" in name]
     if len(whole) == 1:
         return f"{path.rstrip('/')}/{whole[0]}"
