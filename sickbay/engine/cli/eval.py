@@ -48,16 +48,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("set", type=Path, metavar="SET", help="eval set: .yaml, .jsonl, .csv; promptfoo, OpenAI-evals")
     add_target_flags(parser)
     group = parser.add_argument_group("asking")
-    group.add_argument("--score", action="append", default=[], metavar="SCORER", help="for items that name none")
+    group.add_argument(
+        "--score",
+        action="append",
+        default=[],
+        metavar="SCORER",
+        help="scorer of items that name none: exact, normalised, ...",
+    )
     group.add_argument("--only", action="append", default=[], metavar="FIELD=VALUE", help="only these items")
     group.add_argument("--slice", action="append", default=[], metavar="FIELD", help="report its values apart")
     group.add_argument("--samples", type=int, metavar="N", help="answers asked of each item")
     group.add_argument("--temperature", type=float, metavar="T", help="in place of the set's")
     group.add_argument("--server-sampling", action="store_true", help="send no temperature: the server's default")
-    group.add_argument("--concurrency", type=int, default=8, metavar="N")
-    group.add_argument("--requests", type=int, default=20_000, metavar="N", help="most requests, retries included")
-    group.add_argument("--retries", type=int, default=2, metavar="N")
-    group.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS")
+    group.add_argument("--concurrency", type=int, default=8, metavar="N", help="requests at the same time (default 8)")
+    group.add_argument(
+        "--requests", type=int, default=20_000, metavar="N", help="most requests, retries included (default 20000)"
+    )
+    group.add_argument("--retries", type=int, default=2, metavar="N", help="of a request that failed (default 2); told")
+    group.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="of one request (default 120)")
     group.add_argument(
         "--journal", type=Path, metavar="FILE", help="keep answers as they come; the same command goes on"
     )
@@ -66,10 +74,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("judging")
     group.add_argument("--allow-commands", action="store_true", help="let the scorer `command` run the set's programs")
     group.add_argument("--judge-url", metavar="URL", help="OpenAI-compatible endpoint of the model that judges")
-    group.add_argument("--judge-model", default="", metavar="NAME")
+    group.add_argument("--judge-model", default="", metavar="NAME", help="when it serves several")
     group.add_argument("--against", type=Path, metavar="FILE",
-                       help="compare by item with an earlier result (sickbay, lm-eval samples, Inspect)")  # fmt: skip
-    group.add_argument("--margin", type=float, default=0.02, metavar="SHARE", help="largest drop that is accepted")
+                       help="compare by item with a result of ours, lm-eval, Inspect or promptfoo")  # fmt: skip
+    group.add_argument(
+        "--margin", type=float, default=0.02, metavar="SHARE", help="largest drop that is accepted (default 0.02)"
+    )
     group.add_argument("--minimum", type=float, metavar="SHARE", help="least score; below it the exit code is 2")
     group.add_argument("--train", type=Path, metavar="FILE", help="refuse items that this training file holds")
     group.add_argument("--plan", action="store_true", help="read everything, ask nothing, tell what the size can show")
@@ -77,7 +87,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--format", choices=("terminal", "json"), default="terminal")
     group.add_argument("--output", type=Path, metavar="FILE", help="write every row as JSON: the next run's --against")
     group.add_argument("--price", metavar="IN,OUT", help="money for a million prompt and output tokens")
-    group.add_argument("--no-progress", action="store_true")
+    group.add_argument("--no-progress", action="store_true", help="no line that counts on stderr")
+    parser.epilog = (
+        "exit codes: 0 fine, 1 worse but within the margin, 2 worse or below --minimum, 3 it cannot be said "
+        "(too few items, a run that was stopped, answers without a score)"
+    )
 
 
 def call(args: argparse.Namespace, tools: Tools) -> int:

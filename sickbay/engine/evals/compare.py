@@ -20,6 +20,9 @@ __all__ = ["Comparison", "Finding", "Pair", "Pairing", "compare", "compare_slice
 CLUSTERS_MIN = 10
 """Below this many clusters a clustered error says too little of itself to decide anything."""
 BCA_BELOW = 200
+GRADED_MIN = 20
+"""Graded items below which no bound of a mean holds its level: one large loss among small gains may be missing from ten
+items (measured: 17 % false "not worse" at 10, 4 % at 20, where 5 % are allowed)."""
 
 
 class Finding(StrEnum):
@@ -124,8 +127,9 @@ def compare(
 ) -> Comparison:
     """Compare, by the method that suits the scores.
 
-    Right-or-wrong without clusters: Tango's score interval and exact McNemar. Graded: BCa bootstrap (t from 200 items
-    on) and sign flips. With clusters: cluster-robust t. Where hardly anything differs, see `rare_bounds`.
+    Right-or-wrong without clusters: Tango's score interval and exact McNemar. Graded: BCa bootstrap, no narrower than t
+    (t alone from 200 items on), and sign flips. With clusters: cluster-robust t. Where hardly anything differs, see
+    `rare_bounds`.
 
     Args:
         pairs: items in both runs.
@@ -167,13 +171,17 @@ def compare(
             method = "paired t"
         else:
             low, high = bca_bounds(differences, alpha=alpha, seed=seed) if n > 1 else (-1.0, 1.0)
+            if n > 1:  # of few values a bootstrap is too narrow: with ten it fails in 7 % of cases, not in 5
+                low, high = min(low, estimate.bound(alpha)), max(high, estimate.bound(confidence))
             p_worse = sign_flip_p(differences, seed=seed)
-            method = "BCa bootstrap, sign flips"
+            method = "BCa bootstrap or paired t, the wider; sign flips"
         low, high = min(low, rare[0]), max(high, rare[1])
     variance = math.fsum(each * each for each in differences) / n if n else 1.0
     if names and n and math.isfinite(estimate.error):
         variance = max(variance, estimate.error**2 * n)  # the design effect is in the clustered error
     finding = _finding(low, estimate.mean, p_worse, margin, alpha, undecidable=bool(note) or n == 0)
+    if finding is Finding.NOT_INFERIOR and not names and not binary and n < GRADED_MIN:
+        finding, note = Finding.TOO_FEW, f"{n} graded items; wanted at least {GRADED_MIN}"
     low, high = max(-1.0, low), min(1.0, high)
     return Comparison(
         n=n,

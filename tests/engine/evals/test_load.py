@@ -214,6 +214,14 @@ def test_promptfoo_csv(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
     assert second.fields["lang"] == "it"
 
 
+def test_a_csv_of_a_spreadsheet(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
+    text = '\ufeffID,Question,Answer,Team\r\n7,"a, ""b""\r\nc",x,red\r\n,,,\r\n,d,y,\r\n\r\n'
+    uses = named_uses(["exact"], scorers, [], "--score")
+    first, second = load_eval_set(write(tmp_path, "s.csv", text), scorers, uses).evalset.items
+    assert (first.id, first.messages[0]["content"], first.expected) == ("7", 'a, "b"\r\nc', "x")
+    assert (first.fields, second.id, second.fields) == ({"Team": "red"}, "line-5", {"Team": ""})
+
+
 def test_training_overlap(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
     found = load_eval_set(write(tmp_path, "a.yaml", NATIVE), scorers).evalset
     training = [

@@ -224,6 +224,18 @@ def test_a_release_that_breaks_whole_clusters_hardly_ever_passes(clusters: int, 
     assert passed <= 4
 
 
+@pytest.mark.parametrize("n", [10, 15, 24])
+def test_a_loss_that_few_graded_items_may_miss_hardly_ever_passes(n: int) -> None:
+    """Mostly small gains, seldom a large loss: on average exactly the margin worse."""
+    generator, margin, passed = random.Random(3), 0.05, 0
+    gain = (-margin + 0.15 * 0.6) / 0.85
+    for _ in range(60):
+        after = [0.0 if generator.random() < 0.15 else 0.6 + gain + generator.gauss(0, 0.02) for _ in range(n)]
+        pairs = [Pair(str(place), 0.6, each, "") for place, each in enumerate(after)]
+        passed += compare(pairs, margin).finding is Finding.NOT_INFERIOR
+    assert passed <= 6
+
+
 def test_degenerate_scores_decide_nothing() -> None:
     same = [Pair(str(i), 0.5, 0.5, f"c{i % 12}") for i in range(48)]
     assert compare(same, 0.03, confidence=0.975).finding is Finding.TOO_FEW

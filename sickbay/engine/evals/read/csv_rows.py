@@ -31,7 +31,8 @@ def read_csv(text: str, context: Context) -> list[Item]:
     header, rows = csv_dicts(text, context)
     if not header:
         return []  # told: it is empty, or no text
-    ask = next((name for name in _ASK if name in header), "")
+    plain = {name.casefold(): name for name in reversed(header)}  # "Question" of a spreadsheet is a question too
+    ask = next((plain[name] for name in _ASK if name in plain), "")
     if not ask:
         message = f"no column with the question; found {', '.join(header) or 'nothing'}"
         hint = f"name one of them {' or '.join(_ASK)}"
@@ -39,8 +40,8 @@ def read_csv(text: str, context: Context) -> list[Item]:
             hint = "cells are parted by a comma here, by a tab in a .tsv file"
         context.problems.append(Problem(Position(context.path, 1, 1), Code.MISSING_KEY, message, hint))
         return []
-    expected = next((name for name in _EXPECTED if name in header), "")
-    return [_item(row, at, ask, expected, context) for at, row in rows]
+    columns = (ask, next((plain[name] for name in _EXPECTED if name in plain), ""), plain.get("id", ""))
+    return [_item(row, at, columns, context) for at, row in rows]
 
 
 def csv_dicts(text: str, context: Context) -> tuple[list[str], list[tuple[Position, dict[str, str]]]]:
@@ -86,20 +87,21 @@ def _rows(reader: Any, path: str, problems: list[Problem]) -> Iterator[tuple[int
         except csv.Error as error:
             problems.append(Problem(Position(path, line, 1), Code.WRONG_VALUE, f"not CSV: {error}"))
             return
-        if row:
+        if any(cell.strip() for cell in row):  # a spreadsheet ends its file with rows of nothing
             yield line, row
 
 
-def _item(row: dict[str, str], at: Position, ask: str, expected: str, context: Context) -> Item:
+def _item(row: dict[str, str], at: Position, columns: tuple[str, str, str], context: Context) -> Item:
+    ask, expected, name_column = columns
     if not row[ask].strip():
         context.problems.append(Problem(at, Code.EMPTY, f"the cell {ask!r} is empty"))
     fields = {
         name.removeprefix("__metadata:"): cell
         for name, cell in row.items()
-        if name not in {"id", ask, expected} and (not name.startswith("__") or name.startswith("__metadata:"))
+        if name not in {name_column, ask, expected} and (not name.startswith("__") or name.startswith("__metadata:"))
     }
     return context.item(
-        item_id=row.get("id", "").strip() or f"line-{at.line}",
+        item_id=row.get(name_column, "").strip() or f"line-{at.line}",
         messages=({"role": "user", "content": row[ask]},),
         expected=row[expected] if expected else None,
         scorers=_uses_of_row(row, at, context),
