@@ -57,6 +57,7 @@ def decide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
             "    compare: [{signal: serving.rendered_sha}, {signal: serving.tokens_sha}]\n"
         )
         words = ["gate", gate, "--candidate", candidate, "--baseline", baseline, "--output", card, "--no-progress"]
+        words += ["--allow-same"] if candidate == baseline else []
         code = main([str(word) for word in words], make_tools)
         return code, json.loads(card.read_text()), capsys.readouterr().out
 

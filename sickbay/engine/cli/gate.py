@@ -52,6 +52,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--canary", action="store_true",
                         help="repeat in rounds over time (canary: of the gate) until the answer is clear")  # fmt: skip
     parser.add_argument("--allow-commands", action="store_true", help="let the scorer `command` run programs")
+    parser.add_argument("--allow-same", action="store_true",
+                        help="let candidate and baseline be one server: what does the gate make of noise?")  # fmt: skip
     parser.add_argument("--plan", action="store_true", help="read everything, ask nothing, tell what it would cost")
     parser.add_argument(
         "--journal", type=Path, metavar="FOLDER", help="keep answers as they come; the same command goes on"
@@ -93,7 +95,8 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     baseline, kept, said = _baseline(args, gate)
     wanted = Wanted(
         candidate=candidate, baseline=baseline, kept=kept, kept_from=said, canary=args.canary, journal=args.journal,
-        deadline_s=args.deadline, allow_commands=args.allow_commands, quiet=args.no_progress,
+        deadline_s=args.deadline, allow_commands=args.allow_commands, same=args.allow_same,
+        quiet=args.no_progress,
     )  # fmt: skip
     return _deliver(carry_out_gate(gate, tools, wanted), args, outputs)
 
@@ -194,7 +197,7 @@ def _deliver(card: Scorecard, args: argparse.Namespace, outputs: list[Output]) -
             write_file(path, render(card, form))
         except DeliveryError as error:
             failures.append(str(error))
-    if not args.no_history:
+    if not (args.no_history or args.allow_same):  # of a release compared with itself nothing was shown
         try:
             keep(card)
         except DeliveryError as error:

@@ -33,6 +33,7 @@ class Wanted:
     """What the command line asks for.
 
     Attributes:
+        same: candidate and baseline may be one server.
         baseline: asked side by side; None where there is none, or runs that are `kept`, with where they come from.
     """
 
@@ -44,6 +45,7 @@ class Wanted:
     journal: Path | None = None
     deadline_s: float | None = None
     allow_commands: bool = False
+    same: bool = False
     quiet: bool = False
 
 
@@ -100,7 +102,7 @@ async def _carried_out(gate: Gate, tools: Tools, wanted: Wanted, cut: Cut) -> Sc
                 if target is not None:
                     opening = open_arm(target, environment, requests=gate.requests, run_id=run_id)
                     live[side] = await cut.during(_opened(stack, side, opening))
-            check_sides(live)
+            check_sides(live, same=wanted.same)
             judge = (gate.judge.url, gate.judge.model) if gate.judge else ("", "")
             asking = {
                 name: await stack.enter_async_context(asking_for(arm, *judge, environment, gate.requests))

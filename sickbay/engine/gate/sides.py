@@ -17,8 +17,8 @@ __all__ = ["check_sides"]
 PORTS = {"http": 80, "https": 443}
 
 
-def check_sides(live: Mapping[str, Arm]) -> None:
-    """Nothing is compared with itself, and each side has the model that it is asked for.
+def check_sides(live: Mapping[str, Arm], *, same: bool = False) -> None:
+    """Nothing is compared with itself (unless that is wanted), and each side has the model that it is asked for.
 
     Raises:
         NotCarriedOutError: why no answer of this gate would mean anything.
@@ -30,10 +30,10 @@ def check_sides(live: Mapping[str, Arm]) -> None:
             raise NotCarriedOutError(
                 f"the {side} is asked for the model {asked!r}, which {shown_url(arm.target.url)} does not serve; {hint}"
             )
-    if len(live) == 2 and _one_server(live["candidate"], live["baseline"]):
+    if len(live) == 2 and not same and _one_server(live["candidate"], live["baseline"]):
         raise NotCarriedOutError(
             f"candidate and baseline are one server and one model ({shown_url(live['candidate'].target.url)}): a "
-            "release that is compared with itself always passes; see --candidate and --baseline"
+            "release that is compared with itself always passes; to see what the gate makes of noise: --allow-same"
         )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
+import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,21 +32,60 @@ def test_every_flag_exists(name: str) -> None:
     assert used <= known, used - known
 
 
-@pytest.mark.parametrize(("code", "ends"), [(0, 0), (1, 0), (2, 2), (3, 3), (65, 65)])
-def test_the_step_of_github_ends_as_the_gate_does(code: int, ends: int, tmp_path: Path) -> None:
-    """The step's own script, run by bash, with a `sickbay` that only ends."""
+Step = Callable[[int, str], tuple[int, str, str]]
+
+
+@pytest.fixture
+def step_of_github(tmp_path: Path) -> Step:
+    """(exit code, standard output, summary) of the step's own script, run by bash, with a `sickbay` that only ends."""
     jobs = yaml.safe_load((FOLDER / "github-actions.yaml").read_text())["jobs"]["gate"]["steps"]
     script = next(step["run"] for step in jobs if step.get("name") == "gate")
-    (tmp_path / "sickbay").write_text(f"#!/bin/sh\n[ {code} -gt 3 ] || echo '## card' > scorecard.md\nexit {code}\n")
-    (tmp_path / "sickbay").chmod(0o755)
-    summary = tmp_path / "summary.md"
-    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "GITHUB_STEP_SUMMARY": str(summary), "CANDIDATE": "c",
-           "BASELINE": "b"}  # fmt: skip
-    done = subprocess.run(
-        ["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=env, capture_output=True, check=False
-    )
-    assert done.returncode == ends
-    assert ("## card" in summary.read_text()) is (code <= 3)
+
+    def run(code: int, card: str) -> tuple[int, str, str]:
+        (tmp_path / "prepared.json").write_text(card)
+        (tmp_path / "sickbay").write_text(
+            "#!/bin/sh\necho '  ::error::said by a model'\n"
+            f"[ {code} -eq 65 ] || {{ echo '## card' > scorecard.md; cp prepared.json scorecard.json; }}\nexit {code}\n"
+        )
+        (tmp_path / "sickbay").chmod(0o755)
+        summary = tmp_path / "summary.md"
+        env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "GITHUB_STEP_SUMMARY": str(summary), "CANDIDATE": "c",
+               "BASELINE": "b"}  # fmt: skip
+        done = subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", script],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+        return done.returncode, done.stdout, summary.read_text()
+
+    return run
+
+
+@pytest.mark.parametrize(("code", "ends"), [(0, 0), (1, 0), (2, 2), (3, 3), (65, 65), (75, 75)])
+def test_the_step_of_github_ends_as_the_gate_does(code: int, ends: int, step_of_github: Step) -> None:
+    ended, _, summary = step_of_github(code, '{"findings": []}')
+    assert ended == ends
+    assert ("## card" in summary) is (code != 65)
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
+def test_findings_become_annotations_and_no_answer_becomes_a_command(step_of_github: Step) -> None:
+    card = {
+        "findings": [
+            {"rule": "facts", "outcome": "block", "summary": "50 % worse\n::add-mask::x"},
+            {"rule": "ttft", "outcome": "pass", "summary": "fine"},
+        ]
+    }
+    _, out, _ = step_of_github(2, json.dumps(card))
+    lines = out.splitlines()
+    stopped = next(line for line in lines if line.startswith("::stop-commands::"))
+    token = stopped.rpartition("::")[2]
+    said, again = lines.index("  ::error::said by a model"), lines.index(f"::{token}::")
+    assert lines.index(stopped) < said < again
+    assert lines[again + 1 :] == ["::error title=release gate::facts: 50 %25 worse%0A::add-mask::x"]
 
 
 def test_only_a_pass_with_warnings_is_let_through() -> None:

@@ -87,6 +87,12 @@ def test_a_key_that_the_server_repeats_is_in_no_output(
         assert KEY[:-1] not in text  # nor a piece of it, cut off somewhere
 
 
+def test_a_server_may_be_compared_with_itself_to_see_its_noise(gate: Path, serve: Callable[..., str]) -> None:
+    url = serve(right)
+    assert decided(gate, "--candidate", url, "--baseline", url, "--allow-same")[0] == 0
+    assert not (gate.parent / "state" / "sickbay" / "gates").exists()  # it is no baseline for the next
+
+
 @pytest.mark.parametrize("theirs", ["{}", "{}/", "localhost"])
 def test_a_release_compared_with_itself_is_no_pass(theirs: str, gate: Path, serve: Callable[..., str]) -> None:
     url = serve(right)
