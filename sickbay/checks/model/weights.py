@@ -27,8 +27,8 @@ class ModelWeights(Check):
     needs = ("model_files",)
     emits: ClassVar[tuple[str, ...]] = (
         "model.files_complete", "model.hash_matches", "model.zero_tensors", "model.nonfinite_tensors",
-        "model.value_range_ok", "model.value_excess", "model.number_type_ok",
-        "model.bits_per_weight", "model.quantisation_changed", "model.shapes_match",
+        "model.value_range_ok", "model.value_excess", "model.number_type_ok", "model.number_bits",
+        "model.number_bits_lost", "model.bits_per_weight", "model.quantisation_changed", "model.shapes_match",
         "model.tensors_differ_ratio", "model.weights_error_ratio", "model.position_scaling_matches",
         "model.settings_match", "model.pickle_unsafe", "model.side_files_match",
     )  # fmt: skip

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sickbay.checks.model.weights_bits import bits_lost, number_bits
 from sickbay.checks.model.weights_layers import layer_gaps
 from sickbay.checks.model.weights_pickles import pickles_reading
 from sickbay.checks.model.weights_type import number_type
@@ -53,6 +54,8 @@ def weight_signals(raw: Raw) -> dict[str, Reading]:
         "model.value_excess": _excess(raw),
         "model.number_type_ok": _scan_gap(raw) or number_type(rows),
         "model.bits_per_weight": measured(raw["bits"], "tensor bytes over numbers"),
+        "model.number_bits": _scan_gap(raw) or number_bits(rows),
+        "model.number_bits_lost": _scan_gap(raw) or bits_lost(rows),
         "model.quantisation_changed": _quantisation(raw),
         "model.shapes_match": _shapes(raw),
         "model.tensors_differ_ratio": _differ(raw),

@@ -11,6 +11,7 @@ from sickbay.checks.model.weights_pickles import look_pickles
 from sickbay.checks.model.weights_settings import settings_unlike
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.measure.model_files import IncompleteModelError
+from sickbay.engine.measure.number_bits import WIDE_TYPES, number_bits
 from sickbay.engine.measure.tensor_values import OTHER_TYPE, decode, difference, look_at_values, spread
 from sickbay.engine.measure.weight_tensors import BLOCKS, WeightFiles, WeightTensor, list_tensors
 from sickbay.engine.model.look import Files, Look
@@ -19,7 +20,7 @@ __all__ = ["look_weights"]
 
 PIECES = 8
 PIECE_BYTES_MIN = 256 * 1024
-SPREAD_BYTES = 64 * 1024
+SAMPLE_BYTES = 64 * 1024
 ROWS_MAX = 4000
 TIME_KEPT_S = 1.0
 CONFIG_KEYS = ("hidden_size", "num_hidden_layers", "vocab_size", "intermediate_size", "tie_word_embeddings")
@@ -190,8 +191,11 @@ def _row(files: Files, tensor: WeightTensor, other: WeightTensor | None, share: 
     values = decode(data, tensor.type)
     row: dict[str, Any] = {"name": tensor.name, "dims": len(tensor.shape), "bytes": len(data)}
     row |= look_at_values(values).to_json()
+    sample = data[:SAMPLE_BYTES]
     if tensor.type in OTHER_TYPE and len(tensor.shape) > 1:
-        row |= {"type": tensor.type} | _spreads(data[:SPREAD_BYTES], tensor.type)
+        row |= {"type": tensor.type} | _spreads(sample, tensor.type)
+    if tensor.type in WIDE_TYPES and len(tensor.shape) > 1:
+        row["number_bits"] = number_bits(decode(sample, tensor.type))
     if other is None or other.shape != tensor.shape:
         return row
     spans = list(_pieces(other, share)) if other.type == tensor.type else [(0, other.bytes)] if share >= 1 else []
@@ -209,6 +213,7 @@ def _row(files: Files, tensor: WeightTensor, other: WeightTensor | None, share: 
         "own_largest": seen.largest,
         "own_zero_stretches": seen.zero_stretches,
         "own_nonfinite": seen.nonfinite,
+        "own_number_bits": number_bits(own[: SAMPLE_BYTES // 2]) if other.type in WIDE_TYPES else None,
     }
 
 
