@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sickbay.checks.probe.template import Case, moments, render_all
+from sickbay.checks.probe.template import Case, render_all, variants
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.signal import UnknownReason
 
@@ -58,11 +58,13 @@ class Reference:
             raise ProbeError(UnknownReason.ABSENT, f"{self.path}: holds no chat template")
         plain = self.template or self.tool_template
         templates = [plain, self.tool_template or plain]
-        times = moments("".join(templates))
-        asked = [replace(case, template=int(case.tools is not None), now=now) for case in cases for now in times]
+        asked = [
+            variants(replace(case, template=int(case.tools is not None)), templates[int(case.tools is not None)])
+            for case in cases
+        ]
         special = {**self.special, "bos_token": self.start_text, "eos_token": next(iter(self.end_texts), "")}
-        found = iter(render_all(templates, asked, special=special))
-        return [_rendered([next(found) for _ in times]) for _ in cases]
+        found = iter(render_all(templates, [each for row in asked for each in row], special=special))
+        return [_rendered([next(found) for _ in row]) for row in asked]
 
     def rendered(
         self,

@@ -6,10 +6,11 @@ A template that loops or grows without end is stopped; what was rendered before 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,37 +18,62 @@ from typing import Any
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.signal import UnknownReason
 
-__all__ = ["Case", "moments", "render", "render_all"]
+__all__ = ["Case", "render", "render_all", "variants"]
 
 CHILD = Path(__file__).with_name("template_child.py")
 WALL_S = 10.0
 SAID_CHARS = 120
 DATED = "strftime_now"
 FIXED = "2025-09-17T12:00:00"
+SWITCHES = ("enable_thinking", "thinking")
+DATE_WORDS = re.compile(r"\bdate_string\b|\bdatetime\b")
+TYPED = re.compile(r"\[['\"]type['\"]\]|\.type\b")
 Message = Mapping[str, Any]
 Tool = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One conversation to render. `now` is an ISO 8601 moment; "" renders as an engine without a clock does."""
+    """One conversation to render. `now` is an ISO 8601 moment; "" renders as an engine without a clock does.
+
+    `words` are further variables of the template; `parts` gives each text as a list of one part.
+    """
 
     messages: Sequence[Message]
     template: int = 0
     tools: Sequence[Tool] | None = None
     answer_next: bool = True
     now: str = FIXED
+    words: Mapping[str, Any] = field(default_factory=dict)
+    parts: bool = False
 
 
-def moments(template: str) -> list[str]:
-    """A fixed moment, and where the template asks for the date those by which an engine may have rendered just now.
+def variants(case: Case, template: str) -> list[Case]:
+    """The case on a fixed day, and as engines may render it now without doing anything wrong; only the first for most.
 
-    Its clock may be in any time zone, and engines without a clock take the template's own date.
+    A clock may be in any time zone or absent (the template's own date); llama.cpp gives today's date and
+    `enable_thinking` to every template (ggml-org/llama.cpp, common/chat.cpp), and parts where one asks for those.
     """
-    if DATED not in template:
-        return [FIXED]
+    named = [name for name in SWITCHES if re.search(rf"\b{name}\b", template)]
+    switches: list[dict[str, Any]] = [{}, *(dict.fromkeys(named, on) for on in (True, False) if named)]
+    dates: list[tuple[str, dict[str, Any]]] = []
     now = datetime.now().replace(microsecond=0)  # noqa: DTZ005 - a template is given local time
-    return [FIXED, *((now + timedelta(days=days)).isoformat() for days in (0, -1, 1)), ""]
+    for day in (now + timedelta(days=days) for days in (0, -1, 1)):
+        if DATED in template:
+            dates.append((day.isoformat(), {}))
+        if DATE_WORDS.search(template):
+            told = {"date_string": day.strftime("%d %b %Y"), "datetime": day.strftime("%b %d %Y")}
+            dates.append((day.isoformat(), told))
+    if DATED in template:
+        dates.append(("", {}))
+    typed = (False, True) if TYPED.search(template) else (False,)
+    found = [
+        replace(case, now=moment, words={**words, **switch}, parts=parts)
+        for moment, words in [*dates, (FIXED, {})]
+        for switch in switches
+        for parts in typed
+    ]
+    return [case, *found]
 
 
 def render_all(
@@ -65,6 +91,8 @@ def render_all(
             "tools": None if case.tools is None else [dict(each) for each in case.tools],
             "answer_next": case.answer_next,
             "now": case.now,
+            "words": dict(case.words),
+            "parts": case.parts,
         }
         for case in cases
     ]

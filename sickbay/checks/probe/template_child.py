@@ -14,7 +14,7 @@ import sys
 from datetime import datetime
 from typing import Any
 
-CPU_S = 1
+CPU_S = 2
 MEMORY_BYTES = 1 << 30
 RENDERED_CHARS_MAX = 1_000_000
 ERROR_CHARS = 200
@@ -83,7 +83,8 @@ def _tojson(
 def _answer(template: Any, case: dict[str, Any], special: dict[str, str]) -> dict[str, str]:
     if isinstance(template, str):
         return {"error": template[:ERROR_CHARS]}
-    words = {**special, "messages": case["messages"], "tools": case["tools"], "documents": None}
+    messages = [_in_parts(each) for each in case["messages"]] if case["parts"] else case["messages"]
+    words = {**special, **case["words"], "messages": messages, "tools": case["tools"], "documents": None}
     if case["now"]:
         words["strftime_now"] = datetime.fromisoformat(case["now"]).strftime
     try:
@@ -92,6 +93,11 @@ def _answer(template: Any, case: dict[str, Any], special: dict[str, str]) -> dic
         return {"error": f"it needs over {MEMORY_BYTES >> 30} GiB of memory"}
     except Exception as error:  # whatever a stranger's program raises
         return {"error": (str(error) or type(error).__name__)[:ERROR_CHARS]}
+
+
+def _in_parts(message: dict[str, Any]) -> dict[str, Any]:
+    text = message.get("content")
+    return {**message, "content": [{"type": "text", "text": text}]} if isinstance(text, str) else message
 
 
 def _say(answer: dict[str, Any]) -> None:

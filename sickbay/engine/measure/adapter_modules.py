@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 
 from sickbay.engine.errors import ProbeError
-from sickbay.engine.measure.weight_tensors import list_tensors
+from sickbay.engine.measure.weight_tensors import WeightTensor, list_tensors
 from sickbay.engine.model.look import Files
 from sickbay.engine.model.signal import UnknownReason
 
 __all__ = ["applied_modules"]
 
-_FACTOR = re.compile(r"^(.+?)(?:\.weight)?\.lora_([abAB])(?:\.[^.]+)?$")
+_FACTOR = re.compile(r"^(.+?)(?:\.weight)?\.lora_(?:embedding_)?([abAB])(?:\.[^.]+)*$")
+_PACKED = re.compile(r"\.(?:qweight|weight_packed|weight\.quant_state\..+)$")
 _LAYER = re.compile(r"(?:^|\.)(?:blk|layers|h|blocks)\.(\d+\..+)$")
 
 
@@ -30,7 +31,7 @@ def applied_modules(files: Files, adapter: str, base: str) -> tuple[int, int]:
         raise ProbeError(
             UnknownReason.UNSUPPORTED, f"the adapter is {ours.kind} and the model {model.kind}: names do not compare"
         )
-    places = {_place(each.name.removesuffix(".weight")): each.shape for each in model.tensors}
+    places = {_place(_PACKED.sub("", each.name).removesuffix(".weight")): _shape(each) for each in model.tensors}
     factors: dict[str, dict[str, tuple[int, ...]]] = {}
     for each in ours.tensors:
         if match := _FACTOR.match(each.name):
@@ -39,6 +40,12 @@ def applied_modules(files: Files, adapter: str, base: str) -> tuple[int, int]:
         raise ProbeError(UnknownReason.MALFORMED, f"{adapter}: holds no factors of an adapter (lora_A and lora_B)")
     fitting = sum(_fits(places.get(_place(name)), parts) for name, parts in factors.items())
     return fitting, len(factors)
+
+
+def _shape(tensor: WeightTensor) -> tuple[int, ...]:
+    """() where numbers are packed, so that the shape says nothing of the matrix."""
+    packed = _PACKED.search(tensor.name) or tensor.type in {"U8", "I8", "I32", "F4"}
+    return () if packed else tensor.shape
 
 
 def _place(name: str) -> str:

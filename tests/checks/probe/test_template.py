@@ -84,6 +84,27 @@ def test_a_dated_prompt_has_the_forms_of_today() -> None:
     assert found.forms[0] in {datetime.now().strftime("%Y-%m-%d"), *found.forms[1:3]}  # noqa: DTZ005 - as engines do
 
 
+@pytest.mark.parametrize(
+    ("template", "forms"),
+    [
+        pytest.param("plain {{ messages[0].content }}", {"plain Grüß"}, id="nothing-to-choose"),
+        pytest.param("{% if not enable_thinking %}</think>{% endif %}.", {"</think>.", "."}, id="thinking"),
+        pytest.param("{% for p in messages[0].content %}{{ p.type }}{% endfor %}", {"", "text"}, id="parts"),
+    ],
+)
+def test_an_engine_may_choose(template: str, forms: set[str]) -> None:
+    [found] = Reference(path="/m", template=template).rendered_all([Case(messages=USER)])
+    assert not isinstance(found, ProbeError)
+    assert set(found.forms) == forms
+
+
+def test_an_engine_may_tell_the_day() -> None:
+    template = "{% if not date_string is defined %}{% set date_string = '26 Jul 2024' %}{% endif %}{{ date_string }}"
+    [found] = Reference(path="/m", template=template).rendered_all([Case(messages=USER)])
+    assert not isinstance(found, ProbeError)
+    assert (found.text, len(found.forms)) == ("26 Jul 2024", 4)
+
+
 def test_tools_have_a_template_of_their_own() -> None:
     files = Reference(path="/m", template="plain", tool_template="{{ tools[0].function.name }}")
     cases = [Case(messages=USER), Case(messages=USER, tools=TOOL)]
