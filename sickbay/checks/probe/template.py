@@ -21,7 +21,8 @@ from sickbay.engine.model.signal import UnknownReason
 __all__ = ["Case", "render", "render_all", "variants"]
 
 CHILD = Path(__file__).with_name("template_child.py")
-WALL_S = 10.0
+WALL_S = 40.0
+"""Against a host that does not let the process run; a template that loops is stopped by its processor time."""
 SAID_CHARS = 120
 DATED = "strftime_now"
 FIXED = "2025-09-17T12:00:00"
@@ -36,7 +37,8 @@ Tool = Mapping[str, Any]
 class Case:
     """One conversation to render. `now` is an ISO 8601 moment; "" renders as an engine without a clock does.
 
-    `words` are further variables of the template; `parts` gives each text as a list of one part.
+    `words` are further variables of the template; `parts` gives each text as a list of one part; `merged` puts a system
+    message before the user's words, if the template has no place for one.
     """
 
     messages: Sequence[Message]
@@ -46,6 +48,7 @@ class Case:
     now: str = FIXED
     words: Mapping[str, Any] = field(default_factory=dict)
     parts: bool = False
+    merged: bool = False
 
 
 def variants(case: Case, template: str) -> list[Case]:
@@ -53,6 +56,7 @@ def variants(case: Case, template: str) -> list[Case]:
 
     A clock may be in any time zone or absent (the template's own date); llama.cpp gives today's date and
     `enable_thinking` to every template (ggml-org/llama.cpp, common/chat.cpp), and parts where one asks for those.
+    Where a template leaves a system message out, llama.cpp puts it before the user's words.
     """
     named = [name for name in SWITCHES if re.search(rf"\b{name}\b", template)]
     switches: list[dict[str, Any]] = [{}, *(dict.fromkeys(named, on) for on in (True, False) if named)]
@@ -73,7 +77,8 @@ def variants(case: Case, template: str) -> list[Case]:
         for switch in switches
         for parts in typed
     ]
-    return [case, *found]
+    system = bool(case.messages) and case.messages[0].get("role") == "system"
+    return [case, *found, *(replace(each, merged=True) for each in found if system)]
 
 
 def render_all(
@@ -93,29 +98,34 @@ def render_all(
             "now": case.now,
             "words": dict(case.words),
             "parts": case.parts,
+            "merged": case.merged,
         }
         for case in cases
     ]
     request = {"templates": list(templates), "special": dict(special), "cases": rows}
-    answers = [json.loads(line) for line in _lines(json.dumps(request)) if line.endswith(b"}")]
+    said, late = _lines(json.dumps(request))
+    answers = [json.loads(line) for line in said if line.endswith(b"}")]
     if answers and "missing" in answers[0]:
         raise ProbeError(UnknownReason.MISSING_LIBRARY, "rendering a chat template needs the library jinja2")
     found = [answer["text"] if "text" in answer else _refusal(answer["error"]) for answer in answers]
-    endless = ProbeError(UnknownReason.TIMEOUT, "the chat template does not end: it was stopped while it computed")
-    return found + [endless] * (len(cases) - len(found))
+    endless = "the chat template does not end: it was stopped while it computed"
+    lost = ProbeError(
+        UnknownReason.TIMEOUT, f"no prompt in {WALL_S:.0f} s: this host is overloaded" if late else endless
+    )
+    return found + [lost] * (len(cases) - len(found))
 
 
-def _lines(request: str) -> list[bytes]:
-    """What the child said before it ended, or was ended."""
+def _lines(request: str) -> tuple[list[bytes], bool]:
+    """What the child said before it ended, or was ended; and whether it was given up for its time."""
     try:
         done = subprocess.run(
             [sys.executable, "-I", str(CHILD)], input=request.encode(), capture_output=True, timeout=WALL_S, check=False
         )
     except subprocess.TimeoutExpired as error:
-        return (error.stdout or b"").splitlines()
+        return (error.stdout or b"").splitlines(), True
     except OSError as error:
         raise ProbeError(UnknownReason.CRASHED, f"no process to render in: {error.strerror}") from error
-    return done.stdout.splitlines()
+    return done.stdout.splitlines(), False
 
 
 def _refusal(error: str) -> ProbeError:

@@ -18,6 +18,7 @@ CPU_S = 2
 MEMORY_BYTES = 1 << 30
 RENDERED_CHARS_MAX = 1_000_000
 ERROR_CHARS = 200
+MARK = "A-SYSTEM-MESSAGE"
 
 
 def main() -> int:
@@ -83,16 +84,32 @@ def _tojson(
 def _answer(template: Any, case: dict[str, Any], special: dict[str, str]) -> dict[str, str]:
     if isinstance(template, str):
         return {"error": template[:ERROR_CHARS]}
-    messages = [_in_parts(each) for each in case["messages"]] if case["parts"] else case["messages"]
-    words = {**special, **case["words"], "messages": messages, "tools": case["tools"], "documents": None}
+    words = {**special, **case["words"], "tools": case["tools"], "documents": None}
+    words["add_generation_prompt"] = case["answer_next"]
     if case["now"]:
         words["strftime_now"] = datetime.fromisoformat(case["now"]).strftime
     try:
-        return {"text": template.render(**words, add_generation_prompt=case["answer_next"])[:RENDERED_CHARS_MAX]}
+        messages = case["messages"]
+        if case["merged"]:
+            if _takes_system(template, messages, words):
+                return {"error": "it takes system messages"}
+            messages = _merged(messages)
+        if case["parts"]:
+            messages = [_in_parts(each) for each in messages]
+        return {"text": template.render(**words, messages=messages)[:RENDERED_CHARS_MAX]}
     except MemoryError:
         return {"error": f"it needs over {MEMORY_BYTES >> 30} GiB of memory"}
     except Exception as error:  # whatever a stranger's program raises
         return {"error": (str(error) or type(error).__name__)[:ERROR_CHARS]}
+
+
+def _takes_system(template: Any, messages: list[dict[str, Any]], words: dict[str, Any]) -> bool:
+    return MARK in template.render(**words, messages=[{**messages[0], "content": MARK}, *messages[1:]])
+
+
+def _merged(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    first, second, *rest = messages
+    return [{**second, "content": f"{first['content']}\n{second['content']}"}, *rest]
 
 
 def _in_parts(message: dict[str, Any]) -> dict[str, Any]:

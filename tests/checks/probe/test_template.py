@@ -98,6 +98,24 @@ def test_an_engine_may_choose(template: str, forms: set[str]) -> None:
     assert set(found.forms) == forms
 
 
+@pytest.mark.parametrize(
+    ("template", "forms"),
+    [
+        pytest.param(
+            "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}",
+            {"Hi", "Brief.\nHi"},
+            id="left-out",
+        ),
+        pytest.param("{% for m in messages %}{{ m.content }}{% endfor %}", {"Brief.Hi"}, id="taken"),
+    ],
+)
+def test_a_system_message_without_a_place(template: str, forms: set[str]) -> None:
+    messages = ({"role": "system", "content": "Brief."}, {"role": "user", "content": "Hi"})
+    [found] = Reference(path="/m", template=template).rendered_all([Case(messages=messages)])
+    assert not isinstance(found, ProbeError)
+    assert set(found.forms) == forms
+
+
 def test_an_engine_may_tell_the_day() -> None:
     template = "{% if not date_string is defined %}{% set date_string = '26 Jul 2024' %}{% endif %}{{ date_string }}"
     [found] = Reference(path="/m", template=template).rendered_all([Case(messages=USER)])
