@@ -14,6 +14,7 @@ import argparse
 import random
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date
 
 from sickbay.engine.evals.item import EvalSet, Item
@@ -40,10 +41,11 @@ def exit_code(findings: list[Finding], rules: Sequence[Rule]) -> int:
 
 def draw(
     generator: random.Random, n: int, discordance: float, drop: float, *, clusters: int = 0, slices: int = 0,
-    samples: int = 1, bad_slice: bool = False,
+    samples: int = 1, bad_slice: bool = False, fail: float = 0.0,
 ) -> tuple[EvalRun, EvalRun]:  # fmt: skip
-    """Baseline and candidate on the same items; `drop` is the true fall of the score."""
-    old, new = [], []
+    """Baseline and candidate on the same items; `drop` is the true fall of the score, `fail` lacks an answer."""
+    old: list[Row] = []
+    new: list[Row] = []
     shift = [generator.choice((-1.0, 1.0)) for _ in range(max(1, clusters))]
     for number in range(n):
         item, cluster = str(number), number % clusters if clusters else -1
@@ -57,13 +59,16 @@ def draw(
             u = generator.random()
             before, after = (True, False) if u < worse else (False, True) if u < worse + better else (True, True)
             more = {"cluster": f"c{cluster}" if clusters else "", "fields": {"lang": name} if slices else {}}
-            old.append(Row(item=item, sample=sample, passed=before, value=float(before), **more))  # type: ignore[arg-type]
-            new.append(Row(item=item, sample=sample, passed=after, value=float(after), **more))  # type: ignore[arg-type]
+            for rows, passed in ((old, before), (new, after)):
+                row = Row(item=item, sample=sample, passed=passed, value=float(passed), **more)  # type: ignore[arg-type]
+                lost = fail and generator.random() < fail
+                rows.append(replace(row, passed=None, value=None, error="x", reason="absent") if lost else row)
     return EvalRun(name="s", rows=tuple(old), planned=len(old)), EvalRun(name="s", rows=tuple(new), planned=len(new))
 
 
 def fixed(
     discordance: float, *, clusters: int = 0, slices: int = 0, samples: int = 1, bad_slice: bool = False,
+    fail: float = 0.0,
 ) -> Callable[[random.Random, float], int]:  # fmt: skip
     by = (SliceRule(by="lang", items_min=20, critical=("l0",) if bad_slice else ()),) if slices else ()
     rule = EvalRule(id="e", evalset=EMPTY, margin=MARGIN, slices=by)
@@ -75,8 +80,9 @@ def fixed(
 
     def release(generator: random.Random, drop: float) -> int:
         old, new = draw(
-            generator, n, discordance, drop, clusters=clusters, slices=slices, samples=samples, bad_slice=bad_slice
-        )
+            generator, n, discordance, drop, clusters=clusters, slices=slices, samples=samples, bad_slice=bad_slice,
+            fail=fail,
+        )  # fmt: skip
         return exit_code(judge_eval(rule, new, old), [rule])
 
     release.n = n  # type: ignore[attr-defined]
@@ -211,6 +217,7 @@ SCENARIOS: dict[str, Callable[[], Callable[[random.Random, float], int]]] = {
     "5 %, one of three slices": lambda: fixed(0.05, slices=3, bad_slice=True),
     "10 %, clusters of six": lambda: fixed(0.10, clusters=1),
     "10 %, three samples": lambda: fixed(0.10, samples=3),
+    "10 %, 1 % of requests fail": lambda: fixed(0.10, fail=0.01),
     "10 %, sequential": lambda: sequential(0.10),
     "5 %, three sets": lambda: several(0.05, 3),
     "canary: 10 %, and latency": lambda: canary(0.10, 0.10),

@@ -84,7 +84,7 @@ def judge_eval(
             part = compare(inside, canary.margin, confidence=rule.confidence, power=PLAN_POWER)
             findings.append(replace(_sequential(rule, part, canary, ()), rule=f"{rule.id}/{by}={value}", kind="slice"))
         return findings
-    findings.append(_overall(rule, one, examples))
+    findings.append(_unanswered(rule, _overall(rule, one, examples), candidate, baseline))
     for slices in rule.slices:
         margin = slices.margin or rule.margin
         found = compare_slices(pairing.pairs, slices.by, margin, confidence=rule.confidence, items_min=slices.items_min)
@@ -188,6 +188,29 @@ def _overall(rule: EvalRule, one: Comparison, examples: tuple[str, ...]) -> Find
         rule=rule.id, kind="eval", found=found, summary=f"{_words(one)}: {tail}", detail=one.method,
         numbers=_numbers(one), examples=examples if one.worse else (),
     )  # fmt: skip
+
+
+def _unanswered(rule: EvalRule, overall: Finding, candidate: EvalRun, baseline: EvalRun) -> Finding:
+    """A pass must not rest on answers that never came: it holds also where each of them counts as wrong.
+
+    On both sides alike, so that failures of machine and network that hit both speak for neither.
+    """
+    missing = sum(bool(row.error) for run in (candidate, baseline) for row in run.rows)
+    if not missing or overall.found not in {Outcome.PASS, Outcome.WARN}:
+        return overall
+    pairs = pair_runs(_as_wrong(baseline.rows), _as_wrong(candidate.rows), rule.metric).pairs
+    strict = compare(pairs, rule.margin, confidence=rule.confidence, power=PLAN_POWER)
+    if strict.finding is Shown.NOT_INFERIOR:
+        return overall
+    words = (
+        f"{overall.summary}; but {missing} answers have no score, and counted as wrong they make it "
+        f"{strict.difference * 100:+.1f} points (at worst {strict.low * 100:+.1f})"
+    )
+    return replace(overall, found=Outcome.INCONCLUSIVE, summary=words)
+
+
+def _as_wrong(rows: Sequence[Row]) -> list[Row]:
+    return [replace(row, error="", passed=False, value=0.0) if row.error else row for row in rows]
 
 
 def _slice(rule: EvalRule, slices: SliceRule, value: str, one: Comparison) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from sickbay.engine.errors import ConfigError
@@ -48,8 +49,12 @@ def _compared(rule: CheckRule, compare: Compare, ours: StepReport, theirs: StepR
         same = new == old
         words = f"{new} on both sides" if same else f"{old} on the baseline, {new} on the candidate"
         return Finding(rule=name, kind="check", found=Outcome.PASS if same else Outcome.BLOCK, summary=words)
-    if isinstance(new, (bool, str)) or isinstance(old, (bool, str)) or new is None or not old or old < 0:
+    if isinstance(new, (bool, str)) or isinstance(old, (bool, str)) or new is None or old is None:
         return cannot(f"no ratio can be made of {old!r} and {new!r}")
+    if new == old == 0.0:
+        return Finding(rule=name, kind="check", found=Outcome.PASS, summary="0 on both sides")
+    if not (math.isfinite(new) and math.isfinite(old)) or old <= 0.0 or new < 0.0:
+        return cannot(f"no ratio can be made of {old:g} and {new:g}")
     ratio = new / old
     found = Outcome.PASS if ratio <= compare.ratio_max else Outcome.BLOCK
     words = f"{_shown(new)} is {ratio:.2f} times the baseline's {_shown(old)}, allowed {compare.ratio_max:g}"

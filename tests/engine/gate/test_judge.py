@@ -107,6 +107,21 @@ def test_a_candidate_that_does_not_answer_is_blocked_and_a_baseline_is_not_its_f
     assert one(RULE, failing(400, 4), run(400, 0)).found is Outcome.PASS
 
 
+def test_a_pass_rests_on_no_item_without_an_answer() -> None:
+    """1.5 % of the answers never come, allowed are 2 %, and the margin is one point: nobody may call that a pass."""
+    rule = replace(RULE, margin=0.01)
+    found = one(rule, failing(2000, 30), run(2000, 0))
+    assert found.found is Outcome.INCONCLUSIVE
+    assert found.summary.endswith(
+        "no drop of 1 points or more; but 30 answers have no score, and counted as wrong they make it -1.5 points "
+        "(at worst -2.1)"
+    )
+    assert (
+        one(rule, failing(2000, 30), failing(2000, 30)).found is Outcome.PASS
+    )  # what fails on both speaks for neither
+    assert one(replace(rule, margin=0.03), failing(2000, 30), run(2000, 0)).found is Outcome.PASS
+
+
 def test_who_dies_midway_decides_what_it_means() -> None:
     def dead(answered: int) -> EvalRun:
         gone = tuple(Row(item=str(i), error="refused", reason="refused") for i in range(answered, answered + 10))
