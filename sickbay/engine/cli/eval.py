@@ -25,7 +25,7 @@ from sickbay.engine.evals.overlap import training_problems
 from sickbay.engine.evals.read.results import read_results
 from sickbay.engine.evals.read.scorer_uses import named_uses
 from sickbay.engine.evals.row import EvalRun, Row
-from sickbay.engine.evals.runner import refuse_commands
+from sickbay.engine.evals.runner import INTERRUPTED, refuse_commands
 from sickbay.engine.evals.scoring import self_test
 from sickbay.engine.evals.show import to_text
 from sickbay.engine.evals.stats.power import margin_resolved
@@ -122,6 +122,8 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     if args.output:
         sys.stdout.flush()
         _write(args.output, run)
+    if run.stopped == INTERRUPTED:
+        return int(ExitCode.INTERRUPTED)
     return int(ExitCode.INCONCLUSIVE) if unsound and code == 0 else code
 
 
@@ -182,6 +184,7 @@ async def _asked(args: argparse.Namespace, tools: Tools, evalset: EvalSet, targe
     from sickbay.engine.evals.runner import Options, run_evals, run_key
     from sickbay.engine.gate.arm import open_arm
     from sickbay.engine.gate.asking import asking_for
+    from sickbay.engine.run.interrupt import listen
     from sickbay.engine.run.run_id import new_run_id
 
     environment = tools.environment()
@@ -202,13 +205,15 @@ async def _asked(args: argparse.Namespace, tools: Tools, evalset: EvalSet, targe
             resumed = journal.resumed if journal is not None else 0
             if resumed:
                 sys.stderr.write(f"sickbay: {resumed} answers from {args.journal}\n")
+            interrupt = asyncio.Event()
+            stack.callback(listen(asyncio.get_running_loop(), interrupt))
             if not args.no_progress:
                 progress = Progress(len(evalset.items) * evalset.asked.samples, resumed)
                 stack.callback(progress.end)
             options = Options(
                 concurrency=args.concurrency, retries=args.retries, timeout_s=args.timeout, journal=journal,
                 cache=cache, keep_answers=args.keep_answers,
-                allow_commands=args.allow_commands, on_row=progress, asking={"target": asking},
+                allow_commands=args.allow_commands, on_row=progress, asking={"target": asking}, interrupt=interrupt,
             )  # fmt: skip
             done = await run_evals(evalset, arms, scorers, clock=environment.clock, options=options)
         return done["target"]

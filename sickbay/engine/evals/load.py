@@ -12,7 +12,7 @@ from sickbay.engine.evals.item import EvalSet, Item, ScorerUse, digest
 from sickbay.engine.evals.read.context import Context
 from sickbay.engine.evals.read.native import read_native_yaml
 from sickbay.engine.evals.read.promptfoo import read_promptfoo
-from sickbay.engine.evals.read.rows import read_rows, tool_of_results
+from sickbay.engine.evals.read.rows import LFS_POINTER, read_rows, tool_of_results
 from sickbay.engine.evals.scorer import Scorer
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.text_file import read_text
@@ -107,6 +107,10 @@ def read_eval_set(
 
 
 def _read(text: str, path: Path, context: Context) -> EvalSet | None:
+    if text.startswith(LFS_POINTER):
+        message = "this is a pointer of Git LFS, and not the file itself"
+        context.problems.append(Problem(Position(str(path), 1, 1), Code.WRONG_TYPE, message, "fetch it: git lfs pull"))
+        return None
     suffix = path.suffix.lower()
     if suffix not in {".yaml", ".yml", ".json"}:
         tool = tool_of_results(text)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sickbay.engine.errors import BudgetExceededError, ConfigError, DeliveryError
@@ -22,10 +22,12 @@ from sickbay.engine.evals.scorer import Asking, AskingScorer, Given, Scorer
 from sickbay.engine.evals.scoring import row_of
 from sickbay.engine.model.look import Clock
 
-__all__ = ["Options", "Progress", "refuse_commands", "run_evals", "run_key"]
+__all__ = ["INTERRUPTED", "Options", "Progress", "refuse_commands", "run_evals", "run_key"]
 
 RETRIED_REASONS = frozenset({"refused", "unreachable"})
 """A time-out is not asked again: it is an answer about the service."""
+INTERRUPTED = "interrupted"
+"""What `EvalRun.stopped` says then."""
 DEAD_AFTER = 10
 """Failures in a row, with no answer between, after which an endpoint is taken to be gone."""
 
@@ -41,6 +43,7 @@ class Options:
         retries: further attempts after a failure that may pass; every one is told in the row.
         backoff_s: wait before the first of them; doubles. A longer `Retry-After` of the server is kept to.
         stop_when: asked after every row; True ends the run early (a sequential test that has its answer).
+        interrupt: ends the run at once when it is set; requests under way are given up.
     """
 
     concurrency: int = 8
@@ -52,6 +55,7 @@ class Options:
     cache: AnswerCache | None = None
     on_row: Progress | None = None
     stop_when: Callable[[], str] | None = None
+    interrupt: asyncio.Event | None = None
     asking: Mapping[str, Asking] = field(default_factory=dict)
     allow_commands: bool = False
 
@@ -93,15 +97,32 @@ async def run_evals(
     work = run.work()
     workers = [asyncio.create_task(run.drain(work)) for _ in range(max(1, options.concurrency))]
     try:
-        await asyncio.gather(*workers)
+        if not await _done(workers, options.interrupt):
+            run.stopped = run.stopped or INTERRUPTED
     finally:
         for worker in workers:
             worker.cancel()
+        await asyncio.wait(workers)
         if options.journal is not None:
             with contextlib.suppress(DeliveryError):  # the same disk: told with the row that it did not take
                 options.journal.sync()
     elapsed_s = clock.monotonic() - start
     return {name: run.told(name, started_at, elapsed_s) for name in arms}
+
+
+async def _done(workers: Sequence[asyncio.Task[None]], interrupt: asyncio.Event | None) -> bool:
+    """Whether they came to their end; False when the run was interrupted first. Raises what one of them raised."""
+    heard = asyncio.create_task(interrupt.wait() if interrupt is not None else asyncio.Event().wait())
+    left = set(workers)
+    try:
+        while left and not heard.done():
+            done, _ = await asyncio.wait({*left, heard}, return_when=asyncio.FIRST_COMPLETED)
+            for worker in done - {heard}:
+                worker.result()
+            left -= done
+    finally:
+        heard.cancel()
+    return not left
 
 
 def refuse_commands(evalset: EvalSet, scorers: Mapping[str, Scorer]) -> None:

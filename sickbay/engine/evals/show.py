@@ -35,8 +35,11 @@ def to_text(
     lines += _troubles(run, summary)
     wrong = [row for row in run.rows if row.passed is False][:WRONG_SHOWN]
     lines += [f"  wrong: {plain(row.item, 40)}: {plain(row.why, 160)}" for row in wrong]
-    cost = f", {summary.cost(*prices):.4f} money" if prices else ""
-    tokens = f"{summary.prompt_tokens} + {summary.output_tokens} tokens"
+    least = "at least " if summary.uncounted else ""
+    cost = f", {least}{summary.cost(*prices):.4f} money" if prices else ""
+    tokens = f"{least}{summary.prompt_tokens} + {summary.output_tokens} tokens"
+    if summary.uncounted:
+        tokens += f" ({summary.uncounted} answers without a count)"
     lines.append(f"  {run.requests} requests, {tokens}{cost}, {run.elapsed_s:.1f} s")
     about = ", ".join(f"{key} {plain(value)}" for key, value in run.about.items())
     lines.append(f"  {about}")

@@ -59,6 +59,7 @@ class Summary:
     cut: int = 0  # answers that ended at the token limit
     prompt_tokens: int = 0
     output_tokens: int = 0
+    uncounted: int = 0  # answers whose tokens the server did not tell
     macro_f1: float | None = None
     f1: Mapping[str, float] = field(default_factory=dict)
     by_wanted: Mapping[str, Score] = field(default_factory=dict)  # by expected label: recall, with its interval
@@ -91,6 +92,7 @@ def summary_of(run: EvalRun, slices: Sequence[str] = ()) -> Summary:
         cut=sum(row.finish == "length" for row in rows),
         prompt_tokens=sum(row.prompt_tokens or 0 for row in rows if not row.cached),
         output_tokens=sum(row.output_tokens or 0 for row in rows if not row.cached),
+        uncounted=sum(row.output_tokens is None for row in rows if not row.cached and not row.error),
         macro_f1=math.fsum(f1.values()) / len(f1) if f1 else None,
         f1=f1,
         by_wanted=_by_wanted(by_item),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sickbay.checks.evals.scorers.judge import Judge
+from sickbay.checks.evals.scorers.judge import Judge, read_verdict
 from sickbay.checks.evals.scorers.likelihood import Likelihood, tail_logprobs
 from sickbay.engine.evals.item import Item
 from sickbay.engine.evals.scorer import Asking, Given, Score
@@ -68,6 +68,12 @@ def test_position_bias_is_found(first: str, second: str, passed: bool, error: st
     score, bodies = judged(f'{{"better": "{first}"}}', f'{{"better": "{second}"}}', compare=True)
     assert (score.passed, score.error) == (passed, error)
     assert len(bodies) == 2
+
+
+def test_a_verdict_that_was_cut_says_so() -> None:
+    said = Given(text='{"reason": "The answer names', finish="length")
+    wanted = 'its reply was cut at max_tokens before a verdict: \'{"reason": "The answer names\''
+    assert read_verdict(said, "pass", (True, False)) == ({}, wanted)
 
 
 def test_without_a_judge_it_is_an_error() -> None:

@@ -116,7 +116,8 @@ def test_items_in_a_file_beside(tmp_path: Path, scorers: Mapping[str, Scorer]) -
         pytest.param(
             "open.jsonl", '{"input": "x", "ideal": "y"}\n{"input": 3, "ideal": "y"}\n{"input": "x"}\n',
             ["open.jsonl:2:1: error: input: wanted a text or chat messages, found number 3 [wrong-type]",
-             "open.jsonl:3:1: error: the key 'ideal' is missing: the reference answer [missing-key]"],
+             "open.jsonl:3:1: error: the key 'ideal' is missing: the reference answer; samples that a model grades have none: "
+             "write them as items of your own with the scorer judge [missing-key]"],
             id="openai-evals",
         ),
     ],

@@ -105,6 +105,7 @@ def test_a_line_separator_inside_a_text_ends_no_line(tmp_path: Path) -> None:
         ("s.jsonl", '{"doc_id": 1, "metrics": 3}', "s.jsonl:1:1: metrics: wanted a list of names, found '3'"),
         ("s.jsonl", '{"doc_id": 1, "metrics": ["ppl"], "ppl": 9.5}', "s.jsonl:1:1: ppl is 9.5; wanted a score of 0 to 1"),
         ("s.jsonl", '{"doc_id": 1, "acc": 1}\n{"doc_id": 1, "acc": 0}', "s.jsonl:2:1: the sample '1' stands twice; first on line 1"),
+        ("s.jsonl", "version https://git-lfs.github.com/spec/v1\noid sha256:7d\n", "s.jsonl: this is a pointer of Git LFS, and not the file itself; fetch it: git lfs pull"),
         ("x.eval", "PK\x03\x04garbage", "x.eval: a damaged Inspect log: File is not a zip file"),
     ],
 )  # fmt: skip

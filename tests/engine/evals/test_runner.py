@@ -26,6 +26,7 @@ from sickbay.engine.evals.row import EvalRun, Row
 from sickbay.engine.evals.runner import Options, run_evals, run_key
 from sickbay.engine.evals.scorer import Asking, Given, Scorer
 from sickbay.engine.evals.scoring import self_test
+from sickbay.engine.evals.show import to_text
 from sickbay.engine.evals.summary import summary_of
 from sickbay.engine.run.clock import SystemClock
 from tests.engine.evals.stub import Answer, Stub, endpoint_at, serving
@@ -486,3 +487,32 @@ def test_items_of_few_clusters_say_less(passed: list[bool], clusters: list[str],
     assert score.interval.low == pytest.approx(low, abs=2e-3)
     assert score.interval.high == pytest.approx(high, abs=2e-3)
     assert score.too_few is (len(set(clusters)) < 10)
+
+
+def test_an_interrupted_run_tells_what_it_has(scorers: Mapping[str, Scorer]) -> None:
+    async def scenario() -> tuple[EvalRun, int]:
+        interrupt, stub = asyncio.Event(), Stub(said)
+
+        def told(_: str, row: Row) -> None:
+            if row.item == "4":
+                interrupt.set()
+
+        async with serving(stub) as url, endpoint_at(url) as endpoint:
+            options = Options(concurrency=1, interrupt=interrupt, on_row=told)
+            done = await run_evals(echo_set(500), {"it": endpoint}, scorers, clock=SystemClock(), options=options)
+        return done["it"], stub.total
+
+    run, asked = asyncio.run(scenario())
+    assert run.stopped == "interrupted"
+    assert 5 <= len(run.rows) <= asked < 20
+    assert summary_of(run).missing == 500 - len(run.rows)
+
+
+def test_tokens_that_nobody_counted_are_no_nought(scorers: Mapping[str, Scorer]) -> None:
+    bare = {"choices": [{"message": {"content": "0"}, "finish_reason": "stop"}]}
+    run, _ = asyncio.run(run_one(echo_set(1), lambda *_: web.json_response(bare), scorers))
+    found = summary_of(run)
+    assert found.uncounted == 1
+    assert "at least 0 + 0 tokens (1 answers without a count), at least 0.0000 money" in to_text(
+        run, found, prices=(1.0, 2.0), width=200
+    )

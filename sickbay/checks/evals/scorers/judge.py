@@ -102,7 +102,9 @@ def read_verdict(said: Given, key: str, words: tuple[Any, ...]) -> tuple[dict[st
         return {}, said.failure
     found, why = json_of(said.text, fenced=True, inside=True)
     if why or not isinstance(found, dict):
-        return {}, f"no verdict in its reply: {said.text[:80]!r}"
+        cut = said.finish == "length"
+        what = "its reply was cut at max_tokens before a verdict" if cut else "no verdict in its reply"
+        return {}, f"{what}: {said.text[:80]!r}"
     if not any(found.get(key) is word or (isinstance(word, str) and found.get(key) == word) for word in words):
         return {}, f"wanted {key!r} to be one of {', '.join(json.dumps(word) for word in words)}: {said.text[:80]!r}"
     others = {json.dumps(each[key]) for each in _objects(said.text) if key in each} - {json.dumps(found[key])}

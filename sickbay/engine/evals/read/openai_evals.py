@@ -40,7 +40,9 @@ def _item(node: Node, context: Context) -> Item | None:
         context.problems.append(Problem(node.at, Code.WRONG_TYPE, message))
         return None
     if "ideal" not in data:
-        context.problems.append(Problem(node.at, Code.MISSING_KEY, "the key 'ideal' is missing: the reference answer"))
+        hint = "samples that a model grades have none: write them as items of your own with the scorer judge"
+        message = "the key 'ideal' is missing: the reference answer"
+        context.problems.append(Problem(node.at, Code.MISSING_KEY, message, hint))
         return None
     metadata = data.get("metadata")
     rest = {**(metadata if isinstance(metadata, dict) else {}), **{k: v for k, v in data.items() if k not in _OWN}}

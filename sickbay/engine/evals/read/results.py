@@ -18,6 +18,7 @@ from sickbay.engine.evals.read.promptfoo_results import (
     read_promptfoo_lines,
     read_promptfoo_results,
 )
+from sickbay.engine.evals.read.rows import LFS_POINTER
 from sickbay.engine.evals.row import SCHEMA, EvalRun
 
 __all__ = ["read_results"]
@@ -45,6 +46,8 @@ def read_results(path: Path) -> list[EvalRun]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
     text = text.removeprefix("\ufeff")
+    if text.startswith(LFS_POINTER):
+        raise ConfigError(f"{path}: this is a pointer of Git LFS, and not the file itself; fetch it: git lfs pull")
     if path.suffix.lower() in {".jsonl", ".ndjson"}:
         return [read_promptfoo_lines(text, path) if _begins_as_promptfoo(text) else read_lm_eval(text, path)]
     if not text.strip():

@@ -11,7 +11,10 @@ from sickbay.engine.evals.read.csv_rows import read_csv
 from sickbay.engine.evals.read.native_items import read_native_lines
 from sickbay.engine.evals.read.openai_evals import read_openai_lines
 
-__all__ = ["read_rows", "tool_of_results"]
+__all__ = ["LFS_POINTER", "read_rows", "tool_of_results"]
+
+LFS_POINTER = "version https://git-lfs.github.com/spec/"
+"""What stands in a clone without `git lfs pull` where a large file should be; the sets of openai/evals are such."""
 
 
 def read_rows(text: str, context: Context) -> tuple[list[Item], str]:
