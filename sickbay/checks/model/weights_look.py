@@ -8,7 +8,7 @@ from typing import Any
 
 from sickbay.checks.model.weights_manifest import against_manifest
 from sickbay.checks.model.weights_pickles import look_pickles
-from sickbay.checks.model.weights_settings import settings_unlike
+from sickbay.checks.model.weights_settings import flat_config, settings_unlike
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.measure.model_files import IncompleteModelError
 from sickbay.engine.measure.number_bits import WIDE_TYPES, number_bits
@@ -75,8 +75,7 @@ def _config(files: Files, served: WeightFiles) -> dict[str, Any]:
         told = {ours: served.metadata.get(f"{prefix}.{theirs}") for theirs, ours in GGUF_KEYS.items()}
         return {name: value for name, value in told.items() if isinstance(value, int)}
     config = _config_file(files, served)
-    inner = config.get("text_config")
-    config = {**config, **inner} if isinstance(inner, dict) else config
+    config = flat_config(config)
     return {name: config[name] for name in CONFIG_KEYS if isinstance(config.get(name), (int, bool))}
 
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Unlike", "settings_unlike"]
+__all__ = ["Unlike", "flat_config", "settings_unlike"]
 
+LANGUAGE = ("text_config", "llm_config", "language_config", "thinker_config", "decoder")
 Unlike = list[list[Any]]
 """Rows of [key, ours, the reference's]."""
 
@@ -27,7 +28,7 @@ def settings_unlike(ours: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[Un
 
     A scaling that only one of them has is a difference; rope's older and newer form are one.
     """
-    mine, theirs = _flat(ours), _flat(own)
+    mine, theirs = flat_config(ours), flat_config(own)
     rope = _unlike(_rope(mine), _rope(theirs))
     scaling = (_scaling(mine), _scaling(theirs))
     if scaling[0] != scaling[1]:
@@ -39,9 +40,10 @@ def settings_unlike(ours: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[Un
     return rope, _unlike(*rest)
 
 
-def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
-    inner = config.get("text_config")
-    return {**config, **inner} if isinstance(inner, Mapping) else dict(config)
+def flat_config(config: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
+    """A configuration with what it says of its language model on its top level, whatever holds that."""
+    inner = next((config[name] for name in LANGUAGE if isinstance(config.get(name), Mapping)), None)
+    return {**config, **flat_config(inner, depth + 1)} if inner is not None and depth < 3 else dict(config)
 
 
 def _unlike(ours: Mapping[str, Any], own: Mapping[str, Any]) -> Unlike:

@@ -33,7 +33,11 @@ def read_header(read: ReadBytes, *, path: str) -> dict[str, Any]:
     """
     cursor = _Cursor(read, path)
     magic, version = cursor.take(4), cursor.scalar("I")
-    if magic != b"GGUF" or version not in {2, 3}:
+    if magic == b"GGUF" and version not in {2, 3}:
+        big = int.from_bytes(struct.pack("<I", version), "big") in {2, 3}
+        told = "one that is written big-endian" if big else f"version {version}"
+        raise ProbeError(UnknownReason.UNSUPPORTED, f"{path}: wanted a GGUF file of version 2 or 3, found {told}")
+    if magic != b"GGUF":
         raise ProbeError(UnknownReason.MALFORMED, f"{path}: wanted a GGUF file of version 2 or 3, found {magic!r}")
     cursor.scalar("Q")  # tensors
     return {cursor.text(): cursor.value(int(cursor.scalar("I"))) for _ in range(cursor.count())}

@@ -139,7 +139,11 @@ def _lines(sides: list[str], rows: list[dict[str, Any]]) -> Iterator[str]:
 
 def _notes(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[list[str]]:
     """Of each side: where its files contradict one another, and why something could not be told."""
-    return [[*side.get("contradictions", ()), *(side.get("why") or {}).values()] for side in (first, second)]
+    found = []
+    for side in (first, second):
+        prompts = [row["why"] for row in side["conversations"].values() if row.get("why")]
+        found.append([*side.get("contradictions", ()), *(side.get("why") or {}).values(), *dict.fromkeys(prompts)])
+    return found
 
 
 def _note_lines(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[str]:

@@ -20,13 +20,13 @@ from sickbay.engine.measure.safetensors_header import read_safetensors_header
 from sickbay.engine.model.look import Files
 from sickbay.engine.model.signal import UnknownReason
 
-__all__ = ["INDEX", "IncompleteModelError", "ModelFiles", "indexed_tensors", "read_at", "read_model", "weight_paths"]
+__all__ = ["IncompleteModelError", "ModelFiles", "indexed_tensors", "read_at", "read_model", "weight_paths"]
 
 FILES_MAX = 512
 CONFIG_BYTES_MAX = 4_000_000
 _PART = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.gguf$")
 _SHARD = re.compile(r"^(.*)-(\d{5})-of-(\d{5})\.safetensors$")
-INDEX = "model.safetensors.index.json"
+INDEX_SUFFIX = ".safetensors.index.json"
 
 
 class IncompleteModelError(ProbeError):
@@ -89,7 +89,7 @@ def weight_paths(files: Files, path: str) -> tuple[str, list[str]]:
         if path.lower().endswith(".gguf"):
             return "gguf", _parts(files, path)
         names = _folder(files, path)
-        if {"config.json", "adapter_config.json"} & set(names):
+        if {"config.json", "adapter_config.json"} & set(names) or any(name.endswith(".safetensors") for name in names):
             return "safetensors", [f"{path.rstrip('/')}/{name}" for name in _wanted(files, path, names)]
         return "gguf", _parts(files, _only_gguf(path, names))
     except PartOfModelError as error:
@@ -195,7 +195,7 @@ def _wanted(files: Files, folder: str, names: list[str]) -> list[str]:
     """Names of the weight files of a folder; every one of them is there."""
     wanted = _indexed(files, folder.rstrip("/"), names) or _unindexed(folder, names)
     if not wanted:
-        raise ModelFileError(f"{folder}: config.json is there, but no .safetensors file; only those can be read")
+        raise ModelFileError(f"{folder}: holds no .safetensors file; only those can be read")
     missing = [name for name in wanted if name not in set(names)]
     if missing:
         raise PartOfModelError(f"{folder}: {len(missing)} of {len(wanted)} weight files are missing, e.g. {missing[0]}")
@@ -204,19 +204,24 @@ def _wanted(files: Files, folder: str, names: list[str]) -> list[str]:
 
 def _indexed(files: Files, base: str, names: list[str]) -> list[str]:
     """The files that the index names; none when there is no index."""
-    return sorted(set(indexed_tensors(files, base).values())) if INDEX in names else []
+    return sorted(set(indexed_tensors(files, base, names).values()))
 
 
-def indexed_tensors(files: Files, base: str) -> dict[str, str]:
-    """Tensor -> name of its file, by the folder's index.
+def indexed_tensors(files: Files, base: str, names: list[str]) -> dict[str, str]:
+    """Tensor -> name of its file, by the folder's index; {} where there is none, or none is the usual one of several.
 
     Raises:
         ModelFileError: the index has another form.
         ProbeError: it cannot be read.
     """
-    table = _json(files, f"{base}/{INDEX}", bytes_max=64_000_000).get("weight_map")
+    found = [name for name in names if name.endswith(INDEX_SUFFIX)]
+    usual = f"model{INDEX_SUFFIX}"
+    if usual not in found and len(found) != 1:
+        return {}
+    index = usual if usual in found else found[0]
+    table = _json(files, f"{base}/{index}", bytes_max=64_000_000).get("weight_map")
     if not isinstance(table, dict) or not all(isinstance(name, str) and "/" not in name for name in table.values()):
-        raise ModelFileError(f"{base}/{INDEX}: wanted weight_map, a mapping of tensors to file names")
+        raise ModelFileError(f"{base}/{index}: wanted weight_map, a mapping of tensors to file names")
     return table
 
 

@@ -12,7 +12,6 @@ from typing import Any
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.measure.gguf_header import GGML_TYPES, ModelFileError, PartOfModelError, Tensor, read_gguf_header
 from sickbay.engine.measure.model_files import (
-    INDEX,
     IncompleteModelError,
     indexed_tensors,
     read_at,
@@ -101,7 +100,7 @@ def _index(files: Files, paths: Sequence[str]) -> Mapping[str, str]:
     """Tensor -> file name by the index beside the files; {} where there is none or it is of other files."""
     folder = paths[0].rpartition("/")[0]
     try:
-        table = indexed_tensors(files, folder) if INDEX in files.names(folder) else {}
+        table = indexed_tensors(files, folder, files.names(folder))
     except ModelFileError as error:
         raise ProbeError(UnknownReason.MALFORMED, str(error)) from error
     return table if {path.rpartition("/")[2] for path in paths} >= set(table.values()) else {}

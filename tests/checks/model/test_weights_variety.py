@@ -323,3 +323,18 @@ def test_numbers_that_could_not_be_read_are_not_sound(tmp_path: Path) -> None:
     result = weights(tmp_path)
     assert result.outcome is Outcome.UNKNOWN
     assert result.signals["model.zero_tensors"].detail == "X32: numbers of type X32 cannot be read here"
+
+
+def test_the_publishers_own_form_with_its_own_index(tmp_path: Path) -> None:
+    save(tmp_path / "consolidated.safetensors", sound_tensors())
+    assert weights(tmp_path).signals["model.files_complete"].value is True
+    index = {"weight_map": dict.fromkeys([*sound_tensors(), "lost"], "consolidated.safetensors")}
+    (tmp_path / "consolidated.safetensors.index.json").write_text(json.dumps(index))
+    assert "1 tensors that the index names are in no file, e.g. lost" in weights(tmp_path).summary
+
+
+@pytest.mark.parametrize("name", ["text_config", "llm_config", "thinker_config"])
+def test_the_language_model_of_a_larger_one(tmp_path: Path, name: str) -> None:
+    inner = {"text_config": CONFIG} if name == "thinker_config" else CONFIG
+    tensors = {key: values for key, values in sound_tensors().items() if ".layers.4." not in key}
+    assert weights(write_model(tmp_path, tensors, {name: inner})).summary == "layer 4 is missing"

@@ -129,3 +129,9 @@ def test_known_pretokenizers(kind: str, pre: str, known: bool | None) -> None:
 
 def test_other_tokenizers_are_not_split() -> None:
     assert splitter_of("llama", "", [], [])[1] == "tokenizers of kind 'llama' are not split here, only byte-pair ones"
+
+
+def test_a_big_endian_file_says_so() -> None:
+    with pytest.raises(ProbeError) as caught:
+        header(b"GGUF" + struct.pack(">IQQ", 3, 0, 0))
+    assert caught.value.detail == "m.gguf: wanted a GGUF file of version 2 or 3, found one that is written big-endian"

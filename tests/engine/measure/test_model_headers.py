@@ -251,7 +251,7 @@ def test_a_split_gguf_model_and_a_part_that_is_missing(tmp_path: Path) -> None:
         pytest.param(
             {"config.json": b"{}"},
             UnknownReason.MALFORMED,
-            "config.json is there, but no .safetensors file",
+            "holds no .safetensors file",
             id="no-weights",
         ),
         pytest.param({"config.json": b"["}, UnknownReason.MALFORMED, "this is no JSON: b'['", id="no-json"),
