@@ -61,6 +61,9 @@ class GatePlan:
     discordance: float
     rules: tuple[PlannedRule, ...]
     allowed: int
+    rounds: int = 0  # of a canary, where the gate says how
+    hours: float = 0.0
+    round_items: int = 0
 
     def total(self, side: str) -> int:
         """Requests to "candidate", "baseline" or "judge", at most."""
@@ -79,7 +82,11 @@ def plan_gate(gate: Gate, tools: Tools, discordance: float) -> GatePlan:
 
     counted = sum(isinstance(rule, EvalRule) and rule.critical and not rule.shadow for rule in gate.rules)
     rules = tuple(_rule(rule, tools, discordance, max(1, counted)) for rule in gate.rules)
-    return GatePlan(gate=gate.name, discordance=discordance, rules=rules, allowed=gate.requests)
+    plan = gate.canary
+    canary: dict[str, Any] = {}
+    if gate.canary_given:
+        canary = {"rounds": plan.rounds, "hours": plan.rounds * plan.every_s / 3600, "round_items": plan.items}
+    return GatePlan(gate=gate.name, discordance=discordance, rules=rules, allowed=gate.requests, **canary)
 
 
 def _rule(rule: Rule, tools: Tools, discordance: float, counted: int) -> PlannedRule:
@@ -160,6 +167,11 @@ def plan_as_text(plan: GatePlan) -> str:
     lines += textwrap.wrap(
         f"requests: at most {sides}{judge}, retries apart; allowed {plan.allowed:,} to each side", _WIDTH
     )
+    if plan.rounds:
+        lines += textwrap.wrap(
+            f"as a canary: at most {plan.rounds} rounds in {plan.hours:.3g} hours, and of each set at most "
+            f"{plan.round_items} items a round", _WIDTH
+        )  # fmt: skip
     over = [side for side in ("candidate", "baseline") if plan.total(side) > plan.allowed]
     if over:
         lines += textwrap.wrap(f"TOO MANY for the {' and the '.join(over)}: raise requests: in the gate", _WIDTH)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "Wanted", "carry_out_gate"]
 
 
+LIVE_EVERY_S, LOG_EVERY_S = 0.1, 30.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
     """What the command line asks for.
@@ -160,19 +163,23 @@ async def _look(tools: Tools, name: str, params: Mapping[str, Any], target: Targ
 
 
 class Progress:
-    """What is being asked, on stderr."""
+    """What is being asked, on stderr: one line that changes, or, in a log, one every half minute."""
 
     def __init__(self, *, quiet: bool) -> None:
-        self._live = not quiet and sys.stderr.isatty()
-        self._told_at = 0.0
+        self._quiet = quiet
+        self._live = sys.stderr.isatty()
+        self._told_at = time.monotonic() if not self._live else 0.0
 
     def __call__(self, rule: str, done: int, whole: int, words: str) -> None:
         """One more."""
-        if self._live and time.monotonic() - self._told_at > 0.1:
-            self._told_at = time.monotonic()
-            sys.stderr.write(f"\r{rule}: {words or f'{done} of {whole}'}\x1b[K")
+        if self._quiet or time.monotonic() - self._told_at < (LIVE_EVERY_S if self._live else LOG_EVERY_S):
+            return
+        self._told_at = time.monotonic()
+        line = f"{rule}: {words or f'{done} of {whole}'}"
+        sys.stderr.write(f"\r{line}\x1b[K" if self._live else f"sickbay: {line}\n")
+        sys.stderr.flush()
 
     def end(self) -> None:
         """Clear the line."""
-        if self._live:
+        if self._live and not self._quiet:
             sys.stderr.write("\r\x1b[K")

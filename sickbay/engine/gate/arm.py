@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -26,6 +27,7 @@ from sickbay.engine.run.threads import DaemonThreads
 __all__ = ["Arm", "open_arm"]
 
 HASHED_BYTES_MAX = 8_000_000_000
+WEIGHT_SUFFIXES = frozenset({".safetensors", ".gguf", ".bin", ".pt", ".pth"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,7 @@ async def _served(http: StepHttp, model: str) -> tuple[str, ...]:
 
 
 async def _files(http: StepHttp, target: Target) -> dict[str, str]:
-    """Digests of what the engine serves with, where it says so (llama.cpp: /props), and of the weights' file."""
+    """Digests of what the engine serves with, where it says so (llama.cpp: /props), and of the weights."""
     found: dict[str, str] = {}
     try:
         answer = await http.request("GET", "/props", timeout_s=5.0)
@@ -126,8 +128,26 @@ async def _files(http: StepHttp, target: Target) -> dict[str, str]:
     if isinstance(props, dict) and isinstance(props.get("default_generation_settings"), dict):
         settings = props["default_generation_settings"].get("params", props["default_generation_settings"])
         found["defaults_sha256"] = digest(settings)[:12]
-    path = Path(target.model_path) if target.model_path else None
-    if path is not None and path.is_file() and path.stat().st_size <= HASHED_BYTES_MAX:
-        with path.open("rb") as file:
-            found["model_sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+    if target.model_path:
+        found |= await asyncio.to_thread(_weights, Path(target.model_path))
     return found
+
+
+def _weights(path: Path) -> dict[str, str]:
+    """The digest of the weights: of the file, or of the names and digests of all weight files in a folder."""
+    try:
+        files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.suffix in WEIGHT_SUFFIXES)
+        size = sum(each.stat().st_size for each in files)
+        if not files:
+            return {"model_sha256": "no weight file there"}
+        if size > HASHED_BYTES_MAX:
+            return {"model_sha256": f"not taken: {size} bytes, at most {HASHED_BYTES_MAX} are read"}
+        digests = [(each.relative_to(path).as_posix() if each != path else "", _sha256(each)) for each in files]
+    except OSError as error:
+        return {"model_sha256": f"not taken: {error.strerror or error}"}
+    return {"model_sha256": digests[0][1] if path.is_file() else digest(digests)}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

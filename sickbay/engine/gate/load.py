@@ -129,7 +129,7 @@ def read_gate(
     waivers = tuple(reader.waiver(each, found, whole=whole) for each in fields.items("waivers"))
     _check_waived_once(waivers, problems)
     return Gate(
-        judge=judge, canary=CanaryPlan(**(node.data.get("canary") or {})),
+        judge=judge, canary=CanaryPlan(**(node.data.get("canary") or {})), canary_given="canary" in node.data,
         name=fields.text("gate"), title=fields.text("title"), why=fields.text("why"), owner=fields.text("owner"),
         rules=found, waivers=waivers, path=str(path),
         sha256=hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest(), **given,

@@ -185,6 +185,7 @@ class Gate:
     waivers: tuple[Waiver, ...] = ()
     judge: JudgeUse | None = None
     canary: CanaryPlan = CanaryPlan()
+    canary_given: bool = False  # the file says how
     requests: int = 20_000
     concurrency: int = 4
     retries: int = 2

@@ -167,7 +167,11 @@ def decide(findings: Sequence[Finding], errors: Sequence[str]) -> tuple[Outcome,
     if not findings:
         return Outcome.INCONCLUSIVE, "nothing was looked at"
     if worst is Outcome.PASS:
-        return worst, f"all {len(findings)} findings pass" if len(findings) > 1 else f"{findings[0].rule} passes"
+        counted = [finding for finding in findings if not finding.shadow]
+        words = f"all {len(counted)} findings pass" if len(counted) > 1 else f"{named[0].rule} passes"
+        # A slice that is too small to say anything is silent; a watched rule that would stop the release is not.
+        would = [finding.rule for finding in findings if finding.shadow and finding.found is Outcome.BLOCK]
+        return worst, words + (f"; only watched, and would block: {', '.join(would[:3])}" if would else "")
     if errors and not any(finding.outcome is Outcome.BLOCK for finding in findings):
         return worst, errors[0]
     first = f"{named[0].rule}: {named[0].summary}"

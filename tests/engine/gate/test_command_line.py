@@ -184,6 +184,13 @@ def test_plan_asks_nothing_and_tells_cost_and_what_can_be_shown(gate: Path, caps
     )
     assert sickbay("gate", gate, "--plan", "--discordance", "0.05") == 0
     assert capsys.readouterr().out == PLANNED
+    text = gate.read_text()
+    gate.write_text(f"{text}canary: {{rounds: 90, every_s: 60, items: 25}}\n")
+    assert sickbay("gate", gate, "--plan") == 0
+    assert "as a canary: at most 90 rounds in 1.5 hours, and of each set at most 25 items a round" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    gate.write_text(text)
     assert sickbay("plan", gate, "--format", "json") == 0
     plan = json.loads(capsys.readouterr().out)
     assert (plan["schema"], plan["discordance"]) == ("sickbay.gate-plan.v1", 0.1)

@@ -186,6 +186,14 @@ def test_a_waived_finding_names_who_answers_for_it() -> None:
     assert states[0].state == "used"
 
 
+def test_a_pass_says_what_only_watches_and_would_block() -> None:
+    watched = replace(finding(Outcome.BLOCK, "beta"), shadow=True)
+    assert decide([finding(Outcome.PASS), watched], []) == (
+        Outcome.PASS,
+        "facts passes; only watched, and would block: beta",
+    )
+
+
 def test_nothing_looked_at_is_no_pass() -> None:
     assert decide([], [])[0] is Outcome.INCONCLUSIVE
 

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from sickbay.engine.cli import gate_run
 from sickbay.engine.cli.main import main
 from sickbay.engine.evals.endpoint import CHAT_PATH
+from sickbay.engine.gate import arm
 from sickbay.face import make_tools
 from tests.engine.evals.stub import Answer, Stub, serving_beside
 
@@ -139,6 +141,31 @@ def test_a_side_that_is_not_there_has_a_scorecard_and_no_good_reading_is_left(
     assert 'sickbay_gate_outcome{gate="chat",outcome="pass"} 0.0' in metrics
     assert 'sickbay_gate_rule_outcome{gate="chat",outcome="inconclusive",rule="echo"} 1.0' in metrics
     assert '<error type="inconclusive"' in (gate.parent / "card.xml").read_text()
+
+
+def test_weights_in_a_folder_have_a_digest(tmp_path: Path) -> None:
+    (tmp_path / "a.safetensors").write_bytes(b"a")
+    (tmp_path / "notes.txt").write_text("x")
+    one = arm._weights(tmp_path)["model_sha256"]
+    assert arm._weights(tmp_path / "a.safetensors")["model_sha256"] != one
+    (tmp_path / "notes.txt").write_text("y")
+    assert arm._weights(tmp_path)["model_sha256"] == one
+    (tmp_path / "b.safetensors").write_bytes(b"b")
+    assert arm._weights(tmp_path)["model_sha256"] != one
+    assert arm._weights(tmp_path / "none") == {"model_sha256": "no weight file there"}
+
+
+def test_a_log_hears_now_and_then_that_it_goes_on(
+    gate: Path, serve: Callable[..., str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["gate", str(gate), "--candidate", serve(right), "--baseline", serve(right)]
+    assert main(words, make_tools) == 0
+    assert "sickbay: echo:" not in capsys.readouterr().err  # nothing in the first half minute
+    monkeypatch.setattr(gate_run, "LOG_EVERY_S", 0.0)
+    assert main(words, make_tools) == 0
+    assert "sickbay: echo: 120 of 120\n" in capsys.readouterr().err
+    assert main([*words, "--no-progress"], make_tools) == 0
+    assert capsys.readouterr().err == ""
 
 
 def stopping_at(nth: int, how: Callable[[], None]) -> Answer:
