@@ -1,4 +1,4 @@
-"""`sickbay explain ID`: everything about one runbook, check, cause, signal, engine or exit code."""
+"""`sickbay explain ID`: everything about one runbook, check, cause, signal, engine, scorer or exit code."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import inspect
 import json
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import UsageError
+from sickbay.engine.evals.scorer import Scorer
 from sickbay.engine.model.cause import Cause
 from sickbay.engine.model.check import Check
 from sickbay.engine.model.engine_spec import EngineSpec
@@ -39,7 +41,9 @@ _EXIT_CODES = {
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What to explain."""
-    parser.add_argument("id", metavar="ID", help="a runbook, check, cause, signal, engine, or exit code")
+    parser.add_argument(
+        "id", metavar="ID", help="a runbook, check, cause, signal, engine, scorer of eval sets, or exit code"
+    )
 
 
 def call(args: argparse.Namespace, tools: Tools) -> int:
@@ -66,6 +70,8 @@ def _entries(name: str, tools: Tools) -> Iterator[str]:
         yield "\n".join(_signal(knowledge.vocabulary[name], knowledge.checks.values()))
     if name in tools.plugins.engines:
         yield "\n".join(_engine(tools.plugins.engines[name]))
+    if name in tools.plugins.scorers:
+        yield "\n".join(_scorer(tools.plugins.scorers[name]))
     if name.isdigit() and int(name) in set(ExitCode):
         yield f"exit code {name}\n  {_EXIT_CODES[ExitCode(int(name))]}"
 
@@ -78,6 +84,7 @@ def _all_names(tools: Tools) -> list[str]:
         *knowledge.causes.ids,
         *knowledge.vocabulary,
         *tools.plugins.engines,
+        *tools.plugins.scorers,
     ]
 
 
@@ -133,19 +140,43 @@ def _step(step: Step) -> str:
     return f"{step.id}" + (f" ({', '.join(marks)})" if marks else "") + (f": {bounds}" if bounds else "")
 
 
-def _check(check: Check) -> list[str]:
-    parameters = [
-        f"{name} ({schema.get('type', 'any')}, default {json.dumps(schema.get('default'))}): "
-        f"{schema.get('description', '')}"
-        for name, schema in check.params.get("properties", {}).items()
+def _parameters(schema: Mapping[str, Any]) -> list[str]:
+    """Each of a JSON Schema's properties in a line."""
+    return [
+        f"{name} ({_kind(each)}{_default(each)})" + (f": {each['description']}" if each.get("description") else "")
+        for name, each in schema.get("properties", {}).items()
     ]
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    kind = schema.get("enum", schema.get("type", "any"))
+    return " or ".join(map(str, kind)) if isinstance(kind, list) else str(kind)
+
+
+def _default(schema: Mapping[str, Any]) -> str:
+    return f", default {json.dumps(schema['default'])}" if "default" in schema else ""
+
+
+def _scorer(scorer: Scorer) -> list[str]:
+    doc = (inspect.getdoc(type(scorer)) or "").split("\n\n")
+    wanted = ", ".join(f"{name}: ..." for name in scorer.params.get("required", ()))
+    return [
+        *_head(f"scorer {scorer.name} (version {scorer.version}): {scorer.title}"),
+        *(line for paragraph in doc for line in _wrapped(" ".join(paragraph.split()))),
+        *_listed("parameters", _parameters(scorer.params)),
+        "  example, in an item or a set:",
+        f"    score: [{{{scorer.name}: {{{wanted}}}}}]" if wanted else f"    score: [{scorer.name}]",
+    ]
+
+
+def _check(check: Check) -> list[str]:
     doc = inspect.getdoc(inspect.getmodule(check)) or inspect.getdoc(check) or ""
     return [
         *_head(f"check {check.name}: {check.title}"),
         *_wrapped(doc.partition("\n")[2] or doc),
         f"  effect: {check.effect}; needs: {', '.join(check.needs) or 'nothing'}"
         + ("; runs in a child process" if check.isolated else ""),
-        *_listed("parameters", parameters),
+        *_listed("parameters", _parameters(check.params)),
         *_listed("signals", check.emits),
         *_listed("sources", check.sources),
         "  example step:",

@@ -101,6 +101,7 @@ def everything() -> list[str]:
         knowledge.causes.ids,
         knowledge.vocabulary,
         TOOLS.plugins.engines,
+        TOOLS.plugins.scorers,
     )
     return [*(name for kind in kinds for name in kind), *codes]
 
