@@ -18,7 +18,7 @@ from typing import Any
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.signal import UnknownReason
 
-__all__ = ["Case", "render", "render_all", "variants"]
+__all__ = ["Case", "render", "render_all", "tells_the_day", "variants"]
 
 CHILD = Path(__file__).with_name("template_child.py")
 WALL_S = 40.0
@@ -49,6 +49,11 @@ class Case:
     words: Mapping[str, Any] = field(default_factory=dict)
     parts: bool = False
     merged: bool = False
+
+
+def tells_the_day(template: str) -> bool:
+    """Whether a prompt of this template may hold today's date."""
+    return DATED in template or bool(DATE_WORDS.search(template))
 
 
 def variants(case: Case, template: str) -> list[Case]:

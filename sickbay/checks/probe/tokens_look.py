@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from sickbay.checks.probe.reference import Reference, Rendered
 from sickbay.checks.probe.reference_files import of_folder, read_reference
 from sickbay.checks.probe.rendering import Rendering
 from sickbay.checks.probe.special_tokens import LLAMACPP_ENDS
-from sickbay.checks.probe.template import Case
+from sickbay.checks.probe.template import Case, tells_the_day
 from sickbay.checks.serving.local_process import command_line, find_process
 from sickbay.checks.serving.served_defaults import reads_generation_config, served_folder
 from sickbay.engine.errors import BudgetExceededError, ProbeError
@@ -53,6 +54,7 @@ ANSWERED = Case(
 )
 """What its last words are followed by ends a turn."""
 GOLDEN_MAX = 50
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2} [A-Z][a-z]{2,8} \d{4}|[A-Z][a-z]{2,8} \d{1,2},? \d{4}")
 STRINGS = (
     "Hello world",
     "  two spaces\n\nnew lines\tand a tab",
@@ -87,7 +89,7 @@ async def look_tokens(look: Look, params: Mapping[str, Any]) -> dict[str, Any]:
             await _conversation(rendering, reference, name, case, mine)
             for (name, _), case, mine in zip(asked, cases, own, strict=True)
         ]
-        + await _golden(rendering, look, str(params["golden"])),
+        + await _golden(rendering, look, str(params["golden"]), dated=tells_the_day(reference.template)),
         "strings": [await _string(rendering, reference, number, text) for number, text in enumerate(STRINGS)],
         "ends": await _ends(look, found, reference, turn),
     }
@@ -105,22 +107,42 @@ def _all_rendered(reference: Reference, cases: Sequence[Case]) -> list[Rendered 
         return [error] * len(cases)
 
 
-async def _golden(rendering: Rendering, look: Look, path: str) -> list[dict[str, Any]]:
-    """Conversations that somebody recorded when all was well, against what the engine makes of them now."""
+async def _golden(rendering: Rendering, look: Look, path: str, *, dated: bool) -> list[dict[str, Any]]:
+    """Conversations that somebody recorded when all was well, against what the engine makes of them now.
+
+    `dated`: the template puts the day into a prompt, so that of two texts no date is compared, and ids cannot be.
+    """
     rows: list[dict[str, Any]] = []
     for number, kept in enumerate(read_rows(look.files, path)[:GOLDEN_MAX] if path else [], start=1):
         row: dict[str, Any] = {"name": f"golden {number}", "own_starts": 0}
-        messages, tools = kept.get("messages"), kept.get("tools")
-        if not isinstance(messages, list):
-            raise ProbeError(UnknownReason.MALFORMED, f"{path}: row {number}: wanted messages, a list")
+        messages, tools = _recorded(kept, f"{path}: row {number}")
         if isinstance(kept.get("ids"), list):
             now: Any = await rendering.conversation_ids(messages, tools)
             own: Any = kept["ids"]
+            if dated and now != own:
+                told = f"{path}: row {number}: the template tells the day; record the prompt, not its ids"
+                rows.append(row | {"problem": told, "reason": UnknownReason.UNSUPPORTED.value})
+                continue
         else:
             now, own = await rendering.text(messages, tools), kept.get("prompt")
+        if dated and isinstance(now, str) and isinstance(own, str):
+            now, own = DATE.sub("DATE", now), DATE.sub("DATE", own)
         row["own"] = hashed(str(own))
         rows.append(row | ({} if now is None or own is None else {"engine": hashed(str(now))}))
     return rows
+
+
+def _recorded(kept: Mapping[str, Any], where: str) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]] | None]:
+    """The messages and tools of a recorded conversation.
+
+    Raises:
+        ProbeError: they are no lists of objects.
+    """
+    messages, tools = kept.get("messages"), kept.get("tools") or None
+    for name, listed in (("messages", messages), ("tools", tools or [])):
+        if not isinstance(listed, list) or not all(isinstance(each, Mapping) for each in listed):
+            raise ProbeError(UnknownReason.MALFORMED, f"{where}: wanted {name}, a list of objects")
+    return list(messages or ()), tools
 
 
 async def _conversation(

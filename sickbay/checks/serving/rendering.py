@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from sickbay.checks.probe.rendering import Rendering
+from sickbay.checks.probe.special_tokens import LLAMACPP_ENDS
+from sickbay.engine.errors import BudgetExceededError, ProbeError
+from sickbay.engine.measure.recognise import dig
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
-from sickbay.engine.model.look import Look
+from sickbay.engine.model.look import EngineFound, Look
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
@@ -61,6 +64,7 @@ class ServingRendering(Check):
         rendering = Rendering(look, found)
         return {
             "title": found.spec.title,
+            **await _special(look, found),
             "texts": [{"text": text, "ids": await rendering.prompt_ids(text)} for text in TEXTS],
             "conversations": {
                 name: {"text": await rendering.text(messages), "ids": await rendering.conversation_ids(messages)}
@@ -93,6 +97,21 @@ class ServingRendering(Check):
             else told.detail,
             signals=signals,
         )
+
+
+async def _special(look: Look, found: EngineFound) -> dict[str, Any]:
+    """What llama.cpp says of its end token, and where it stops beside it; {} for engines that tell nothing."""
+    endpoint = found.spec.endpoints.get("config")
+    if found.spec.name != "llamacpp" or endpoint is None:
+        return {}
+    try:
+        answer = await look.http.request("GET", endpoint.path, timeout_s=4.0, direct=True)
+        end = dig(answer.json(), "eos_token") if answer.status == 200 else None
+    except BudgetExceededError:
+        raise
+    except ProbeError:
+        return {}
+    return {"special": {"end tokens": [end]}, "stops": sorted(LLAMACPP_ENDS)} if isinstance(end, str) and end else {}
 
 
 def _sha(ids: Any) -> str:

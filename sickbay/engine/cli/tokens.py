@@ -79,9 +79,10 @@ def _look(tools: Tools, side: str, key: str | None) -> Mapping[str, Any] | str:
 def differences(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """A row a comparison; `same` is None where one side does not tell."""
     special, other = first.get("special") or {}, second.get("special") or {}
-    for name in special:
-        both = name in other
-        row = _row(name, special[name], other.get(name), told=both and None not in (special[name], other[name]))
+    for name in [*special, *(each for each in other if each not in special)]:
+        both = name in special and name in other
+        sides = special.get(name), other.get(name)
+        row = _row(name, *sides, told=both and None not in sides)
         if name == "end tokens" and row["same"] is False:
             row["same"] = _same_ends(first, second)
         yield row
