@@ -59,6 +59,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--slice", action="append", default=[], metavar="FIELD", help="report its values apart")
     group.add_argument("--samples", type=int, metavar="N", help="answers asked of each item")
     group.add_argument("--temperature", type=float, metavar="T", help="in place of the set's")
+    group.add_argument("--max-tokens", type=int, metavar="N", help="longest answer, in place of the set's")
     group.add_argument("--server-sampling", action="store_true", help="send no temperature: the server's default")
     group.add_argument("--concurrency", type=int, default=8, metavar="N", help="requests at the same time (default 8)")
     group.add_argument(
@@ -151,6 +152,8 @@ def _evalset(args: argparse.Namespace, tools: Tools) -> EvalSet:
     changed: dict[str, object] = {}
     if args.samples is not None:
         changed["samples"] = args.samples
+    if args.max_tokens is not None:
+        changed["max_tokens"] = args.max_tokens
     if args.temperature is not None or args.server_sampling:
         changed["temperature"] = None if args.server_sampling else args.temperature
     asked = replace(evalset.asked, **changed)  # type: ignore[arg-type]

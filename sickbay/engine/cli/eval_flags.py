@@ -10,7 +10,7 @@ from sickbay.engine.errors import UsageError
 __all__ = ["check_numbers"]
 
 _SHARES = ("margin", "minimum")
-_LEAST = {"samples": 1, "concurrency": 1, "requests": 1, "retries": 0}
+_LEAST = {"samples": 1, "max_tokens": 1, "concurrency": 1, "requests": 1, "retries": 0}
 _TEMPERATURE_MAX = 5.0
 """As in an eval set: `sickbay schema evalset`."""
 
@@ -20,7 +20,7 @@ def check_numbers(args: argparse.Namespace) -> None:
     for name, least in _LEAST.items():
         found = getattr(args, name)
         if found is not None and found < least:
-            raise UsageError(f"--{name}: wanted at least {least}, found {found}")
+            raise UsageError(f"--{name.replace('_', '-')}: wanted at least {least}, found {found}")
     for name in _SHARES:
         share = getattr(args, name)
         low = share is not None and (share <= 0 if name == "margin" else share < 0)

@@ -76,7 +76,7 @@ class EvalRun:
     """Every answer of one endpoint to one set, with where it came from.
 
     `about` is the provenance: engine, version, model, template_sha256, url, sickbay version. `planned` is how many
-    rows there should be; `stopped` says why there are fewer.
+    rows there should be; `stopped` says why there are fewer. `judging`: requests and tokens of a judge in this process.
     """
 
     name: str
@@ -89,6 +89,7 @@ class EvalRun:
     about: Mapping[str, str] = field(default_factory=dict)
     planned: int = 0
     requests: int = 0
+    judging: Mapping[str, int] = field(default_factory=dict)
     stopped: str = ""
     started_at: float = 0.0
     elapsed_s: float = 0.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from sickbay.engine.errors import BudgetExceededError, ConfigError, DeliveryError
 from sickbay.engine.evals.cache import AnswerCache
@@ -179,6 +179,7 @@ class _Run:
             about=self._about(name, versions),
             planned=len(evalset.items) * evalset.asked.samples,
             requests=self.requests[name],
+            judging=self._judging(name, versions),
             stopped=self.stopped,
             started_at=started_at,
             elapsed_s=elapsed_s,
@@ -188,6 +189,10 @@ class _Run:
         asking = self._options.asking.get(name)
         judge = asking.judge_identity if asking is not None and _judged(versions, self._scorers) else ""
         return {**self._arms[name].about, **({"judge": judge} if judge else {})}
+
+    def _judging(self, name: str, versions: Mapping[str, str]) -> Mapping[str, int]:
+        asking = self._options.asking.get(name)
+        return asdict(asking.spent) if asking is not None and _judged(versions, self._scorers) else {}
 
     def work(self) -> Iterator[tuple[str, Item, int]]:
         """What is still to be asked, in order; both arms of an item stand together, in alternating order."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 if TYPE_CHECKING:
     from sickbay.engine.evals.item import Item
 
-__all__ = ["Asking", "AskingScorer", "Given", "Post", "Score", "Scorer"]
+__all__ = ["Asking", "AskingScorer", "Given", "Post", "Score", "Scorer", "Spent"]
 
 WHY_CHARS_MAX = 200
 
@@ -102,6 +102,15 @@ Post = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
 """Send a JSON body to a path of the judge (or of the target, for scorers that ask it); the answer's JSON."""
 
 
+@dataclass(slots=True)
+class Spent:
+    """What a judge was asked and what it cost, as far as it counts its tokens."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Asking:
     """What an asking scorer may use: the target under test, the judge, and the model each of them serves."""
@@ -111,6 +120,7 @@ class Asking:
     judge: Post | None = None
     judge_model: str = ""
     judge_identity: str = ""
+    spent: Spent = field(default_factory=Spent)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -41,6 +41,10 @@ def to_text(
     if summary.uncounted:
         tokens += f" ({summary.uncounted} answers without a count)"
     lines.append(f"  {run.requests} requests, {tokens}{cost}, {run.elapsed_s:.1f} s")
+    if run.judging:
+        spent = run.judging
+        shown = f"{spent.get('prompt_tokens', 0)} + {spent.get('output_tokens', 0)} tokens, not in the above"
+        lines.append(f"  the judge: {spent.get('requests', 0)} requests, {shown}")
     about = ", ".join(f"{key} {plain(value)}" for key, value in run.about.items())
     lines.append(f"  {about}")
     lines.append(f"  set sha256 {run.set_sha256}")

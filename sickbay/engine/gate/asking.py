@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from sickbay.engine.errors import ProbeError
+from sickbay.engine.evals.endpoint import read_given
 from sickbay.engine.evals.retry import RETRIED_STATUSES, retry_after_s, wait_s
-from sickbay.engine.evals.scorer import Asking, Post
+from sickbay.engine.evals.scorer import Asking, Post, Spent
 from sickbay.engine.gate.arm import Arm, open_arm
 from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.model.target import Secret, Target
@@ -62,18 +63,22 @@ async def open_judge(
             )
         except ProbeError as error:
             raise ProbeError(error.reason, f"the judge does not answer: {error.detail}") from error
-        post = _post(judge)
-        yield Asking(post, judge.endpoint.model, post, judge.endpoint.model, _shown(judge))
+        spent = Spent()
+        post = _post(judge, spent)
+        yield Asking(post, judge.endpoint.model, post, judge.endpoint.model, _shown(judge), spent)
 
 
 def _shown(judge: Arm) -> str:
     return f"{judge.endpoint.model} at {judge.endpoint.about.get('url', '')}"
 
 
-def _post(arm: Arm) -> Post:
+def _post(arm: Arm, spent: Spent | None = None) -> Post:
+    spent = spent or Spent()
+
     async def post(path: str, body: Mapping[str, Any]) -> Any:
         clock = arm.client.clock
         for attempt in range(RETRIES + 1):
+            spent.requests += 1
             answer = await StepHttp(arm.client).request(
                 "POST", path, json=dict(body), timeout_s=TIMEOUT_S, generates=True
             )
@@ -84,6 +89,10 @@ def _post(arm: Arm) -> Post:
             raise ProbeError(
                 UnknownReason.ABSENT, f"POST {path}: HTTP {answer.status}: {arm.endpoint.clean(answer.text)[:120]}"
             )
-        return answer.json()
+        made = answer.json()
+        given = read_given(made)
+        spent.prompt_tokens += given.prompt_tokens or 0
+        spent.output_tokens += given.output_tokens or 0
+        return made
 
     return post

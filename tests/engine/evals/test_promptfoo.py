@@ -184,3 +184,23 @@ tests:
         {"type": "object"}, {"type": "object", "required": ["name"]}, {"const": {"name": "Bo"}}, "(?P<year>[0-9]{4})",
     ]  # fmt: skip
     assert [params["fenced"] for name, params in uses(found) if name == "json-schema"] == [False] * 3
+
+
+def test_it_is_asked_as_promptfoo_asks(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
+    text = "prompts: ['{{q}}']\ntests: [{vars: {q: a}, assert: [{type: contains, value: x}]}]\n"
+    plain = loaded(tmp_path, scorers, text).evalset.asked
+    assert (plain.temperature, plain.max_tokens, plain.samples) == (0.0, 1024, 1)
+    more = """\
+evaluateOptions: {repeat: 3}
+providers:
+  - {id: openai:a, config: {temperature: 0.7, max_tokens: 64, top_p: 0.9, seed: many, tools: [{}]}}
+  - openai:b: {config: {temperature: 0.7, max_tokens: 32, top_p: 0.9, seed: many}}
+"""
+    found = loaded(tmp_path, scorers, text + more)
+    asked_so = found.evalset.asked
+    assert (asked_so.temperature, asked_so.max_tokens, asked_so.top_p, asked_so.samples) == (0.7, 1024, 0.9, 3)
+    assert told(found) == [
+        (4, "'tools' of its providers are not sent here"),
+        (4, "its providers differ in 'max_tokens'; the default is sent here"),
+        (4, "seed 'many' of its provider is not sent here"),
+    ]

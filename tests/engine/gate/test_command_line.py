@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from sickbay.engine.cli.main import main
+from sickbay.engine.evals.read.results import read_results
 from sickbay.face import make_tools
 from tests.engine.evals.stub import Stub, serving_beside
 
@@ -225,6 +226,7 @@ def test_eval_and_again_against_its_own_result(
         (["--minimum", "nan"], "--minimum: wanted a share between 0 and 1, found nan"),
         (["--concurrency", "0"], "--concurrency: wanted at least 1, found 0"),
         (["--samples", "0"], "--samples: wanted at least 1, found 0"),
+        (["--max-tokens", "0"], "--max-tokens: wanted at least 1, found 0"),
         (["--retries", "-1"], "--retries: wanted at least 0, found -1"),
         (["--timeout", "inf"], "--timeout: wanted more than 0 seconds, found inf"),
         (["--output", "/no-such-folder/x.json"],
@@ -246,6 +248,20 @@ def test_a_judge_that_nobody_names_is_missed_before_anything_is_asked(
     (gate.parent / "echo.yaml").write_text("evalset: echo\nitems: echo.jsonl\nscore: [{judge: It is right.}]\n")
     assert sickbay("eval", gate.parent / "echo.yaml", "--url", "http://127.0.0.1:9") == 64
     assert "echo.jsonl:1:1: the item '0' is scored by a judge; name one with --judge-url" in capsys.readouterr().err
+
+
+def test_what_a_judge_costs_is_told_apart_and_another_judge_goes_on_with_no_journal(
+    gate: Path, serve: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (gate.parent / "echo.yaml").write_text("evalset: echo\nitems: echo.jsonl\nscore: [{judge: It is right.}]\n")
+    flags = ["--url", serve(right), "--journal", tmp_path / "j", "--output", tmp_path / "run.json"]
+    judges = [serve(lambda *_: '{"reason": "so", "pass": true}') for _ in range(2)]
+    assert sickbay("eval", gate.parent / "echo.yaml", *flags, "--judge-url", judges[0]) == 0
+    assert "the judge: 100 requests, 1000 + 200 tokens, not in the above" in capsys.readouterr().out
+    run = read_results(tmp_path / "run.json")[0]
+    assert (run.about["judge"], run.judging["requests"]) == (f"m at {judges[0]}", 100)
+    assert sickbay("eval", gate.parent / "echo.yaml", *flags, "--judge-url", judges[1]) == 65
+    assert "the journal of another run" in capsys.readouterr().err
 
 
 def test_an_endpoint_that_fails_midway_leaves_no_answer(

@@ -16,6 +16,7 @@ from typing import Any
 from sickbay.engine.evals.item import EvalSet, Item
 from sickbay.engine.evals.read.context import Context
 from sickbay.engine.evals.read.csv_rows import expected_cells
+from sickbay.engine.evals.read.promptfoo_asked import asked_by
 from sickbay.engine.evals.read.promptfoo_assert import use_of_text, uses_of
 from sickbay.engine.evals.read.promptfoo_files import FILE, as_text, data_of_file, node_of_file
 from sickbay.engine.evals.read.promptfoo_fill import UnfilledError, fill_prompt, has_template
@@ -54,7 +55,7 @@ def read_promptfoo(node: Node, context: Context) -> EvalSet:
     name = Path(context.path).stem.lower()
     return EvalSet(
         name=re.sub(r"[^a-z0-9._-]+", "-", name), title=fields.text("description"), items=tuple(items),
-        format="promptfoo", path=context.path,
+        asked=asked_by(fields, context), format="promptfoo", path=context.path,
     )  # fmt: skip
 
 

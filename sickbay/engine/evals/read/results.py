@@ -127,6 +127,7 @@ def _own(data: Any, at: str) -> EvalRun:
 
 _RUN_KINDS: Mapping[str, tuple[type, ...]] = {
     "version": (str,), "set_sha256": (str,), "format": (str,), "asked": (dict,), "scorers": (dict,), "about": (dict,),
+    "judging": (dict,),
     "planned": (int,), "requests": (int,), "stopped": (str,), "started_at": (int, float), "elapsed_s": (int, float),
 }  # fmt: skip
 _KINDS: Mapping[str, tuple[type, ...]] = {
