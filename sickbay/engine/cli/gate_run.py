@@ -17,6 +17,7 @@ from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.gate.cut import Cut, CutShortError, Why
 from sickbay.engine.gate.model import Gate, RunbookRule
+from sickbay.engine.model.shown_url import shown_url
 from sickbay.engine.model.target import Target
 
 if TYPE_CHECKING:
@@ -99,6 +100,11 @@ async def _carried_out(gate: Gate, tools: Tools, wanted: Wanted, cut: Cut) -> Sc
 
     progress = Progress(quiet=wanted.quiet)
     live: dict[str, Arm] = {}
+    abouts = {"candidate": {"url": shown_url(wanted.candidate.url)}}
+    if wanted.baseline is not None:
+        abouts["baseline"] = {"url": shown_url(wanted.baseline.url)}
+    elif wanted.kept_from:
+        abouts["baseline"] = {"from": wanted.kept_from}
     async with AsyncExitStack() as stack:
         try:
             for side, target in (("candidate", wanted.candidate), ("baseline", wanted.baseline)):
@@ -114,8 +120,9 @@ async def _carried_out(gate: Gate, tools: Tools, wanted: Wanted, cut: Cut) -> Sc
         except (ProbeError, NotCarriedOutError, CutShortError) as error:
             why = error.detail if isinstance(error, ProbeError) else str(error)
             card = unanswered(
-                gate, why, live, kept_from=wanted.kept_from, run_id=run_id, began_at_s=began_at_s, cut=cut.why
-            )
+                gate, why, abouts | {side: dict(arm.endpoint.about) for side, arm in live.items()}, run_id=run_id,
+                began_at_s=began_at_s, elapsed_s=time.time() - began_at_s, cut=cut.why,
+            )  # fmt: skip
         else:
             sides = Sides(
                 candidate=live["candidate"], baseline=live.get("baseline"), kept=wanted.kept,

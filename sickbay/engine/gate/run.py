@@ -7,7 +7,6 @@ from datetime import UTC, date, datetime
 
 from sickbay._version import __version__
 from sickbay.engine.errors import SickbayError
-from sickbay.engine.gate.arm import Arm
 from sickbay.engine.gate.canary import run_rounds
 from sickbay.engine.gate.cut import CutShortError, Why
 from sickbay.engine.gate.kept import age_words, set_words
@@ -21,8 +20,8 @@ __all__ = ["NotCarriedOutError", "run_gate", "unanswered"]
 
 KINDS: Mapping[type[Rule], str] = {EvalRule: "eval", LatencyRule: "latency", RunbookRule: "runbook", CheckRule: "check"}
 NOT_LOOKED_AT = {
-    Why.INTERRUPTED: "interrupted before it was looked at",
-    Why.DEADLINE: "the deadline came before it was looked at",
+    Why.INTERRUPTED: "interrupted before it had its answer",
+    Why.DEADLINE: "the deadline came before it had its answer",
 }
 
 
@@ -78,8 +77,9 @@ def _not_looked_at(gate: Gate, findings: Sequence[Finding], why: Why | None) -> 
 
 
 def unanswered(
-    gate: Gate, why: str, live: Mapping[str, Arm], *, kept_from: str, run_id: str, began_at_s: float, cut: Why | None
-) -> Scorecard:
+    gate: Gate, why: str, abouts: Mapping[str, Mapping[str, str]], *, run_id: str, began_at_s: float, elapsed_s: float,
+    cut: Why | None,
+) -> Scorecard:  # fmt: skip
     """The scorecard of a gate that could not begin: every rule is inconclusive, and no waiver covers that."""
     why = NOT_LOOKED_AT[cut] if cut else why
     _, waivers, errors = settle((), gate.rules, gate.waivers, today=_day(began_at_s), inconclusive="block")
@@ -90,13 +90,12 @@ def unanswered(
         )
         for rule in gate.rules
     )  # fmt: skip
-    abouts = {side: dict(arm.endpoint.about) for side, arm in live.items()}
     return Scorecard(
         gate=gate.name, outcome=Outcome.BLOCK if errors else Outcome.INCONCLUSIVE, summary=why, findings=findings,
         waivers=waivers, errors=errors, candidate=abouts.get("candidate", {}),
-        baseline=abouts.get("baseline", {"from": kept_from} if kept_from else {}), sets=_sets(gate.rules),
+        baseline=abouts.get("baseline", {}), sets=_sets(gate.rules), elapsed_s=elapsed_s,
         title=gate.title, owner=gate.owner, gate_sha256=gate.sha256, run_id=run_id, started_at=began_at_s,
-        requests=sum(arm.requests for arm in live.values()), cut=cut or "", sickbay_version=__version__,
+        cut=cut or "", sickbay_version=__version__,
     )  # fmt: skip
 
 

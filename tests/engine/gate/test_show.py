@@ -83,6 +83,21 @@ def test_a_gate_that_was_cut_is_green_nowhere() -> None:
     assert ET.fromstring(render(card, "junit")).get("errors") == "1"
 
 
+def test_what_would_block_and_only_warns_says_why() -> None:
+    beta = finding(rule="beta", outcome=Outcome.WARN, summary="worse", critical=False, examples=())
+    text = render(replace(CARD, findings=(beta,)), "terminal")
+    assert "  warn    beta: worse\n          block, but it only warns: not critical\n" in text
+    assert "| warn | beta | worse _(block, but it only warns)_ |" in render(replace(CARD, findings=(beta,)), "markdown")
+
+
+def test_a_throughput_is_pictured_as_it_is_said() -> None:
+    numbers: dict[str, float] = {"low": 1.0, "high": 1.25, "ratio": 1.1, "ratio_max": 1.25}
+    picture = interval_plot(finding(numbers=numbers, unit="tokens/s"))
+    assert "0.91 times, interval 0.80 to 1.00, limit 0.80" in picture
+    fast = finding(series={"baseline": (842.0, 2419.0), "candidate": (900.0,)}, unit="tokens/s")
+    assert ">2,419 tokens/s</text>" in strip_plot(fast)
+
+
 def many(count: int, outcome: Outcome = Outcome.PASS) -> tuple[Finding, ...]:
     return tuple(finding(rule=f"facts/user=u{i}", outcome=outcome, summary="s", examples=()) for i in range(count))
 

@@ -137,6 +137,7 @@ def test_a_side_that_is_not_there_has_a_scorecard_and_no_good_reading_is_left(
     code, card = decided(gate, *words)
     assert (code, card["outcome"]) == (3, "inconclusive")
     assert card["summary"].startswith(f"the {side} does not answer: ")
+    assert card[side]["url"] == "http://127.0.0.1:9"
     metrics = (gate.parent / "card.prom").read_text()
     assert 'sickbay_gate_outcome{gate="chat",outcome="pass"} 0.0' in metrics
     assert 'sickbay_gate_rule_outcome{gate="chat",outcome="inconclusive",rule="echo"} 1.0' in metrics
@@ -192,7 +193,7 @@ def test_an_interrupted_gate_says_what_it_had(gate: Path, serve: Callable[..., s
     assert (code, card["exit_code"], card["cut"]) == (130, 130, "interrupted")
     found = {each["rule"]: (each["found"], each["summary"]) for each in card["findings"]}
     assert found["first"][0] == "pass"
-    assert found["third"] == ("inconclusive", "interrupted before it was looked at")
+    assert found["third"] == ("inconclusive", "interrupted before it had its answer")
     assert len(found) == 3
 
 
@@ -214,7 +215,7 @@ def test_a_deadline_ends_a_gate_that_hangs(gate: Path, serve: Callable[..., str]
 
     code, card = decided(gate, "--candidate", serve(Hanging(right)), "--baseline", serve(right), "--deadline", "2")
     assert (code, card["cut"]) == (75, "deadline")
-    assert card["findings"][0]["summary"] == "the deadline came before it was looked at"
+    assert card["findings"][0]["summary"] == "the deadline came before it had its answer"
 
 
 def test_a_deadline_that_is_none(gate: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,8 @@ def to_markdown(card: Scorecard) -> str:
     findings, rest = foremost(card)
     for finding in findings:
         waived = f" _(waived by {_cell(finding.waived_by)})_" if finding.waived_by else ""
+        if not waived and finding.outcome is not finding.found and not finding.shadow:
+            waived = f" _({finding.found.value}, but it only warns)_"
         lines.append(f"| {mark_of(finding)} | {_cell(finding.rule)} | {_cell(finding.summary)}{waived} |")
     lines += ["", _cell(rest)] if rest else []
     lost = [finding for finding in findings if finding.examples and finding.outcome is not Outcome.PASS]

@@ -24,6 +24,8 @@ def interval_plot(finding: Finding) -> str:
     if _has(numbers, "low", "high", "ratio", "ratio_max"):
         low, middle, high = (float(numbers[key]) for key in ("low", "ratio", "high"))
         limit = float(numbers["ratio_max"])
+        if finding.unit == "tokens/s" and low > 0 and middle > 0:  # as the sentence says it: less is worse
+            low, middle, high, limit = 1 / high, 1 / middle, 1 / low, 1 / limit
         return _interval(low, middle, high, same=1.0, limit=limit, unit="times", form="{:.2f}")
     return ""
 
@@ -101,7 +103,9 @@ def _count(finding: Finding, shown: int) -> str:
 
 
 def _number(value: float, unit: str) -> str:
-    return f"{value * 1e3:.3g} ms" if unit == "s" and value < 1.0 else f"{value:.3g} {unit}"
+    if unit == "s" and value < 1.0:
+        return f"{value * 1e3:.3g} ms"
+    return f"{value:,.0f} {unit}" if value >= 1000 else f"{value:.3g} {unit}"
 
 
 def evidence_plot(finding: Finding) -> str:

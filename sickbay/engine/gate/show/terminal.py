@@ -13,7 +13,7 @@ from sickbay.engine.report.plain_text import plain
 __all__ = ["to_terminal"]
 
 _COLOURS: Final = {Outcome.PASS: "32", Outcome.WARN: "33", Outcome.BLOCK: "31;1", Outcome.INCONCLUSIVE: "35"}
-_INDENT: Final = " " * 9
+_INDENT: Final = " " * 10
 _SETTING: Final = "serving."
 EXAMPLE_CHARS_MAX: Final = 140
 
@@ -29,17 +29,20 @@ def to_terminal(card: Scorecard, *, colour: bool = False, width: int = 80) -> st
     lines = [paint(card.outcome, head) + first[0].removeprefix(head), *first[1:], ""]
     findings, rest = foremost(card)
     for finding in findings:
-        mark = f"{mark_of(finding):<6}"
+        mark = f"{mark_of(finding):<7}"
         found = _wrapped(f"  {mark} {plain(finding.rule)}: {plain(finding.summary)}", _INDENT, width)
         lines += [found[0].replace(mark, paint(finding.outcome, mark), 1), *found[1:]]
         if finding.waived_by:
             lines += _wrapped(f"{_INDENT}waived by {plain(finding.waived_by)}", _INDENT, width)
+        elif finding.outcome is not finding.found and not finding.shadow:
+            why = "not critical" if not finding.critical else "the gate's policy"
+            lines.append(f"{_INDENT}{finding.found.value}, but it only warns: {why}")
         if finding.outcome is not Outcome.PASS:
             for example in finding.examples:
                 lines += _wrapped(f"{_INDENT}- {plain(example, EXAMPLE_CHARS_MAX)}", _INDENT + "  ", width)
-    lines += _wrapped(f"  ...    {rest}", _INDENT, width) if rest else []
+    lines += _wrapped(f"  ...     {rest}", _INDENT, width) if rest else []
     for error in card.errors:
-        lines += _wrapped(f"  error  {plain(error)}", _INDENT, width)
+        lines += _wrapped(f"  error   {plain(error)}", _INDENT, width)
     for waiver in card.waivers:
         who = plain(f"{waiver.owner}, approved by {waiver.approver}")
         text = f"waiver {plain(waiver.rule)}: {waiver.state}, until {waiver.expires}, by {who}: {plain(waiver.reason)}"
