@@ -100,7 +100,7 @@ def test_a_waiver_without_an_end(tmp_path: Path, capsys: pytest.CaptureFixture[s
     ("name", "text", "wanted"),
     [
         pytest.param("good.jsonl", '{"id": "a", "ask": "2+2?", "expected": 4}\n', [], id="rows-without-a-scorer-get-it-from-elsewhere"),
-        pytest.param("openai.jsonl", '{"input": "2+2?", "ideal": "4"}\r\n{"input": "2+2?"}\r\n', ["openai.jsonl:2:1: error: the key 'ideal' is missing: the reference answer [missing-key]"], id="openai-evals"),
+        pytest.param("openai.jsonl", '{"input": "2+2?", "ideal": "4"}\r\n{"input": "2+2?"}\r\n', ["openai.jsonl:2:1: error: the key 'ideal' is missing: the reference answer; samples that a model grades have none: write them as items of your own with the scorer judge [missing-key]"], id="openai-evals"),
         pytest.param("rows.jsonl", '{"id": "a", "ask": "2+2?", "expected": "four", "score": ["numeric"]}\n{"id": "b", "ask": "2", "expcted": 3}\n',
                      ["rows.jsonl:1:1: error: the item 'a' cannot be scored by numeric: its expected answer is no number: 'four' [not-scorable]",
                       "rows.jsonl:2:25: error: unknown key 'expcted'; did you mean 'expected'? [unknown-key]"], id="jsonl"),
