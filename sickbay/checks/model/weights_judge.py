@@ -233,10 +233,17 @@ def _quantisation(raw: Raw) -> Reading:
     return measured(abs(raw["bits"] - before) > BITS_SHARE * before, told)
 
 
+def _no_reference(raw: Raw) -> Reading:
+    """Why there is nothing to compare with: none was given, or what was given could not be."""
+    problems = raw.get("problems") or []
+    reason = UnknownReason.UNSUPPORTED if problems else UnknownReason.NOT_CONFIGURED
+    return unknown(reason, problems[0] if problems else "no reference with the same tensors (reference_path)")
+
+
 def _differ(raw: Raw) -> Reading:
     rows = [row for row in raw["rows"] if "differs" in row]
     if not rows:
-        return unknown(UnknownReason.NOT_CONFIGURED, "no reference with the same tensors (reference_path)")
+        return _no_reference(raw)
     odd = [row["name"] for row in rows if row["differs"]]
     example = f": {', '.join(odd[:3])}" if odd else ""
     return measured(len(odd) / len(rows), f"{len(odd)} of {len(rows)} tensors differ from the reference{example}")
@@ -245,7 +252,7 @@ def _differ(raw: Raw) -> Reading:
 def _error(raw: Raw) -> Reading:
     rows = [row["error"] for row in raw["rows"] if "error" in row and row["dims"] >= 2]
     if not rows:
-        return unknown(UnknownReason.NOT_CONFIGURED, "no reference with the same tensors (reference_path)")
+        return _no_reference(raw)
     return measured(
         statistics.median(rows), f"median over {len(rows)} matrices, reference of {raw['reference']['path']}"
     )
@@ -254,7 +261,7 @@ def _error(raw: Raw) -> Reading:
 def _keys(raw: Raw, part: str, good: str) -> Reading:
     reference = raw.get("reference")
     if reference is None or not reference["keys_known"]:
-        return unknown(UnknownReason.NOT_CONFIGURED, "no reference whose header tells it (reference_path)")
+        return _no_reference(raw)
     if reference[part]:
         key, ours, own = reference[part][0]
         return measured(False, f"{key} is {ours}, {own} in the reference")

@@ -61,7 +61,7 @@ def special_tokens(folder: Folder) -> SpecialTokens:
         ids=frozenset(by_id),
         end_texts=tuple(dict.fromkeys(each for each in ends if each)),
         end_ids=tuple(dict.fromkeys([*own, *listed])),
-        ordinary_ends=tuple(_ordinary(by_id, listed, folder)),
+        ordinary_ends=tuple(_ordinary(by_id, own, listed, folder)),
         contradictions=tuple(
             f"id {number} is {added[number]!r} in tokenizer.json and {decoder[number]!r} in tokenizer_config.json"
             for number in sorted(added.keys() & decoder.keys())
@@ -81,7 +81,7 @@ def _listed_ends(folder: Folder) -> list[int]:
     return [each for each in rows if isinstance(each, int) and not isinstance(each, bool)]
 
 
-def _ordinary(by_id: Mapping[int, str], listed: list[int], folder: Folder) -> Iterator[str]:
+def _ordinary(by_id: Mapping[int, str], own: list[int], listed: list[int], folder: Folder) -> Iterator[str]:
     model = folder.tokenizer.get("model")
     vocabulary = model.get("vocab") if isinstance(model, Mapping) else None
     if not by_id or not isinstance(vocabulary, Mapping):
@@ -90,6 +90,8 @@ def _ordinary(by_id: Mapping[int, str], listed: list[int], folder: Folder) -> It
     for number in listed:
         if number not in by_id and number in by_number:
             yield f"the files end an answer at id {number}, which is the ordinary token {by_number[number]!r}"
+    if listed and not own and not by_number.keys() & set(listed) and not by_id.keys() & set(listed):
+        yield f"the files end an answer at id {listed[0]}, which is no token at all, and at no other"
 
 
 def _added(tokenizer: Json) -> Iterator[tuple[int, str]]:

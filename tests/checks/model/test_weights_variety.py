@@ -338,3 +338,11 @@ def test_the_language_model_of_a_larger_one(tmp_path: Path, name: str) -> None:
     inner = {"text_config": CONFIG} if name == "thinker_config" else CONFIG
     tensors = {key: values for key, values in sound_tensors().items() if ".layers.4." not in key}
     assert weights(write_model(tmp_path, tensors, {name: inner})).summary == "layer 4 is missing"
+
+
+def test_a_reference_that_cannot_be_compared_says_why(tmp_path: Path) -> None:
+    ours, own = write_model(tmp_path / "a", sound_tensors()), tmp_path / "b"
+    own.mkdir()
+    save(own / "model.safetensors", {"x": np.ones((64, 64), "<f4")})
+    reading = weights(ours, reference=own).signals["model.tensors_differ_ratio"]
+    assert reading.detail == f"{own}: its tensors have other names, so numbers cannot be compared"

@@ -60,3 +60,18 @@ def test_an_end_that_is_an_ordinary_word() -> None:
     tokenizer = {**ADDED, "model": {"vocab": {"hash": 2, "</s>": 3}}}
     found = special_tokens(Folder(generation_config={"eos_token_id": [2, 7, 99]}, tokenizer=tokenizer))
     assert found.ordinary_ends == ("the files end an answer at id 2, which is the ordinary token 'hash'",)
+
+
+@pytest.mark.parametrize(
+    ("listed", "eos", "told"),
+    [
+        ([99], "", ("the files end an answer at id 99, which is no token at all, and at no other",)),
+        ([99, 7], "", ()),
+        ([99], "<|im_end|>", ()),
+    ],
+    ids=["nowhere", "one-of-two", "the-tokenizer-has-one"],
+)
+def test_an_end_that_is_no_token(listed: list[int], eos: str, told: tuple[str, ...]) -> None:
+    tokenizer = {**ADDED, "model": {"vocab": {"hash": 2}}}
+    files = Folder(tokenizer_config={"eos_token": eos}, generation_config={"eos_token_id": listed}, tokenizer=tokenizer)
+    assert special_tokens(files).ordinary_ends == told
