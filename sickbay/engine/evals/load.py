@@ -10,6 +10,7 @@ from pathlib import Path
 from sickbay.engine.errors import ProblemsError
 from sickbay.engine.evals.item import EvalSet, Item, ScorerUse, digest
 from sickbay.engine.evals.read.context import Context
+from sickbay.engine.evals.read.json_document import read_json
 from sickbay.engine.evals.read.native import read_native_yaml
 from sickbay.engine.evals.read.promptfoo import read_promptfoo
 from sickbay.engine.evals.read.rows import LFS_POINTER, read_rows, tool_of_results
@@ -126,7 +127,7 @@ def _read(text: str, path: Path, context: Context) -> EvalSet | None:
             return None
         items, form = read_rows(text, context)
         return EvalSet(name=path.stem, items=tuple(items), format=form, path=str(path))
-    node = read_yaml(text, str(path), context.problems)
+    node = (read_json if suffix == ".json" else read_yaml)(text, str(path), context.problems)
     if node is None:
         return None
     keys = node.entries or {}

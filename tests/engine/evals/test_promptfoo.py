@@ -204,3 +204,25 @@ providers:
         (4, "its providers differ in 'max_tokens'; the default is sent here"),
         (4, "seed 'many' of its provider is not sent here"),
     ]
+
+
+def test_json_files_are_json_and_not_yaml(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
+    """Tabs, and smileys as `json.dumps` writes them."""
+    first = '{"vars": {"q": "a\\/b \\ud83d\\ude00"},\n\t "assert": [{"type": "is-json"}]}'
+    second = '{"vars": {"q": "c"},\n\t "assert": [{"type": "javascript"}]}'
+    text = "prompts: ['{{q}}']\ntests: t.json\n"
+    found = loaded(tmp_path, scorers, text, t_json=f"[\n\t{first},\n\t{second}\n]\n")
+    assert asked(found) == ["a/b \U0001f600"]
+    assert (found.evalset.items[0].position.line, told(found)[0][0]) == (2, 5)
+
+
+def test_what_is_too_much_is_told(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
+    deep = "[" * 900 + '"{{q}}"' + "]" * 900
+    big = "x" * 200_000
+    text = f"""\
+prompts: ["{{{{q}}}}", '{deep}']
+tests: [{{vars: {{q: a}}, assert: [{{type: contains-any, value: '"{big}", b'}}]}}]
+"""
+    found = loaded(tmp_path, scorers, text)
+    assert told(found) == [(2, "the prompt has more levels than can be filled in; the test is left out")]
+    assert uses(found)[0][1]["value"][1] == "b"

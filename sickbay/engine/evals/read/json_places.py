@@ -1,9 +1,10 @@
-"""Where each key and value of one JSON line stands. Slow beside `json`: used only for lines that have a problem."""
+"""Where each key and value of a JSON text stands. Slow beside `json`: used for lines with a problem, and documents."""
 
 from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from typing import Any
 
 from sickbay.engine.load.yaml_node import Node, SourceText
@@ -19,8 +20,8 @@ def placed(text: str, line: int, source: SourceText) -> tuple[Node, list[tuple[s
     """The value with columns, and every key that stands twice in its object, with its second place.
 
     Args:
-        text: one whole line that `json` can read.
-        line: its number.
+        text: one value, a line or a document, that `json` can read.
+        line: the number of its first line.
         source: named in positions.
     """
     places = _Places(text, line, source)
@@ -32,6 +33,7 @@ class _Places:
         self._text = text
         self._line = line
         self._source = source
+        self._starts = [0, *(place + 1 for place, letter in enumerate(text) if letter == "\n")]
         self.repeated: list[tuple[str, Position]] = []
 
     def value(self, index: int) -> tuple[Node, int]:
@@ -45,7 +47,12 @@ class _Places:
         return self._node(index, data), end
 
     def _node(self, index: int, data: Any) -> Node:
-        return Node(self._source, self._line, index + 1, data)
+        line, column = self._place(index)
+        return Node(self._source, line, column, data)
+
+    def _place(self, index: int) -> tuple[int, int]:
+        line = bisect_right(self._starts, index)
+        return self._line + line - 1, index - self._starts[line - 1] + 1
 
     def _object(self, index: int) -> tuple[Node, int]:
         node = self._node(index, {})
@@ -55,10 +62,10 @@ class _Places:
             key, end = _DECODER.raw_decode(self._text, index)
             below, after = self.value(_skip(self._text, _skip(self._text, end) + 1))
             if key in node.entries:
-                self.repeated.append((key, Position(self._source.path, self._line, index + 1)))
+                self.repeated.append((key, Position(self._source.path, *self._place(index))))
             else:
                 node.entries[key], node.data[key] = below, below.data
-                node.keys[key] = (self._line, index + 1)
+                node.keys[key] = self._place(index)
             index = _skip(self._text, after)
             if self._text[index] == ",":
                 index = _skip(self._text, index + 1)

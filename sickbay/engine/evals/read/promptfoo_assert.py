@@ -29,7 +29,11 @@ def _several(value: Any) -> list[str]:
     """A list; or a text parted by commas, in which quotes hold a comma together."""
     if isinstance(value, list):
         return [as_text(each) for each in value]
-    row: list[str] = next(csv.reader([" ".join(as_text(value).splitlines())], skipinitialspace=True), [])
+    text = " ".join(as_text(value).splitlines())
+    try:
+        row: list[str] = next(csv.reader([text], skipinitialspace=True), [])
+    except csv.Error:  # a field beyond the limit of `csv`
+        row = text.split(",")
     return [part.strip() for part in row if part.strip()]
 
 

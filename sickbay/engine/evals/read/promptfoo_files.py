@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sickbay.engine.evals.read.beside import read_beside
+from sickbay.engine.evals.read.json_document import read_json
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.yaml_node import Node
 from sickbay.engine.load.yaml_source import read_yaml
@@ -46,7 +47,9 @@ def text_of_file(path: Path, at: Position, problems: list[Problem]) -> str | Non
 def node_of_file(path: Path, at: Position, problems: list[Problem]) -> Node | None:
     """A YAML or JSON file with its positions; None with a problem."""
     text = read_beside(path, at, problems)
-    return None if text is None else read_yaml(text, str(path), problems)
+    if text is None:
+        return None
+    return (read_json if path.suffix.lower() == ".json" else read_yaml)(text, str(path), problems)
 
 
 def data_of_file(reference: str, folder: Path, at: Position, problems: list[Problem]) -> tuple[Any, bool]:

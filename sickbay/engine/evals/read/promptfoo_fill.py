@@ -48,7 +48,10 @@ def fill_prompt(template: str, variables: Mapping[str, str]) -> str:
         data = None
     if not isinstance(data, (list, dict)):
         return fill(template, variables)
-    return json.dumps(_filled(data, variables), ensure_ascii=False, indent=2)
+    try:
+        return json.dumps(_filled(data, variables), ensure_ascii=False, indent=2)
+    except RecursionError as error:
+        raise UnfilledError("more levels than can be filled in") from error
 
 
 def _filled(data: Any, variables: Mapping[str, str]) -> Any:
