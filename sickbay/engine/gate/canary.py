@@ -33,6 +33,9 @@ from sickbay.engine.gate.watch import EvalWatch, LatencyWatch
 __all__ = ["run_rounds"]
 
 
+ROUNDS_LEAST = 2
+
+
 @dataclass
 class _Watched:
     """One rule over the rounds."""
@@ -75,12 +78,13 @@ async def run_rounds(kit: Kit, runs: Runs) -> tuple[list[Finding], int, str]:
 
 
 def _watched(rule: Rule, kit: Kit, counted: int) -> _Watched:
+    soaks = kit.gate.canary.rounds_min > ROUNDS_LEAST
     if isinstance(rule, LatencyRule):
-        return _Watched(rule, latency=LatencyWatch(rule, rules=counted))
+        return _Watched(rule, latency=LatencyWatch(rule, rules=counted, soaks=soaks))
     if not isinstance(rule, EvalRule):
         return _Watched(rule)
     kept = None if "baseline" in kit.sides.live else kit.sides.kept.get(rule.evalset.name)
-    return _Watched(rule, evals=EvalWatch(rule, kept, rules=counted), todo=_shuffled(rule, kit))
+    return _Watched(rule, evals=EvalWatch(rule, kept, rules=counted, soaks=soaks), todo=_shuffled(rule, kit))
 
 
 def _shuffled(rule: EvalRule, kit: Kit) -> list[Item]:
@@ -100,7 +104,7 @@ def _answered_for(kit: Kit) -> set[str]:
 
 
 def _why_over(watched: list[_Watched], number: int, plan: CanaryPlan, waived: set[str]) -> str:
-    rounds, rounds_min = plan.rounds, max(2, plan.rounds_min)
+    rounds, rounds_min = plan.rounds, max(ROUNDS_LEAST, plan.rounds_min)
     for each in watched:
         stops = each.rule.critical and not each.rule.shadow and each.rule.id not in waived
         for finding in each.findings:
@@ -115,7 +119,7 @@ def _why_over(watched: list[_Watched], number: int, plan: CanaryPlan, waived: se
 async def _round(each: _Watched, kit: Kit, number: int) -> None:
     try:
         if isinstance(each.rule, EvalRule):
-            await _ask(each, each.rule, kit)
+            await _ask(each, each.rule, kit, number)
         elif isinstance(each.rule, LatencyRule):
             await _measure(each, each.rule, kit, number)
         else:
@@ -125,8 +129,9 @@ async def _round(each: _Watched, kit: Kit, number: int) -> None:
         each.findings = each.looks.add(lost)
 
 
-async def _ask(each: _Watched, rule: EvalRule, kit: Kit) -> None:
+async def _ask(each: _Watched, rule: EvalRule, kit: Kit, number: int) -> None:
     assert each.evals is not None
+    each.evals.begin()
     broken = unsound(rule, kit)
     kept = kit.sides.kept.get(rule.evalset.name) if "baseline" not in kit.sides.live else None
     stale = too_old(kept, kit.gate.baseline_days_max, kit.clock.wall()) if kept else ""
@@ -147,7 +152,8 @@ async def _ask(each: _Watched, rule: EvalRule, kit: Kit) -> None:
     found = await run_evals(part, arms, kit.scorers, clock=kit.clock, options=options)
     for name, run in found.items():
         each.runs[name] = _joined(each.runs.get(name), run, rule.evalset)
-    each.over = not each.todo or each.evals.over
+    worse = each.evals.state is CanaryState.INFERIOR
+    each.over = not each.todo or worse or (each.evals.over and number >= kit.gate.canary.rounds_min)
     baseline = each.runs.get("baseline", kit.sides.kept.get(rule.evalset.name))
     judged = judge_eval(replace(rule, sequential=True), each.runs["candidate"], baseline, each.evals)
     each.findings = [*judged, *fitness(rule, kit)]
@@ -174,10 +180,12 @@ async def _measure(each: _Watched, rule: LatencyRule, kit: Kit, number: int) -> 
             True,
         )
         return
+    watch.begin()
     part = replace(rule, pairs=kit.gate.canary.pairs)
     found = await measure_pairs(
         part, live["baseline"], live["candidate"], kit.clock, seed=f"{kit.run_id} {rule.id} {number}"
     )
     watch.add(found)
-    each.over = watch.state is not CanaryState.GO_ON or bool(found.stopped)
+    clear = watch.state is not CanaryState.GO_ON and number >= kit.gate.canary.rounds_min
+    each.over = clear or watch.state is CanaryState.INFERIOR or watch.later or bool(found.stopped)
     each.findings = [judge_latency_watch(rule, watch)]

@@ -78,7 +78,11 @@ def judge_eval(
     one = compare(pairing.pairs, rule.margin, confidence=rule.confidence, power=PLAN_POWER)
     examples = _lost(baseline.rows, candidate.rows)
     if watch is not None:
-        findings.append(_sequential(rule, one, watch.canary, examples))
+        overall = _sequential(rule, one, watch.canary, examples)
+        if "later" in watch.shown and overall.found is not Outcome.BLOCK:
+            words = overall.summary.partition(": ")[0]
+            overall = replace(overall, found=Outcome.BLOCK, summary=f"{words}: not worse at first, and worse later")
+        findings.append(overall)
         for (by, value), canary in watch.slices.items():
             inside = [pair for pair in pairing.pairs if dict(pair.fields).get(by, "(none)") == value]
             part = compare(inside, canary.margin, confidence=rule.confidence, power=PLAN_POWER)

@@ -114,6 +114,8 @@ def judge_latency_watch(rule: LatencyRule, watch: LatencyWatch) -> Finding:
         CanaryState.INFERIOR: (Outcome.BLOCK, f"beyond {limit}"),
         CanaryState.GO_ON: (Outcome.INCONCLUSIVE, f"too few pairs to say whether it is within {limit}"),
     }[watch.state]
+    if watch.later and found is not Outcome.BLOCK:
+        found, tail = Outcome.BLOCK, f"within {limit} at first, and beyond it later"
     if odd and found is Outcome.PASS:
         found, tail = Outcome.INCONCLUSIVE, odd
     evidence = {

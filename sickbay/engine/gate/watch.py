@@ -13,6 +13,7 @@ from sickbay.engine.evals.row import EvalRun, Row
 from sickbay.engine.evals.stats.proportions import wilson
 from sickbay.engine.evals.stats.sequential import Bet, Canary, CanaryState
 from sickbay.engine.gate.latency import Measured
+from sickbay.engine.gate.later import Later
 from sickbay.engine.gate.model import EvalRule, LatencyRule
 
 __all__ = ["EvalWatch", "LatencyWatch"]
@@ -41,10 +42,10 @@ class EvalWatch:
 
     Items of one cluster are not independent, and the test bets on what is: a cluster counts once, with the mean of its
     items, when all of them are there. Every critical slice has a test of its own; all of them share the chance to stop
-    a sound release.
+    a sound release. `soaks`: it is watched on after its answer, and may become worse (see `later`).
     """
 
-    def __init__(self, rule: EvalRule, kept: EvalRun | None, *, rules: int = 1) -> None:
+    def __init__(self, rule: EvalRule, kept: EvalRun | None, *, rules: int = 1, soaks: bool = False) -> None:
         self._samples = rule.evalset.asked.samples
         self._metric = rule.metric
         self._rows: dict[str, dict[str, list[Row]]] = {"candidate": {}, "baseline": {}}
@@ -60,7 +61,9 @@ class EvalWatch:
         """Which of them were shown: "failing" more often than the baseline by errors_max, below "minimum", "flaky"."""
         self._alpha_other = OTHER_SHARE * alpha / rules
         self._minimum, self._scores, self._scored = rule.minimum, 0.0, 0
-        worse = (1 - OTHER_SHARE * len(self._against)) * alpha / rules / (1 + len(wanted))
+        self._later = Later(0.0, self._alpha_other) if soaks else None
+        ways = len(self._against) + bool(soaks)
+        worse = (1 - OTHER_SHARE * ways) * alpha / rules / (1 + len(wanted))
         self.canary = Canary(rule.margin, alpha, worse)
         self._tracks = [
             _Track(self.canary),
@@ -82,7 +85,7 @@ class EvalWatch:
     def state(self) -> CanaryState:
         """Worse where any test says so; not worse when all of them do."""
         states = {track.canary.state for track in self._tracks}
-        if CanaryState.INFERIOR in states:
+        if CanaryState.INFERIOR in states or "later" in self.shown:
             return CanaryState.INFERIOR
         return CanaryState.GO_ON if CanaryState.GO_ON in states else CanaryState.NOT_INFERIOR
 
@@ -107,7 +110,7 @@ class EvalWatch:
             if cluster:
                 track.differences[cluster].append(difference)
             else:
-                track.canary.add(difference)
+                self._feed(track, difference)
         if cluster:
             self._open[cluster] -= 1
             if self._open[cluster] == 0:
@@ -123,7 +126,19 @@ class EvalWatch:
         for track in self._tracks:
             found = track.differences.pop(cluster, [])
             if found:
-                track.canary.add(math.fsum(found) / len(found))
+                self._feed(track, math.fsum(found) / len(found))
+
+    def _feed(self, track: _Track, difference: float) -> None:
+        track.canary.add(difference)
+        if self._later is not None and not track.by:
+            self._later.add(-difference)
+            if self._later.shown:
+                self.shown.add("later")
+
+    def begin(self) -> None:
+        """A new round of a canary."""
+        if self._later is not None:
+            self._later.begin()
 
     @property
     def over(self) -> bool:
@@ -162,17 +177,28 @@ class LatencyWatch:
     Only the sign of each pair counts, so no shape of the noise is assumed and no single outlier decides.
     """
 
-    def __init__(self, rule: LatencyRule, *, rules: int = 1) -> None:
+    def __init__(self, rule: LatencyRule, *, rules: int = 1, soaks: bool = False) -> None:
         self._limit = math.log(rule.ratio_max)
         self._throughput = rule.metric == "throughput"
         self.alpha = 1 - rule.confidence
-        self._alpha_worse = (1 - OTHER_SHARE) * self.alpha / rules
+        self._later = Later(0.0, OTHER_SHARE * self.alpha / rules) if soaks else None
+        self._alpha_worse = (1 - OTHER_SHARE * (1 + soaks)) * self.alpha / rules
         self._within, self._beyond = Bet(0.0), Bet(0.0)
         self._failing, self._alpha_failing = Bet(min(rule.errors_max, CLAIM_MAX)), OTHER_SHARE * self.alpha / rules
         self.measured = Measured()
         self.path: list[tuple[float, float]] = []
         self.state = CanaryState.GO_ON
         self.fails_more = False  # shown: more of the candidate's pairs fail than of the baseline's, by errors_max
+
+    @property
+    def later(self) -> bool:
+        """Whether it was shown to have become slower while it was watched."""
+        return self._later is not None and self._later.shown
+
+    def begin(self) -> None:
+        """A new round of a canary."""
+        if self._later is not None:
+            self._later.begin()
 
     def add(self, more: Measured) -> None:
         """More pairs; what failed on a side is no pair, and counts against that side."""
@@ -188,6 +214,8 @@ class LatencyWatch:
                 continue
             shift = math.log(old / new if self._throughput else new / old) - self._limit
             side = 1.0 if shift > 0 else -1.0 if shift < 0 else 0.0
+            if self._later is not None:
+                self._later.add(side)
             self._beyond.add(side)
             self._within.add(-side)
             self.path.append((self._beyond.log_wealth, self._within.log_wealth))

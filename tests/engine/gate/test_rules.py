@@ -202,6 +202,21 @@ def test_a_canary_passes_no_earlier_than_its_least_rounds(gate: Path, serve: Cal
     assert (code, card["rounds"], card["ended"]) == (0, 9, "every rule has its answer")
 
 
+def test_a_canary_that_watches_on_sees_what_goes_wrong_later(gate: Path, serve: Callable[..., str]) -> None:
+    gate.write_text(CANARY.replace("rounds: 12,", "rounds: 12, rounds_min: 12,"))
+    count = 0
+
+    def tires(body: dict[str, Any], nth: int) -> str:
+        nonlocal count
+        count += 1
+        return right(body, nth) if count <= 125 else "sorry"
+
+    code, card = decided(gate, "--canary", "--candidate", serve(tires), "--baseline", serve(right))
+    assert (code, found(card), card["ended"]) == (2, {"echo": "block"}, "echo shows the release to be worse")
+    assert 6 <= card["rounds"] < 12
+    assert "not worse at first, and worse later" in card["findings"][0]["summary"]
+
+
 def test_a_burst_asks_several_at_once(gate: Path) -> None:
     class Counting(Stub):
         running = most = 0

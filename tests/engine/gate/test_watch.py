@@ -11,8 +11,11 @@ from sickbay.engine.evals.item import Asked, EvalSet, Item
 from sickbay.engine.evals.row import EvalRun, Row
 from sickbay.engine.evals.stats.sequential import CanaryState
 from sickbay.engine.gate.judge import judge_eval
-from sickbay.engine.gate.model import EvalRule, Outcome, SliceRule
-from sickbay.engine.gate.watch import EvalWatch
+from sickbay.engine.gate.judge_latency import judge_latency_watch
+from sickbay.engine.gate.latency import Measured
+from sickbay.engine.gate.later import Later
+from sickbay.engine.gate.model import EvalRule, LatencyRule, Outcome, SliceRule
+from sickbay.engine.gate.watch import EvalWatch, LatencyWatch
 
 
 def rule_of(items: int, clusters: int = 0, *, samples: int = 1, metric: str = "passed") -> EvalRule:
@@ -134,3 +137,53 @@ def test_a_release_far_below_its_minimum_is_shown_to_be() -> None:
         watch.add("candidate", row(item, passed=item % 2 == 0))
     assert watch.shown == {"minimum"}
     assert watch.over
+
+
+def test_what_becomes_worse_later_is_seen_though_it_was_shown_to_be_fine() -> None:
+    rule = replace(sliced(2000), slices=())
+    watch = EvalWatch(rule, None, soaks=True)
+    ours, theirs = [], []
+    for item in range(600):
+        if item % 20 == 0:
+            watch.begin()
+        theirs.append(row(item))
+        ours.append(row(item, passed=item < 300 or item % 2 == 0))
+        watch.add("baseline", theirs[-1])
+        watch.add("candidate", ours[-1])
+        if item == 299:
+            assert (watch.state, watch.canary.state) == (CanaryState.NOT_INFERIOR, CanaryState.NOT_INFERIOR)
+        if watch.state is CanaryState.INFERIOR:
+            break
+    assert 300 < len(ours) < 380
+    new, old = (EvalRun(name="s", rows=tuple(rows), planned=len(rows)) for rows in (ours, theirs))
+    found = judge_eval(replace(rule, sequential=True), new, old, watch)[0]
+    assert (found.found, found.summary.partition(": ")[2]) == (Outcome.BLOCK, "not worse at first, and worse later")
+
+
+def test_latency_that_grows_later_is_seen() -> None:
+    rule = LatencyRule(id="ttft", ratio_max=1.2)
+    watch = LatencyWatch(rule, soaks=True)
+    for _ in range(12):
+        watch.begin()
+        watch.add(Measured(pairs=[(0.1, 0.1)] * 5))
+    assert judge_latency_watch(rule, watch).found is Outcome.PASS
+    for _ in range(8):
+        watch.begin()
+        watch.add(Measured(pairs=[(0.1, 0.2)] * 5))
+    found = judge_latency_watch(rule, watch)
+    assert (found.found, found.summary.rpartition(": ")[2]) == (
+        Outcome.BLOCK,
+        "within 1.2 at first, and beyond it later",
+    )
+
+
+def test_a_sound_release_that_is_watched_on_is_left_alone() -> None:
+    false = 0
+    for seed in range(20):
+        generator, later = random.Random(seed), Later(0.0, 0.05)
+        for _ in range(20):
+            later.begin()
+            for _ in range(15):
+                later.add(generator.choice((-1.0, 1.0, *[0.0] * 8)))
+        false += later.shown
+    assert false <= 1
