@@ -1,7 +1,9 @@
 """probe.needle: does a long prompt reach the model whole.
 
-One long prompt with a fact at its head and one at its tail. What the server says it evaluated is compared with what
-was sent; the facts only count where they tell one end from the other, because small models lose facts by themselves.
+A conversation whose last message is long, with a fact at its head and one at its tail, and with an earlier turn before
+it. What the server says it evaluated is compared with what was sent: a path that keeps a part of a message, or only the
+last turns, shows there. The facts only count where they tell one end from the other, because small models lose facts by
+themselves.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ __all__ = ["ProbeNeedle"]
 
 ALL_EVALUATED = 0.97
 TEMPLATE_TOKENS = 96
+HISTORY_SHARE = 0.125
+"""Of the prompt, in the earlier turn: more than the share that counts as all, so that its loss shows."""
 CONTEXT_SHARE = 0.8
 BELIEVED_SHARE = 0.9
 CODES = {"head": "4821", "tail": "7735"}
@@ -86,13 +90,15 @@ class ProbeNeedle(Check):
         await calibrate(look, prompts, asking.found)
         context = known_numbers(look, ("serving.context_length_tokens",))
         length = _length(params, float(context.get("serving.context_length_tokens", 0.0)))
-        text = _haystack(prompts, length)
+        earlier = int(HISTORY_SHARE * length)
+        history = _history(prompts, earlier)
+        text = _haystack(prompts, length - earlier)
         rendering = Rendering(look, asking.found)
         sent: dict[str, int | None] = {}
         words: dict[str, int] = {}
         for number, end in enumerate(("tail", "head")):
-            messages = [{"role": "user", "content": f"{text} {_question(end)}"}]
-            content = messages[0]["content"]
+            messages = [*history, {"role": "user", "content": f"{text} {_question(end)}"}]
+            content = " ".join(message["content"] for message in messages)
             counts = [await rendering.conversation_ids(messages), await rendering.ids(content)]
             sent[end] = max((len(ids) for ids in counts if ids is not None), default=None)
             words[end] = len(content.split())
@@ -122,6 +128,13 @@ def _length(params: Mapping[str, Any], context: float) -> int:
     wanted, believed = int(params["prompt_tokens"]), float(params["believed_tokens"])
     room = BELIEVED_SHARE * believed if believed > 0 else CONTEXT_SHARE * context
     return max(64, min(wanted, int(room) - TEMPLATE_TOKENS)) if room > 0 else wanted
+
+
+def _history(prompts: PromptMaker, length: int) -> list[dict[str, str]]:
+    return [
+        {"role": "user", "content": f"Here are some words: {prompts.cold(max(8, length - 16))}."},
+        {"role": "assistant", "content": "Thank you."},
+    ]
 
 
 def _haystack(prompts: PromptMaker, length: int) -> str:
