@@ -52,13 +52,13 @@ def read_reference(files: Files, target: Target) -> Reference:
     return _of_folder(files, path.rstrip("/"), names)
 
 
-def of_folder(files: Files, path: str) -> Reference:
-    """A model's folder, whoever names it.
+def of_folder(files: Files, path: str, *, defaults: str = "") -> Reference:
+    """A model's folder, whoever names it; `defaults` is the folder of the generation config, where that is another one.
 
     Raises:
         ProbeError: it cannot be read.
     """
-    return _of_folder(files, path.rstrip("/"), files.names(path))
+    return _of_folder(files, path.rstrip("/"), files.names(path), defaults.rstrip("/"))
 
 
 def _of_gguf(files: Files, path: str) -> Reference:
@@ -87,7 +87,7 @@ def _of_gguf(files: Files, path: str) -> Reference:
     )
 
 
-def _of_folder(files: Files, path: str, names: Sequence[str]) -> Reference:
+def _of_folder(files: Files, path: str, names: Sequence[str], defaults: str = "") -> Reference:
     config = _json(files, f"{path}/tokenizer_config.json", names)
     template, tool_template = _templates(files, path, names, config)
     splitter, vocabulary, why, first = None, "", _no_tokenizer(names), None
@@ -101,7 +101,9 @@ def _of_folder(files: Files, path: str, names: Sequence[str]) -> Reference:
         Folder(
             tokenizer_config=config,
             special_tokens_map=_json(files, f"{path}/special_tokens_map.json", names),
-            generation_config=_json(files, f"{path}/generation_config.json", names),
+            generation_config=_json(
+                files, f"{defaults or path}/generation_config.json", files.names(defaults) if defaults else names
+            ),
             config=_json(files, f"{path}/config.json", names),
             tokenizer=_parsed(vocabulary),
         )

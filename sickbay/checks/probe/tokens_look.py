@@ -15,7 +15,7 @@ from sickbay.checks.probe.rendering import Rendering
 from sickbay.checks.probe.special_tokens import LLAMACPP_ENDS
 from sickbay.checks.probe.template import Case, tells_the_day
 from sickbay.checks.serving.local_process import command_line, find_process
-from sickbay.checks.serving.served_defaults import reads_generation_config, served_folder
+from sickbay.checks.serving.served_defaults import defaults_folder, served_folder
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.measure.json_lines import read_rows
 from sickbay.engine.measure.recognise import dig
@@ -265,9 +265,10 @@ def _vllm_ends(look: Look, reference: Reference) -> dict[str, Any]:
         process = find_process(look.files, look.target)
         words = command_line(look.files, process.pid) if process else []
         folder = served_folder(words, process.pid, look.files) if process else ""
-        if not folder or not reads_generation_config(words):
+        defaults = defaults_folder(words, process.pid, look.files) if process else ""
+        if not folder or not defaults:
             return {}
-        served = of_folder(look.files, folder)
+        served = of_folder(look.files, folder, defaults=defaults)
     except ProbeError as error:
         return {"engine_problem": error.detail}
     return {

@@ -14,7 +14,7 @@ from typing import Any
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.model.look import Files
 
-__all__ = ["reads_generation_config", "served_defaults", "served_folder"]
+__all__ = ["defaults_folder", "served_defaults", "served_folder"]
 
 NAMES = {
     "serving.default_temperature": ("temperature", 1.0),
@@ -76,10 +76,13 @@ def _model(words: Sequence[str], flags: Mapping[str, str]) -> str:
     return words[after] if after < len(words) and not words[after].startswith("-") else ""
 
 
-def reads_generation_config(words: Sequence[str]) -> bool:
-    """Whether tokenizer, end tokens and defaults all come from the model's own folder."""
+def defaults_folder(words: Sequence[str], pid: int, files: Files) -> str:
+    """The folder whose generation config gives defaults and end tokens; "" for none, or one that is not seen here."""
     flags = _flags(words)
-    return flags.get("--generation-config", "auto") == "auto" and "--tokenizer" not in flags
+    where = flags.get("--generation-config", "auto")
+    if where == "vllm" or "--tokenizer" in flags:
+        return ""
+    return _seen(_model(words, flags) if where == "auto" else where, pid, files)
 
 
 def served_folder(words: Sequence[str], pid: int, files: Files) -> str:

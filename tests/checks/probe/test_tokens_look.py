@@ -42,6 +42,16 @@ def test_end_ids_of_a_folder(tmp_path: Path) -> None:
     assert found.special_ids == frozenset({2, 5})
 
 
+def test_end_ids_of_a_generation_config_elsewhere(tmp_path: Path) -> None:
+    model, defaults = tmp_path / "model", tmp_path / "defaults"
+    for folder, ends in ((model, "[2]"), (defaults, "[2, 282]")):
+        folder.mkdir()
+        (folder / "generation_config.json").write_text(f'{{"eos_token_id": {ends}}}')
+    (model / "tokenizer.json").write_text('{"added_tokens": [{"id": 2, "content": "<|end|>"}], "model": {}}')
+    assert of_folder(RootedFiles("/"), str(model)).end_ids == (2,)
+    assert of_folder(RootedFiles("/"), str(model), defaults=str(defaults)).end_ids == (2, 282)
+
+
 @pytest.mark.parametrize(
     ("ends", "agree", "said"),
     [

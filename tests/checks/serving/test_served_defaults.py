@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sickbay.checks.serving.served_defaults import FILE, served_defaults
+from sickbay.checks.serving.served_defaults import FILE, defaults_folder, served_defaults
 from sickbay.engine.run.files import RootedFiles
 
 SERVE = ["vllm", "serve", "/models/m", "--port", "8000"]
@@ -59,3 +59,20 @@ def test_a_folder_without_the_file_leaves_the_engines_own(tmp_path: Path) -> Non
 )
 def test_what_cannot_be_read_is_not_guessed(words: list[str], text: str, tmp_path: Path) -> None:
     assert found(tmp_path, words, text) == {}
+
+
+@pytest.mark.parametrize(
+    ("more", "place"),
+    [
+        pytest.param([], "proc/7/root/models/m", id="the-models-own"),
+        pytest.param(["--generation-config", "/defaults"], "proc/7/root/defaults", id="another-folder"),
+        pytest.param(["--generation-config=vllm"], "", id="none"),
+        pytest.param(["--generation-config", "/nowhere"], "", id="not-seen-from-here"),
+    ],
+)
+def test_whose_generation_config_counts(more: list[str], place: str, tmp_path: Path) -> None:
+    for folder in ("models/m", "defaults"):
+        (tmp_path / "proc/7/root" / folder).mkdir(parents=True)
+        (tmp_path / "proc/7/root" / folder / FILE).write_text("{}")
+    found = defaults_folder([*SERVE, *more], 7, RootedFiles(str(tmp_path)))
+    assert found.lstrip("/") == place
