@@ -175,6 +175,9 @@ def _equal(raw: Raw) -> Reading:
     if not pairs:
         why = "no adapter is on" if not raw["on"] else f"no pair of answers came: {raw['stopped'] or _failure(raw)}"
         return unknown(UnknownReason.ABSENT, why)
+    if raw.get("spills") and not any(pair.differs for pair in pairs):
+        why = "vLLM without an accelerator gives the base model's requests an adapter too while adapters' requests run"
+        return unknown(UnknownReason.INCONSISTENT, f"{why}: equal answers tell nothing; ask when nobody else does")
     equal = sum(not pair.differs and (pair.shift is None or pair.shift < EQUAL_SHIFT) for pair in pairs)
     return measured(equal / len(pairs), f"{equal} of {len(pairs)} answers are those with every adapter off")
 

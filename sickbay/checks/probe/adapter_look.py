@@ -13,7 +13,7 @@ from typing import Any
 
 from sickbay.checks.probe.answer import Question
 from sickbay.checks.probe.asking import Asking, begin, rows_of
-from sickbay.checks.probe.prepare import seed_for
+from sickbay.checks.probe.prepare import known_numbers, seed_for
 from sickbay.checks.probe.questions import QUESTIONS
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.measure.adapter_modules import applied_modules
@@ -26,6 +26,9 @@ from sickbay.engine.model.target import Adapter
 __all__ = ["look_adapter"]
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+ADAPTERS_RUN = "serving.lora_slots_used_ratio"
+ACCELERATORS = ("nvidia", "kfd", "accel", "vfio", "davinci", "habanalabs", "dxg")
+"""Names under /dev: NVIDIA, AMD, TPU and others, Ascend, Gaudi, WSL."""
 HASH_TIME_KEPT_S = 5.0
 READ_TIMEOUT_S = 4.0
 
@@ -47,7 +50,23 @@ async def look_adapter(look: Look, params: Mapping[str, Any]) -> dict[str, Any]:
     }
     if applied or (listed and any(row["scale"] for row in rows)):
         await _answers(asking, listed, params, suspect=bool(undeclared))
-    return raw | {"stopped": asking.stopped}
+    return raw | {"stopped": asking.stopped, "spills": _spills(look, asking.found)}
+
+
+def _spills(look: Look, found: EngineFound | None) -> bool:
+    """Whether requests of the base model get an adapter as well, because requests of adapters run.
+
+    vLLM without an accelerator picks adapters by index, and -1, which means none, is the last one to torch
+    (vllm/lora/ops/torch_ops/lora_ops.py, read in 0.32.0). It is skipped only where no request of the batch has one.
+    """
+    if found is None or found.spec.name != "vllm" or not look.target.is_local:
+        return False
+    running = known_numbers(look, (ADAPTERS_RUN,)).get(ADAPTERS_RUN)
+    try:
+        devices = look.files.names("/dev")
+    except ProbeError:
+        return False
+    return bool(running) and not any(name.startswith(ACCELERATORS) for name in devices)
 
 
 def _applied(look: Look, asking: Asking, listed: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

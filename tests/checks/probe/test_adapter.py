@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from sickbay.checks.probe.adapter import ProbeAdapter
+from sickbay.checks.probe.answer import Answer as ProbeAnswer
+from sickbay.checks.probe.answer_text import look_at_text
 from sickbay.checks.probe.questions import QUESTIONS
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.measure.adapter_modules import applied_modules
 from sickbay.engine.model.check import Result
 from sickbay.engine.model.outcome import Outcome
+from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.model.target import Adapter, Target
 from sickbay.engine.run.files import RootedFiles
 from tests.checks.serving.looking import looking, run_check
@@ -103,6 +106,25 @@ def test_an_adapter_that_nobody_declared_and_that_harms() -> None:
     assert result.outcome is Outcome.FAIL
     seen = known(result)
     assert (seen["model.adapters_undeclared"], seen["output.recovery_adapter_off"]) == (1.0, 1.0)
+
+
+def test_equal_answers_tell_nothing_where_the_base_model_gets_the_adapter_too() -> None:
+    """VLLM 0.32 without an accelerator, recorded: both names answer alike while users call the adapter."""
+    right = ProbeAnswer(status=200, text=look_at_text("Paris", wanted=("paris",)))
+    raw: dict[str, Any] = {
+        "declared": [{"name": "support", "wanted_scale": 1.0, "scale": 1.0, "equal": True, "path": "p"}],
+        "on": ["support"], "undeclared": [], "stopped": "", "spills": True,
+        "rows": [
+            {"arm": arm, "number": 0, "answer": right.to_json()}
+            for arm in ("on", "off")
+        ],
+    }  # fmt: skip
+    check = ProbeAdapter()
+    params = {name: part["default"] for name, part in check.params["properties"].items()}
+    result = check.judge(raw, params)
+    assert result.outcome is Outcome.PASS
+    assert result.signals["output.adapter_equals_base_ratio"].reason is UnknownReason.INCONSISTENT
+    assert check.judge({**raw, "spills": False}, params).outcome is Outcome.FAIL
 
 
 def test_an_undeclared_adapter_that_answers_rightly_is_asked_until_it_does_not() -> None:
