@@ -49,6 +49,7 @@ class ServingAlive(Check):
         "serving.reachable", "serving.connect_error", "serving.health_ok", "serving.health_s",
         "serving.answers_http", "serving.first_token_ok", "serving.first_token_s", "serving.http_status",
         "serving.error_text", "serving.auth_ok", "serving.lost_ratio", "serving.answer_complete",
+        "serving.setting_added",
         "serving.direct_answers_http", "serving.direct_health_s", "serving.direct_first_token_ok",
         "serving.clock_ahead_s", "serving.model_served", "serving.models_served",
         "serving.engine_recognised", "serving.other_engine_port", "serving.port_listening",
@@ -59,8 +60,8 @@ class ServingAlive(Check):
     def cost(self, params: Mapping[str, Any]) -> Cost:
         """One request of four tokens, and up to three more.
 
-        One where the model has no chat template, two for lost ones, one straight to the engine for a token that did
-        not come where users call.
+        One where so short an answer is refused, one where the model has no chat template, two for lost ones, one
+        straight to the engine for a token that did not come where users call.
         """
         return Cost(requests=4, seconds=float(params.get("timeout_s", 15)) + 12.0, usual_s=0.5)
 

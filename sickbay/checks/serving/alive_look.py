@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +25,14 @@ __all__ = ["ask_health", "local_process", "look_alive"]
 HEALTH_TIMEOUT_S = 5.0
 PROMPT = "Answer with one word: ready?"
 TOKENS_MAX = 4
+TOKENS_MORE = 64
+"""Where somebody's rule refuses an answer of TOKENS_MAX tokens, users with longer ones may be served."""
+_LIMITS = re.compile(r"\b(?:max|min)_(?:completion_|new_)?tokens\b")
+_SETTINGS = re.compile(
+    r"\b(?:min_tokens|stop_token_ids|logit_bias|(?:frequency|presence|repetition)_penalty|top_k|min_p|best_of"
+    r"|response_format|guided_\w+|structured_outputs|tools|tool_choice|seed|truncate_prompt_tokens|logprobs)\b"
+)
+"""Fields of a request that engines name when they refuse one, and that ours does not hold."""
 LOST_MAX = 3
 """Lost requests after which it is lost each time."""
 SCHEME_TIMEOUT_S = 2.0
@@ -149,8 +158,12 @@ async def _short_request(look: Look, found: EngineFound | None, timeout_s: float
         found = _plain(look)
     route = route_for(found)
     lost: list[str] = []
+    refused = ""
     try:
         trace = await _ask(look, route, timeout_s)
+        if trace.status in {400, 422} and _LIMITS.search(trace.message):
+            refused = trace.message
+            trace = await _ask(look, route, timeout_s, tokens=TOKENS_MORE)
         if trace.status >= 300 and route.dialect == "chat" and wants_completions(trace.status, trace.message):
             route = route.as_completions()
             trace = await _ask(look, route, timeout_s)
@@ -171,7 +184,15 @@ async def _short_request(look: Look, found: EngineFound | None, timeout_s: float
         "connected": trace.connect_s is not None or trace.status > 0,
         "ended_s": round(trace.end_s, 4),
         "lost": lost,
+        "refused_short": refused,
+        "added": _added(refused or (trace.message if trace.status in {400, 422} else "")),
     }
+
+
+def _added(refusal: str) -> str:
+    """A setting that a refusal of our request names, and that we did not send; "" for none."""
+    named = _SETTINGS.search(refusal)
+    return named[0] if named else ""
 
 
 def _came_to_nothing(request: dict[str, Any]) -> bool:
@@ -192,8 +213,10 @@ async def _straight(look: Look, path: str, found: EngineFound | None, timeout_s:
     return {"path": route.path, "token": bool(trace.chunks), "message": trace.message or trace.failure.value}
 
 
-async def _ask(look: Look, route: Route, timeout_s: float, *, direct: bool = False) -> StreamTrace:
-    body = route.body(PROMPT, TOKENS_MAX)
+async def _ask(
+    look: Look, route: Route, timeout_s: float, *, direct: bool = False, tokens: int = TOKENS_MAX
+) -> StreamTrace:
+    body = route.body(PROMPT, tokens)
     return (await stream_once(look, route.path, body, timeout_s=min(timeout_s, _left(look)), direct=direct)).trace
 
 

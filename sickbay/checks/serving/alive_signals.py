@@ -135,7 +135,16 @@ def _connected(problem: Mapping[str, str], raw: Raw) -> bool:
 
 def _request(raw: Raw) -> dict[str, Reading]:
     request = raw.get("request")
-    names = ("first_token_ok", "first_token_s", "http_status", "error_text", "auth_ok", "lost_ratio", "answer_complete")
+    names = (
+        "first_token_ok",
+        "first_token_s",
+        "http_status",
+        "error_text",
+        "auth_ok",
+        "lost_ratio",
+        "answer_complete",
+        "setting_added",
+    )
     if request is None:
         problem = raw["health"]["problem"]
         lost = unknown(
@@ -163,6 +172,7 @@ def _request(raw: Raw) -> dict[str, Reading]:
         else unknown(UnknownReason.TIMEOUT if request["failure"] == "timeout" else UnknownReason.REFUSED, none),
         "serving.error_text": measured(str(request["message"]), source),
         "serving.lost_ratio": _lost(request, source),
+        "serving.setting_added": _added(request, source),
         "serving.answer_complete": measured(request["failure"] != "timeout", none if first is None else source)
         if first is not None or request["failure"] == "timeout"
         else unknown(UnknownReason.ABSENT, none),
@@ -170,6 +180,12 @@ def _request(raw: Raw) -> dict[str, Reading]:
         if status
         else unknown(UnknownReason.TIMEOUT, f"{source} gave no status"),
     }
+
+
+def _added(request: Mapping[str, Any], source: str) -> Reading:
+    """A setting that we did not send and that the refusal of our request names: somebody on the way sets it."""
+    added, said = str(request.get("added", "")), request.get("refused_short") or request["message"]
+    return measured(added, f"{source}: {said}" if added else f"{source}: no refusal names a setting that was not sent")
 
 
 def _lost(request: Mapping[str, Any], source: str) -> Reading:

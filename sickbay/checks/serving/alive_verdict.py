@@ -57,6 +57,12 @@ def alive_verdict(raw: Raw, found: Mapping[str, Reading]) -> tuple[Outcome, str,
             f"{summary}, and the few tokens asked for never came to an end: {request['message'] or 'no end in time'}",
             "It begins answers and does not finish them: look at its running requests and its log.",
         )
+    if refused := request.get("refused_short"):
+        return (
+            Outcome.WARN,
+            f"{summary}, once a longer answer was asked for; a short one is refused: {refused}",
+            "Look at what stands in front of the engine for the settings it adds to requests.",
+        )
     if value["health_ok"] is not True:
         return (
             Outcome.WARN,

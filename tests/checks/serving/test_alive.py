@@ -179,6 +179,22 @@ def test_a_model_without_chat_template_is_asked_in_raw_form() -> None:
     assert [path for method, path in server.asked if method == "POST"] == ["/v1/chat/completions", "/v1/completions"]
 
 
+def test_a_rule_that_refuses_short_answers_only_and_names_what_nobody_sent() -> None:
+    said = "min_tokens must be less than or equal to max_tokens=4, got 60."  # vLLM 0.32, recorded
+    refusal = Answer(json.dumps({"error": {"message": said}}).encode(), status=400)
+    server, _, result = at({**HEALTHY, "/v1/chat/completions": [refusal, chat_stream("Yes")]})
+    assert (value(result, "first_token_ok"), value(result, "setting_added")) == (True, "min_tokens")
+    assert result.outcome is Outcome.WARN
+    assert f"a short one is refused: HTTP 400: {said}" in result.summary
+    assert sum(path == "/v1/chat/completions" for _, path in server.asked) == 2
+
+
+def test_a_refusal_of_what_was_sent_names_no_other_setting() -> None:
+    refusal = Answer(b'{"error": {"message": "temperature must be positive"}}', status=400)
+    _, _, result = at({**HEALTHY, "/v1/chat/completions": refusal})
+    assert (value(result, "first_token_ok"), value(result, "setting_added")) == (False, "")
+
+
 def test_the_budget_is_kept() -> None:
     server, _, result = at(HEALTHY, requests=0)
     assert result.outcome is Outcome.UNKNOWN
