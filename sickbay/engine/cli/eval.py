@@ -18,7 +18,7 @@ from sickbay.engine.cli.eval_flags import check_numbers
 from sickbay.engine.cli.targeting import add_target_flags, choose_target
 from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import ProblemsError, UsageError
-from sickbay.engine.evals.compare import Finding, compare, pair_runs
+from sickbay.engine.evals.compare import CLUSTERS_MIN, Finding, compare, pair_runs
 from sickbay.engine.evals.judge_check import uses_judge
 from sickbay.engine.evals.load import load_eval_set
 from sickbay.engine.evals.overlap import training_problems
@@ -28,7 +28,7 @@ from sickbay.engine.evals.row import EvalRun, Row
 from sickbay.engine.evals.runner import INTERRUPTED, refuse_commands
 from sickbay.engine.evals.scoring import self_test
 from sickbay.engine.evals.show import to_text
-from sickbay.engine.evals.stats.power import margin_resolved
+from sickbay.engine.evals.stats.power import margin_resolved_exactly
 from sickbay.engine.evals.summary import summary_of
 from sickbay.engine.model.outcome import ExitCode
 from sickbay.engine.model.problem import Problem
@@ -175,9 +175,13 @@ def _plan(evalset: EvalSet, unsound: list[str]) -> int:
     sys.stdout.write(f"sha256 {evalset.sha256}\n")
     for words, discordance in (("same weights, other kernel", 0.02), ("light quantisation", 0.05),
                                ("new prompt", 0.10), ("new fine-tune", 0.20)):  # fmt: skip
-        margin = margin_resolved(n, discordance, alpha=0.025, power=0.97)
+        margin = margin_resolved_exactly(n, discordance, alpha=0.025, power=0.97)
         shown = f"can show a margin of {margin * 100:5.1f} points" if margin < 1 else "cannot show any margin"
         sys.stdout.write(f"  {shown} where {discordance:.0%} differ ({words})\n")
+    clusters = len({item.cluster or item.id for item in evalset.items})
+    if clusters < n:
+        few = f"; fewer than {CLUSTERS_MIN} decide nothing" if clusters < CLUSTERS_MIN else ""
+        sys.stdout.write(f"  in {clusters} clusters: items of one that fall together count as one{few}\n")
     return ExitCode.INVALID if unsound else ExitCode.HEALTHY
 
 

@@ -15,7 +15,17 @@ from sickbay.engine.evals.stats.power import items_needed, margin_resolved
 from sickbay.engine.evals.stats.proportions import mcnemar_exact, tango_interval
 from sickbay.engine.evals.stats.rare import rare_bounds
 
-__all__ = ["Comparison", "Finding", "Pair", "Pairing", "compare", "compare_slices", "mean_score", "pair_runs"]
+__all__ = [
+    "CLUSTERS_MIN",
+    "Comparison",
+    "Finding",
+    "Pair",
+    "Pairing",
+    "compare",
+    "compare_slices",
+    "mean_score",
+    "pair_runs",
+]
 
 CLUSTERS_MIN = 10
 """Below this many clusters a clustered error says too little of itself to decide anything."""

@@ -217,6 +217,16 @@ def test_eval_and_again_against_its_own_result(
     assert "worse at a margin of 10 points" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_plan_tells_what_the_size_can_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    items = "".join(f"  - {{id: i{n}, ask: q{n}, expected: x, fields: {{doc: d{n % 5}}}}}\n" for n in range(400))
+    (tmp_path / "s.yaml").write_text(f"evalset: s\ncluster: doc\nscore: [exact]\nitems:\n{items}")
+    assert sickbay("eval", tmp_path / "s.yaml", "--plan") == 0
+    first, _, *shown, last = capsys.readouterr().out.splitlines()
+    assert first == "s: 400 items, 400 requests"
+    assert shown[0] == "  can show a margin of   3.2 points where 2% differ (same weights, other kernel)"
+    assert last == "  in 5 clusters: items of one that fall together count as one; fewer than 10 decide nothing"
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
