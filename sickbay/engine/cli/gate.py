@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -23,6 +24,7 @@ from sickbay.engine.gate.load import load_gate
 from sickbay.engine.gate.model import EvalRule, Gate
 from sickbay.engine.gate.render import FORMATS, form_of_path, render
 from sickbay.engine.model.outcome import ExitCode
+from sickbay.engine.model.shown_url import shown_url
 from sickbay.engine.model.target import Secret, Target
 
 if TYPE_CHECKING:
@@ -129,8 +131,13 @@ def _target(text: str, model: str, args: argparse.Namespace, side: str) -> Targe
         key = Secret(env="SICKBAY_API_KEY")
     if "://" in text or ":" in text or "." in text:
         url = text if "://" in text else f"http://{text}"
+        if not re.match(r"https?://[^/]", url):
+            raise UsageError(f"--{side}: {shown_url(text)!r}: wanted http://host:port or https://host")
         return Target(name=side, url=url.rstrip("/").removesuffix("/v1"), model=model, api_key=key)
-    path = find_config(args.config)
+    try:
+        path = find_config(args.config)
+    except UsageError as error:
+        raise UsageError(f"--{side}: {text!r} is no URL (http://host:port), and no target: {error}") from error
     targets = read_config_file(path).targets
     if text not in targets:
         raise UsageError(f"--{side}: {path} has no target {text!r}; it has: {', '.join(sorted(targets)) or 'none'}")
@@ -153,8 +160,10 @@ def _refuse_path(text: str) -> None:
 
 def _baseline(args: argparse.Namespace, gate: Gate) -> tuple[Target | None, Mapping[str, EvalRun], str]:
     """A live baseline, or kept runs by set name with where they come from; neither without --baseline."""
-    if not args.baseline:
+    if args.baseline is None:
         return None, {}, ""
+    if not args.baseline.strip():
+        raise UsageError("--baseline: it is empty; is the variable that it comes from set?")
     if args.baseline == "history":
         from sickbay.engine.gate.history import last_passed
 

@@ -42,18 +42,26 @@ def plan_power(rules: int) -> float:
 
 
 def judge_eval(
-    rule: EvalRule, candidate: EvalRun, baseline: EvalRun | None, watch: EvalWatch | None = None
-) -> list[Finding]:
-    """The rule's finding, one for its minimum, and one a slice. `watch`: the sequential tests, where there are."""
+    rule: EvalRule, candidate: EvalRun, baseline: EvalRun | None, watch: EvalWatch | None = None,
+    *, wanted: bool = False,
+) -> list[Finding]:  # fmt: skip
+    """The rule's finding, one for its minimum, and one a slice.
+
+    Args:
+        rule: what is allowed.
+        candidate: its answers.
+        baseline: those of the other side; None where there are none.
+        watch: the sequential tests, where there are.
+        wanted: a baseline was named; then one that lacks this set is no reason to look at the minimum alone.
+    """
     findings = []
     if rule.minimum is not None:
         findings.append(_still(_minimum(rule, rule.minimum, candidate), "minimum", watch))
     if rule.flaky_max is not None:
         findings.append(_still(_flaky(rule, rule.flaky_max, candidate), "flaky", watch))
     if baseline is None:
-        if rule.minimum is None:
-            findings.append(_cannot(rule, "no baseline holds this set, and the rule has no minimum"))
-        return findings
+        dead = _failing(rule, candidate, None)
+        return [*findings, dead or _alone(rule, wanted=wanted)]
     why = _incomparable(candidate, baseline)
     failed = _failing(rule, candidate, baseline)
     if failed and watch is not None and failed.found is Outcome.BLOCK and "failing" not in watch.shown:
@@ -73,8 +81,8 @@ def judge_eval(
             lost.append(
                 f"{pairing.only_candidate} are only in the candidate's run, {pairing.only_baseline} only before"
             )
-        wanted = f"wanted {rule.overlap_min:.0%}"
-        return [*findings, _cannot(rule, f"only {pairing.overlap:.0%} of the items pair, {wanted}: {'; '.join(lost)}")]
+        least = f"wanted {rule.overlap_min:.0%}"
+        return [*findings, _cannot(rule, f"only {pairing.overlap:.0%} of the items pair, {least}: {'; '.join(lost)}")]
     one = compare(pairing.pairs, rule.margin, confidence=rule.confidence, power=PLAN_POWER)
     examples = _lost(baseline.rows, candidate.rows)
     if watch is not None:
@@ -103,6 +111,15 @@ def _still(finding: Finding, what: str, watch: EvalWatch | None) -> Finding:
     return replace(finding, found=Outcome.INCONCLUSIVE, summary=f"{finding.summary}, so far")
 
 
+def _alone(rule: EvalRule, *, wanted: bool) -> Finding:
+    """A set that no baseline holds."""
+    if rule.minimum is None or wanted:
+        tail = "and the rule has no minimum" if rule.minimum is None else "and it was to be compared with one"
+        return _cannot(rule, f"no baseline holds this set, {tail}")
+    words = "not compared: no --baseline was given, so only its minimum counts"
+    return Finding(rule=rule.id, kind="eval", found=Outcome.WARN, summary=words)
+
+
 def _cannot(rule: EvalRule, why: str) -> Finding:
     return Finding(rule=rule.id, kind="eval", found=Outcome.INCONCLUSIVE, summary=why)
 
@@ -121,9 +138,9 @@ def _incomparable(candidate: EvalRun, baseline: EvalRun) -> str:
     return ""
 
 
-def _failing(rule: EvalRule, candidate: EvalRun, baseline: EvalRun) -> Finding | None:
+def _failing(rule: EvalRule, candidate: EvalRun, baseline: EvalRun | None) -> Finding | None:
     """Answers that never came. When only the candidate fails, that is its fault; else nothing can be said."""
-    ours, theirs = _error_share(candidate), _error_share(baseline)
+    ours, theirs = _error_share(candidate), 0.0 if baseline is None else _error_share(baseline)
     numbers = {"candidate_errors": ours, "baseline_errors": theirs, "errors_max": rule.errors_max}
 
     def said(found: Outcome, why: str) -> Finding:
@@ -133,14 +150,18 @@ def _failing(rule: EvalRule, candidate: EvalRun, baseline: EvalRun) -> Finding |
     told = f"{ours:.1%} of the candidate's answers have no score, allowed {rule.errors_max:.1%}: {_errors(candidate)}"
     if served > rule.errors_max and theirs <= rule.errors_max:
         return said(Outcome.BLOCK, told)  # also where it died, and the rest was never asked for
-    for run, share, name in ((candidate, ours, "candidate"), (baseline, theirs, "baseline")):
+    for run, name in ((candidate, "candidate"), (baseline, "baseline")):
+        if run is None:
+            continue
         missing = run.planned - len(run.rows)
         if missing > 0 and not rule.sequential:
             why = f"{run.stopped or 'stopped'}; {missing} of {run.planned} answers of the {name} were never asked for"
             return said(Outcome.INCONCLUSIVE, why)
-        if share > rule.errors_max and name == "baseline":
-            why = f"{share:.1%} of the baseline's answers have no score, allowed {rule.errors_max:.1%}: {_errors(run)}"
-            return said(Outcome.INCONCLUSIVE, why)
+    if baseline is not None and theirs > rule.errors_max:
+        why = (
+            f"{theirs:.1%} of the baseline's answers have no score, allowed {rule.errors_max:.1%}: {_errors(baseline)}"
+        )
+        return said(Outcome.INCONCLUSIVE, why)
     return said(Outcome.INCONCLUSIVE, told) if ours > rule.errors_max else None
 
 

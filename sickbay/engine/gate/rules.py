@@ -106,7 +106,8 @@ async def _eval(rule: EvalRule, kit: Kit, runs: Runs) -> list[Finding]:
     for name, run in found.items():
         runs[name].append(run)
     baseline = found.get("baseline", kept)
-    return [*judge_eval(rule, found["candidate"], baseline, watch), *fitness(rule, kit)]
+    wanted = bool(kit.sides.baseline_from)
+    return [*judge_eval(rule, found["candidate"], baseline, watch, wanted=wanted), *fitness(rule, kit)]
 
 
 async def _latency(rule: LatencyRule, kit: Kit) -> Finding:

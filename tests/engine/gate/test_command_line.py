@@ -297,6 +297,43 @@ def test_answers_that_are_only_reasoning_are_told(
     assert "100 answers are empty, with text in the reasoning field" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_minimum_alone_is_no_comparison(
+    gate: Path, serve: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without --baseline it is told; a baseline that lacks the set, or that is empty, lets nothing pass."""
+    gate.write_text(gate.read_text().replace("margin: 0.1", "margin: 0.1, minimum: 0.9"))
+    url, other = serve(right), tmp_path / "other.json"
+    assert sickbay("gate", gate, "--candidate", url) == 1
+    assert "warn echo: not compared: no --baseline was given, so only its minimum counts" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    runs = {"candidate": [{"name": name, "rows": [{"item": "0", "passed": True}]} for name in ("eco", "safety")]}
+    other.write_text(json.dumps({"schema": "sickbay.scorecard.v1", "runs": runs}))
+    assert sickbay("gate", gate, "--candidate", url, "--baseline", other) == 3
+    assert "no baseline holds this set, and it was to be compared with one" in " ".join(capsys.readouterr().out.split())
+    assert sickbay("gate", gate, "--candidate", url, "--baseline", "") == 64
+    assert "--baseline: it is empty; is the variable that it comes from set?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("side", "said"),
+    [
+        ("ftp://x", "--candidate: 'ftp://x': wanted http://host:port or https://host"),
+        ("localhost", "--candidate: 'localhost' is no URL (http://host:port), and no target: no sickbay.yaml"),
+        ("http://", "--candidate: 'http://': wanted http://host:port or https://host"),
+    ],
+)
+def test_a_side_that_is_no_address(side: str, said: str, gate: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sickbay("gate", gate, "--candidate", side) == 64
+    assert said in capsys.readouterr().err
+
+
+def test_a_scorecard_of_another_version(gate: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "v2.json").write_text('{"schema": "sickbay.scorecard.v2", "runs": {"candidate": [{"name": "echo"}]}}')
+    assert sickbay("gate", gate, "--candidate", "http://127.0.0.1:9", "--baseline", tmp_path / "v2.json") == 65
+    assert "the scorecard is sickbay.scorecard.v2, this version reads sickbay.scorecard.v1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("name", "said"), [("no.json", "no file 'no.json'"), (".", "'.' is a folder")])
 def test_a_baseline_that_is_no_host(name: str, said: str, gate: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sickbay("gate", gate, "--candidate", "http://127.0.0.1:9", "--baseline", name) == 64

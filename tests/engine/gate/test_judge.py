@@ -122,6 +122,14 @@ def test_a_pass_rests_on_no_item_without_an_answer() -> None:
     assert one(replace(rule, margin=0.03), failing(2000, 30), run(2000, 0)).found is Outcome.PASS
 
 
+def test_a_minimum_is_not_met_by_the_few_answers_that_came() -> None:
+    found = judge_eval(replace(RULE, minimum=0.9), failing(400, 200), None)
+    assert [each.found for each in found] == [Outcome.PASS, Outcome.BLOCK]
+    assert found[1].summary.startswith("50.0% of the candidate's answers have no score")
+    cut = replace(run(400, 0), rows=run(200, 0).rows, stopped="the budget is spent")
+    assert judge_eval(replace(RULE, minimum=0.9), cut, None)[1].found is Outcome.INCONCLUSIVE
+
+
 def test_who_dies_midway_decides_what_it_means() -> None:
     def dead(answered: int) -> EvalRun:
         gone = tuple(Row(item=str(i), error="refused", reason="refused") for i in range(answered, answered + 10))

@@ -23,6 +23,7 @@ from sickbay.engine.evals.row import SCHEMA, EvalRun
 
 __all__ = ["read_results"]
 
+SCORECARD = "sickbay.scorecard.v1"
 BYTES_MAX = 2_000_000_000
 _ZIP_MAGIC = b"PK\x03\x04"
 
@@ -66,8 +67,10 @@ def _of_json(data: Any, path: Path) -> list[EvalRun]:
         schema = str(data.get("schema", ""))
         if schema == SCHEMA:
             return [_own(data, str(path))]
-        if schema.startswith("sickbay.scorecard."):
+        if schema == SCORECARD:
             return _scorecard(data, path)
+        if schema.startswith("sickbay.scorecard."):
+            raise ConfigError(f"{path}: the scorecard is {schema}, this version reads {SCORECARD}")
         if schema.startswith("sickbay.eval."):
             raise ConfigError(f"{path}: the result is {schema}, this version reads {SCHEMA}")
         if "samples" in data and "eval" in data:
