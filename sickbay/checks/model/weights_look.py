@@ -32,7 +32,9 @@ def look_weights(look: Look, params: Mapping[str, Any]) -> dict[str, Any]:
     """Headers first, then the manifest's hashes, then numbers until the bytes or the time are spent."""
     files, target = look.files, look.target
     path = target.model_path
-    raw: dict[str, Any] = {"path": path, "pickles": look_pickles(files, path), "problems": []}
+    half = look.remaining_s / 2  # the weights want the other half
+    pickles = look_pickles(files, path, lambda: look.remaining_s > half)
+    raw: dict[str, Any] = {"path": path, "pickles": pickles, "problems": []}
     try:
         served = list_tensors(files, path)
     except IncompleteModelError as error:

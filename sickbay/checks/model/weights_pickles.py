@@ -16,8 +16,11 @@ __all__ = ["look_pickles", "pickles_reading"]
 FILES_MAX = 64
 
 
-def look_pickles(files: Files, path: str) -> list[dict[str, Any]]:
-    """A row a file: what it would import that no weights need, and why it could not be read to its end."""
+def look_pickles(files: Files, path: str, go_on: Callable[[], bool] = lambda: True) -> list[dict[str, Any]]:
+    """A row a file: what it would import that no weights need, and why it could not be read to its end.
+
+    `go_on`: whether there is time for another file.
+    """
     if path.lower().endswith(PICKLE_SUFFIXES):
         return [_row(files, path)]
     try:
@@ -25,7 +28,11 @@ def look_pickles(files: Files, path: str) -> list[dict[str, Any]]:
     except ProbeError:
         return []  # a single file
     found = [name for name in names if name.lower().endswith(PICKLE_SUFFIXES)]
-    return [_row(files, f"{path.rstrip('/')}/{name}") for name in found[:FILES_MAX]]
+    late = "there was no time to read it"
+    return [
+        _row(files, f"{path.rstrip('/')}/{name}") if go_on() else {"name": name, "unsafe": [], "problem": late}
+        for name in found[:FILES_MAX]
+    ]
 
 
 def _row(files: Files, file: str) -> dict[str, Any]:

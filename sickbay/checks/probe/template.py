@@ -21,7 +21,7 @@ from sickbay.engine.model.signal import UnknownReason
 __all__ = ["Case", "render", "render_all", "tells_the_day", "variants"]
 
 CHILD = Path(__file__).with_name("template_child.py")
-WALL_S = 40.0
+WALL_S = 20.0
 """Against a host that does not let the process run; a template that loops is stopped by its processor time."""
 SAID_CHARS = 120
 DATED = "strftime_now"

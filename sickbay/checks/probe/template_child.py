@@ -14,7 +14,8 @@ import sys
 from datetime import datetime
 from typing import Any
 
-CPU_S = 2
+CPU_S = 1
+"""The slowest of 71 published templates took 0.18 s for all that is asked of it."""
 MEMORY_BYTES = 1 << 30
 RENDERED_CHARS_MAX = 1_000_000
 ERROR_CHARS = 200

@@ -19,7 +19,7 @@ __all__ = ["PICKLE_SUFFIXES", "pickle_imports", "unsafe_imports"]
 
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill")
 PICKLE_BYTES_MAX = 64 << 20
-OPCODES_MAX = 2_000_000
+OPCODES_MAX = 1_000_000
 PICKLES_MAX = 64
 ZIP = b"PK\x03\x04"
 _CODE_MODULES = {

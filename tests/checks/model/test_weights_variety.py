@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from sickbay.checks.model.weights_layers import layer_gaps
+from sickbay.checks.model.weights_pickles import look_pickles
 from sickbay.checks.model.weights_settings import settings_unlike
 from sickbay.engine.measure.safetensors_header import read_safetensors_header
 from sickbay.engine.model.outcome import Outcome
+from sickbay.engine.run.files import RootedFiles
 from tests.checks.model.test_weights import value, weights
 from tests.checks.model.weight_folder import CONFIG, sound_tensors, write_model
 from tests.engine.measure.test_pickle_imports import EVIL
@@ -346,3 +348,12 @@ def test_a_reference_that_cannot_be_compared_says_why(tmp_path: Path) -> None:
     save(own / "model.safetensors", {"x": np.ones((64, 64), "<f4")})
     reading = weights(ours, reference=own).signals["model.tensors_differ_ratio"]
     assert reading.detail == f"{own}: its tensors have other names, so numbers cannot be compared"
+
+
+def test_pickles_leave_time_for_the_weights(tmp_path: Path) -> None:
+    for name in ("a.bin", "b.bin"):
+        (tmp_path / name).write_bytes(EVIL)
+    times = iter([True, False])
+    rows = look_pickles(RootedFiles("/"), str(tmp_path), lambda: next(times))
+    assert [row["unsafe"] for row in rows] == [["posix system"], []]
+    assert rows[1]["problem"] == "there was no time to read it"
