@@ -10,7 +10,7 @@ import shutil
 import sys
 import time
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -116,13 +116,18 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     code, compared = _judged(args, run, earlier)
     summary = summary_of(run, evalset.slices)
     if args.format == "json":
-        sys.stdout.write("".join(run.lines()))
+        more = {"summary": {**asdict(summary), "compared": compared, "exit_code": _exit_code(code, run, unsound)}}
+        sys.stdout.write("".join(run.lines(more)))
     else:
         width = max(60, shutil.get_terminal_size((80, 24)).columns)
         sys.stdout.write(to_text(run, summary, compared, prices=prices, width=width))
     if args.output:
         sys.stdout.flush()
         _write(args.output, run)
+    return _exit_code(code, run, unsound)
+
+
+def _exit_code(code: int, run: EvalRun, unsound: list[str]) -> int:
     if run.stopped == INTERRUPTED:
         return int(ExitCode.INTERRUPTED)
     return int(ExitCode.INCONCLUSIVE) if unsound and code == 0 else code

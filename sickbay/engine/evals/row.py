@@ -99,10 +99,14 @@ class EvalRun:
         data = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "rows"}
         return {"schema": SCHEMA, **data, "rows": [row.to_json() for row in self.rows]}
 
-    def lines(self) -> Iterable[str]:
-        """The JSON document in pieces, one row a line: large runs are written without being held twice."""
+    def lines(self, more: Mapping[str, Any] | None = None) -> Iterable[str]:
+        """The JSON document in pieces, one row a line: large runs are written without being held twice.
+
+        Args:
+            more: further keys of the document, which nothing reads back.
+        """
         data = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "rows"}
-        head = json.dumps({"schema": SCHEMA, **data}, ensure_ascii=False, indent=1)
+        head = json.dumps({"schema": SCHEMA, **data, **(more or {})}, ensure_ascii=False, indent=1)
         yield head[:-2] + ',\n "rows": [\n'
         for place, row in enumerate(self.rows):
             yield ("," if place else "") + json.dumps(row.to_json(), ensure_ascii=False) + "\n"

@@ -213,8 +213,14 @@ def test_eval_and_again_against_its_own_result(
     assert sickbay("eval", tmp_path / "echo.yaml", "--url", good, "--output", kept, "--minimum", "0.9") == 0
     assert "echo 7: 100.0% of 100 items pass (95 % interval 96.3% to 100.0%)" in capsys.readouterr().out
     assert sickbay("eval", tmp_path / "echo.yaml", "--url", good, "--against", kept, "--margin", "0.1") == 0
-    assert sickbay("eval", tmp_path / "echo.yaml", "--url", bad, "--against", kept, "--margin", "0.1") == 2
-    assert "worse at a margin of 10 points" in " ".join(capsys.readouterr().out.split())
+    assert "not worse at a margin of 10 points" in " ".join(capsys.readouterr().out.split())
+    code = sickbay(
+        "eval", tmp_path / "echo.yaml", "--url", bad, "--against", kept, "--margin", "0.1", "--format", "json"
+    )
+    summary = json.loads(capsys.readouterr().out)["summary"]
+    assert (code, summary["exit_code"], summary["score"]["items"]) == (2, 2, 100)
+    assert summary["score"]["interval"]["low"] < summary["score"]["passed"]
+    assert ": worse at a margin of 10 points" in summary["compared"]
 
 
 def test_a_plan_tells_what_the_size_can_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
