@@ -16,7 +16,10 @@ _NUMBER = re.compile(r"(?<![\w.])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|
 
 
 class Numeric(Scorer):
-    """The last (or first, or only) number of the answer."""
+    """The last (or first, or only) number of the answer.
+
+    Commas part thousands, and a percent sign divides by a hundred: "50 %" is 0.5, in the answer and in the reference.
+    """
 
     name = "numeric"
     title = "the last number of the answer is the reference, within a tolerance"

@@ -48,7 +48,7 @@ PHRASES = (
     r"申し訳(?:ありません|ございません)|お手伝いできません|お答えできません",
     r"(?:죄송합니다|죄송하지만).{0,40}(?:없습니다|어렵습니다)",
 )
-"""Our own list; English first, with the commonest forms of ten other languages. Override it with `phrases`."""
+"""Our own list; English first, with the commonest forms of nine other languages. Override it with `phrases`."""
 
 _COMPILED = tuple(re.compile(phrase, re.IGNORECASE | re.DOTALL) for phrase in PHRASES)
 
