@@ -13,6 +13,7 @@ from sickbay.engine.evals.stats.power import items_needed_exactly
 from sickbay.engine.evals.stats.proportions import Interval, wilson
 from sickbay.engine.evals.stats.sequential import Canary, CanaryState
 from sickbay.engine.evals.summary import summary_of
+from sickbay.engine.gate.judge_missing import PLAN_POWER, failing_finding, without_answers
 from sickbay.engine.gate.model import EvalRule, Outcome, SliceRule
 from sickbay.engine.gate.scorecard import Finding
 from sickbay.engine.gate.watch import EvalWatch
@@ -26,8 +27,6 @@ __all__ = [
     "planned_items",
 ]
 
-PLAN_POWER = 0.98
-"""Chance that all eval rules pass a release that is no worse, at the planned sizes; the rest is room for slices."""
 EXAMPLES_MAX = 5
 
 
@@ -60,10 +59,10 @@ def judge_eval(
     if rule.flaky_max is not None:
         findings.append(_still(_flaky(rule, rule.flaky_max, candidate), "flaky", watch))
     if baseline is None:
-        dead = _failing(rule, candidate, None)
+        dead = failing_finding(rule, candidate, None)
         return [*findings, dead or _alone(rule, wanted=wanted)]
     why = _incomparable(candidate, baseline)
-    failed = _failing(rule, candidate, baseline)
+    failed = failing_finding(rule, candidate, baseline)
     if failed and watch is not None and failed.found is Outcome.BLOCK and "failing" not in watch.shown:
         # Looked at again and again, one request that fails must stop nothing.
         words = f"{failed.summary}; too few to say whether it fails more often than the baseline"
@@ -96,7 +95,7 @@ def judge_eval(
             part = compare(inside, canary.margin, confidence=rule.confidence, power=PLAN_POWER)
             findings.append(replace(_sequential(rule, part, canary, ()), rule=f"{rule.id}/{by}={value}", kind="slice"))
         return findings
-    findings.append(_unanswered(rule, _overall(rule, one, examples), candidate, baseline))
+    findings.append(without_answers(rule, _overall(rule, one, examples), candidate, baseline))
     for slices in rule.slices:
         margin = slices.margin or rule.margin
         found = compare_slices(pairing.pairs, slices.by, margin, confidence=rule.confidence, items_min=slices.items_min)
@@ -136,41 +135,6 @@ def _incomparable(candidate: EvalRun, baseline: EvalRun) -> str:
         shown = ", ".join(f"{key} {baseline.asked[key]} then, {candidate.asked.get(key)} now" for key in other)
         return f"the baseline was asked in another way: {shown}"
     return ""
-
-
-def _failing(rule: EvalRule, candidate: EvalRun, baseline: EvalRun | None) -> Finding | None:
-    """Answers that never came. When only the candidate fails, that is its fault; else nothing can be said."""
-    ours, theirs = _error_share(candidate), 0.0 if baseline is None else _error_share(baseline)
-    numbers = {"candidate_errors": ours, "baseline_errors": theirs, "errors_max": rule.errors_max}
-
-    def said(found: Outcome, why: str) -> Finding:
-        return Finding(rule=rule.id, kind="eval", found=found, summary=why, numbers=numbers)
-
-    served = sum(bool(row.reason) for row in candidate.rows) / max(1, len(candidate.rows))
-    told = f"{ours:.1%} of the candidate's answers have no score, allowed {rule.errors_max:.1%}: {_errors(candidate)}"
-    if served > rule.errors_max and theirs <= rule.errors_max:
-        return said(Outcome.BLOCK, told)  # also where it died, and the rest was never asked for
-    for run, name in ((candidate, "candidate"), (baseline, "baseline")):
-        if run is None:
-            continue
-        missing = run.planned - len(run.rows)
-        if missing > 0 and not rule.sequential:
-            why = f"{run.stopped or 'stopped'}; {missing} of {run.planned} answers of the {name} were never asked for"
-            return said(Outcome.INCONCLUSIVE, why)
-    if baseline is not None and theirs > rule.errors_max:
-        why = (
-            f"{theirs:.1%} of the baseline's answers have no score, allowed {rule.errors_max:.1%}: {_errors(baseline)}"
-        )
-        return said(Outcome.INCONCLUSIVE, why)
-    return said(Outcome.INCONCLUSIVE, told) if ours > rule.errors_max else None
-
-
-def _error_share(run: EvalRun) -> float:
-    return sum(bool(row.error) for row in run.rows) / len(run.rows) if run.rows else 1.0
-
-
-def _errors(run: EvalRun) -> str:
-    return next((row.error for row in run.rows if row.error), "none was asked for")
 
 
 def _minimum(rule: EvalRule, minimum: float, candidate: EvalRun) -> Finding:
@@ -213,29 +177,6 @@ def _overall(rule: EvalRule, one: Comparison, examples: tuple[str, ...]) -> Find
         rule=rule.id, kind="eval", found=found, summary=f"{_words(one)}: {tail}", detail=one.method,
         numbers=_numbers(one), examples=examples if one.worse else (),
     )  # fmt: skip
-
-
-def _unanswered(rule: EvalRule, overall: Finding, candidate: EvalRun, baseline: EvalRun) -> Finding:
-    """A pass must not rest on answers that never came: it holds also where each of them counts as wrong.
-
-    On both sides alike, so that failures of machine and network that hit both speak for neither.
-    """
-    missing = sum(bool(row.error) for run in (candidate, baseline) for row in run.rows)
-    if not missing or overall.found not in {Outcome.PASS, Outcome.WARN}:
-        return overall
-    pairs = pair_runs(_as_wrong(baseline.rows), _as_wrong(candidate.rows), rule.metric).pairs
-    strict = compare(pairs, rule.margin, confidence=rule.confidence, power=PLAN_POWER)
-    if strict.finding is Shown.NOT_INFERIOR:
-        return overall
-    words = (
-        f"{overall.summary}; but {missing} answers have no score, and counted as wrong they make it "
-        f"{strict.difference * 100:+.1f} points (at worst {strict.low * 100:+.1f})"
-    )
-    return replace(overall, found=Outcome.INCONCLUSIVE, summary=words)
-
-
-def _as_wrong(rows: Sequence[Row]) -> list[Row]:
-    return [replace(row, error="", passed=False, value=0.0) if row.error else row for row in rows]
 
 
 def _slice(rule: EvalRule, slices: SliceRule, value: str, one: Comparison) -> Finding:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from sickbay.engine.evals.overlap import training_problems
 from sickbay.engine.evals.read.beside import read_beside
 from sickbay.engine.evals.read.scorer_uses import read_uses
 from sickbay.engine.evals.scorer import Scorer
+from sickbay.engine.gate.load_waivers import read_waivers
 from sickbay.engine.gate.model import (
     CanaryPlan,
     CheckRule,
@@ -30,7 +30,6 @@ from sickbay.engine.gate.model import (
     Rule,
     RunbookRule,
     SliceRule,
-    Waiver,
 )
 from sickbay.engine.gate.sense import check_sense
 from sickbay.engine.load.codes import Code
@@ -126,8 +125,7 @@ def read_gate(
     judge = reader.judge(fields.below("judge").node)
     _check_judged(found, scorers, judge, problems)
     whole = len(found) == len(rules)  # of a rule that could not be read nobody knows the id and the parts
-    waivers = tuple(reader.waiver(each, found, whole=whole) for each in fields.items("waivers"))
-    _check_waived_once(waivers, problems)
+    waivers = read_waivers(fields.items("waivers"), found, scorers, problems, whole=whole)
     return Gate(
         judge=judge, canary=CanaryPlan(**(node.data.get("canary") or {})), canary_given="canary" in node.data,
         name=fields.text("gate"), title=fields.text("title"), why=fields.text("why"), owner=fields.text("owner"),
@@ -143,18 +141,6 @@ def _check_judged(
         if judge is None and isinstance(rule, EvalRule) and uses_judge(rule.evalset, scorers):
             message = f"the rule {rule.id!r} is scored by a judge, and the gate names none"
             problems.append(Problem(rule.position, Code.MISSING_KEY, message, "add judge: {url: ..., agreement: ...}"))
-
-
-def _check_waived_once(waivers: tuple[Waiver, ...], problems: list[Problem]) -> None:
-    """Two waivers for one thing: nobody could say whose word holds, and until when."""
-    seen: dict[tuple[str, str], Waiver] = {}
-    for each in waivers:
-        twice = [word for word in each.covers if (each.rule, word) in seen]
-        if twice:
-            first = seen[each.rule, twice[0]]
-            message = f"a second waiver of {each.rule!r} for {listed(twice)}; first on line {first.position.line}"
-            problems.append(Problem(each.position, Code.WAIVER, message, "keep one of them"))
-        seen |= {(each.rule, word): each for word in each.covers}
 
 
 def _check_ids(rules: tuple[Rule, ...], problems: list[Problem]) -> None:
@@ -285,41 +271,6 @@ class _Reader:
                     self._problems.append(Problem(at.at if at else node.at, Code.WRONG_VALUE, str(error)))
         return JudgeUse(**data, position=node.at)
 
-    def waiver(self, node: Node, rules: tuple[Rule, ...], *, whole: bool) -> Waiver:
-        data = dict(node.data)
-        at = node.child("rule")
-        ids = [rule.id for rule in rules]
-        if whole and data["rule"].partition("/")[0] not in ids:
-            message = f"the waiver is for the rule {data['rule']!r}, which this gate does not have"
-            hint = did_you_mean(data["rule"].partition("/")[0], ids, f"there are: {listed(ids)}")
-            self._problems.append(Problem(at.at if at else node.at, Code.WAIVER, message, hint))
-        part = data["rule"].partition("/")[2]
-        rule = next((each for each in rules if each.id == data["rule"].partition("/")[0]), None)
-        if part and rule is not None and part not in _parts(rule, self._scorers):
-            message = f"the waiver is for {part!r} of the rule {rule.id!r}, which has no such part"
-            hint = did_you_mean(part, _parts(rule, self._scorers), _there(rule, self._scorers))
-            self._problems.append(Problem(at.at if at else node.at, Code.WAIVER, message, hint))
-        for name in ("owner", "approver", "reason"):
-            if not data[name].strip():
-                self._problems.append(
-                    Problem(Fields(node).value_at(name), Code.EMPTY, f"{name}: nothing but blanks", "name somebody")
-                )
-        if _person(data["approver"]) == _person(data["owner"]):
-            approver = node.child("approver")
-            message = f"{data['owner']!r} both owns and approves this waiver"
-            where = approver.at if approver else node.at
-            self._problems.append(Problem(where, Code.WAIVER, message, "somebody else must approve it"))
-        try:
-            expires = date.fromisoformat(data.pop("expires"))
-        except ValueError:
-            day = node.child("expires")
-            shown = day.data if day else ""
-            where = day.at if day else Position("")
-            self._problems.append(Problem(where, Code.WRONG_VALUE, f"wanted a day such as 2026-12-31, found {shown!r}"))
-            expires = date.min
-        covers = tuple(data.pop("covers", ("inconclusive",)))
-        return Waiver(expires=expires, covers=covers, position=node.at, **data)
-
 
 def _named_here(problem: Problem, path: Path, fields: Fields) -> Problem:
     """A field that the gate slices by and no item has is told where the gate names it."""
@@ -330,30 +281,6 @@ def _named_here(problem: Problem, path: Path, fields: Fields) -> Problem:
         if f"field {by.text('by')!r} " in problem.message:
             return replace(problem, at=by.value_at("by"))
     return problem
-
-
-def _parts(rule: Rule, scorers: Mapping[str, Scorer]) -> list[str]:
-    """What stands behind the slash in the findings of a rule."""
-    if isinstance(rule, CheckRule):
-        return [each.signal for each in rule.compare]
-    if not isinstance(rule, EvalRule):
-        return []
-    values = {f"{each.by}={item.fields.get(each.by, '(none)')}" for each in rule.slices for item in rule.evalset.items}
-    more = {
-        "judge": uses_judge(rule.evalset, scorers), "flaky": rule.flaky_max is not None,
-        "minimum": rule.minimum is not None,
-    }  # fmt: skip
-    return [*sorted(values), *(name for name, there in more.items() if there)]
-
-
-def _there(rule: Rule, scorers: Mapping[str, Scorer]) -> str:
-    parts = _parts(rule, scorers)
-    return f"there are: {listed(parts)}" if parts else f"waive {rule.id!r} itself"
-
-
-def _person(name: str) -> str:
-    """One spelling of a name: `@ann`, ` Ann ` and `ANN` are one."""
-    return " ".join(name.casefold().split()).lstrip("@")
 
 
 def _given(node: Node, kind: str, rule_id: str) -> dict[str, Any]:
