@@ -132,7 +132,7 @@ def test_a_gateway_that_cuts_prompts(sound: Child, tmp_path: Path, keep: int) ->
     behaviour = {"upstream": sound.url, "truncate_prompt_tokens": keep}
     proxy = start("proxy", "sickbay.lab.proxy", behaviour, folder=tmp_path)
     try:
-        result = probe(ProbeNeedle(), proxy.url, prompt_tokens=300)
+        result = probe(ProbeNeedle(), proxy.url, prompt_tokens=400)
     finally:
         proxy.stop()
     assert result.outcome is Outcome.FAIL

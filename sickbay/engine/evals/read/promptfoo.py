@@ -18,11 +18,11 @@ from sickbay.engine.evals.read.context import Context
 from sickbay.engine.evals.read.csv_rows import expected_cells
 from sickbay.engine.evals.read.promptfoo_asked import asked_by
 from sickbay.engine.evals.read.promptfoo_assert import use_of_text, uses_of
+from sickbay.engine.evals.read.promptfoo_cases import Row, tests_of
 from sickbay.engine.evals.read.promptfoo_files import FILE, as_text, data_of_file, node_of_file
 from sickbay.engine.evals.read.promptfoo_fill import UnfilledError, fill_prompt, has_template
 from sickbay.engine.evals.read.promptfoo_prompt import Names, messages_of
 from sickbay.engine.evals.read.promptfoo_templates import templates_of
-from sickbay.engine.evals.read.promptfoo_tests import Row, tests_of
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.fields import Fields
 from sickbay.engine.load.schema_words import described
