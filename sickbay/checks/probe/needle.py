@@ -75,7 +75,7 @@ class ProbeNeedle(Check):
     sources: ClassVar[Sequence[str]] = (
         "ollama/ollama#17427, #17889 (half of the window is kept, with status 200)",
         "esengine/DeepSeek-Reasonix#10245",
-        "0.97 as all: templates are counted within a few tokens",
+        "0.97 of the text's tokens as all: a template's marks come on top, and two replicas may have two templates",
     )
 
     def cost(self, params: Mapping[str, Any]) -> Cost:
@@ -99,8 +99,8 @@ class ProbeNeedle(Check):
         for number, end in enumerate(("tail", "head")):
             messages = [*history, {"role": "user", "content": f"{text} {_question(end)}"}]
             content = " ".join(message["content"] for message in messages)
-            counts = [await rendering.conversation_ids(messages), await rendering.ids(content)]
-            sent[end] = max((len(ids) for ids in counts if ids is not None), default=None)
+            ids = await rendering.ids(content) or await rendering.conversation_ids(messages)
+            sent[end] = len(ids) if ids is not None else None
             words[end] = len(content.split())
             await asking.ask(end, number, Question(messages=messages, max_tokens=16, wanted=(CODES[end],)))
         return {
@@ -152,7 +152,8 @@ def _ratio(raw: Raw, evaluated: Mapping[str, int | None]) -> Reading:
     known = [(count, sent) for count, sent in told if count and sent]
     if known:
         count, sent = min(known, key=lambda each: each[0] / each[1])
-        return measured(count / sent, f"{count} of {sent} prompt tokens were evaluated, by the engine's own tokenizer")
+        source = f"{count} prompt tokens were evaluated, and the text alone has {sent} by the engine's own tokenizer"
+        return measured(min(1.0, count / sent), source)
     fewer = [(count, raw["sent_words"][end]) for end, count in evaluated.items() if count]
     if fewer and min(count / words for count, words in fewer) < ALL_EVALUATED:
         count, words = min(fewer, key=lambda each: each[0] / each[1])

@@ -37,7 +37,8 @@ def test_the_earlier_turn_is_more_than_the_share_that_counts_as_all() -> None:
 @pytest.mark.parametrize(
     ("evaluated", "outcome"),
     [
-        pytest.param(1000, Outcome.PASS, id="all"),
+        pytest.param(1040, Outcome.PASS, id="all-and-the-templates-marks"),
+        pytest.param(1000, Outcome.PASS, id="all-under-a-template-without-marks"),
         pytest.param(875, Outcome.FAIL, id="without-the-earlier-turn"),
         pytest.param(400, Outcome.FAIL, id="less-than-half"),
     ],
@@ -45,7 +46,7 @@ def test_the_earlier_turn_is_more_than_the_share_that_counts_as_all() -> None:
 def test_what_was_evaluated_of_what_was_sent(evaluated: int, outcome: Outcome) -> None:
     result = judged(evaluated)
     assert result.outcome is outcome
-    assert result.summary.startswith(f"{evaluated} of 1000 prompt tokens were evaluated")
+    assert result.summary.startswith(f"{evaluated} prompt tokens were evaluated, and the text alone has 1000")
 
 
 def test_without_a_tokenizer_words_are_the_least_there_can_be() -> None:
