@@ -8,9 +8,10 @@ from typing import Any
 
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
-__all__ = ["bits_lost", "number_bits"]
+__all__ = ["NUMBERS_MIN", "bits_lost", "number_bits"]
 
 NUMBERS_MIN = 4096
+"""Of a smaller matrix shares say little."""
 
 
 def _matrices(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -31,9 +32,9 @@ def bits_lost(rows: Sequence[Mapping[str, Any]]) -> Reading:
     """The median over matrices that are not the reference's, of the bits of choice that the reference's have more."""
     seen = [row for row in _matrices(rows) if row.get("own_number_bits") is not None]
     if not seen:
-        same = any(row.get("differs") is False for row in rows)
-        if same:
-            return measured(0.0, "every matrix of 16 or 32 bits that was compared is the reference's")
+        compared = [row["differs"] for row in rows if "differs" in row]
+        if compared and not any(compared):
+            return measured(0.0, f"{len(compared)} tensors were compared, and all are the reference's")
         return unknown(UnknownReason.NOT_CONFIGURED, "no reference with the same tensors and as wide a type")
     lost = [row["own_number_bits"] - row["number_bits"] for row in seen]
     own = statistics.median(row["own_number_bits"] for row in seen)

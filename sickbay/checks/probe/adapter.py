@@ -23,6 +23,10 @@ __all__ = ["ProbeAdapter"]
 EQUAL_SHIFT = 0.02
 """Log probabilities of the base model asked twice: below 0.01 on llama.cpp and vLLM (probe.greedy's noise)."""
 FAILING_MIN = 1
+SPILLED = (
+    "vLLM without an accelerator gives the base model's requests an adapter too while adapters' requests run: equal "
+    "answers tell nothing; ask when nobody else does"
+)
 
 
 class ProbeAdapter(Check):
@@ -175,9 +179,8 @@ def _equal(raw: Raw) -> Reading:
     if not pairs:
         why = "no adapter is on" if not raw["on"] else f"no pair of answers came: {raw['stopped'] or _failure(raw)}"
         return unknown(UnknownReason.ABSENT, why)
-    if raw.get("spills") and not any(pair.differs for pair in pairs):
-        why = "vLLM without an accelerator gives the base model's requests an adapter too while adapters' requests run"
-        return unknown(UnknownReason.INCONSISTENT, f"{why}: equal answers tell nothing; ask when nobody else does")
+    if _spilled(raw):
+        return unknown(UnknownReason.INCONSISTENT, SPILLED)
     equal = sum(not pair.differs and (pair.shift is None or pair.shift < EQUAL_SHIFT) for pair in pairs)
     return measured(equal / len(pairs), f"{equal} of {len(pairs)} answers are those with every adapter off")
 
@@ -186,6 +189,11 @@ def _pairs(raw: Raw) -> list[Any]:
     off = {row.number: row.answer for row in rows_of(raw, "off") if row.answer.ok}
     on = [row for row in rows_of(raw, "on") if row.answer.ok and row.number in off]
     return [compare(row.answer, off[row.number]) for row in on]
+
+
+def _spilled(raw: Raw) -> bool:
+    """Whether the answers without adapters are equal because they were none."""
+    return bool(raw.get("spills")) and not any(pair.differs for pair in _pairs(raw))
 
 
 def _failure(raw: Raw) -> str:
@@ -199,6 +207,8 @@ def _recovery(raw: Raw) -> Reading:
     if len(both) < FAILING_MIN:
         why = "no adapter is on" if not raw["on"] else "no question came out wrong with the adapters on"
         return unknown(UnknownReason.NO_TRAFFIC, why)
+    if _spilled(raw):
+        return unknown(UnknownReason.INCONSISTENT, SPILLED)
     cured = sum(bool(off[number]) for number in both)
     told = f"{cured} of {len(both)} questions that come out wrong are right with every adapter off"
     return measured(cured / len(both), told)

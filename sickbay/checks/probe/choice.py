@@ -16,7 +16,7 @@ from sickbay.checks.probe.asking import Row
 __all__ = ["CHANCE_ERRORS", "Choices", "choices_of"]
 
 CHANCE_ERRORS = 3.3
-"""Standard errors that chance leaves once in a thousand runs, on one side twice in that."""
+"""Standard errors. A sound choice lies further off in one of 1,000 runs, and further off below in one of 2,000."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,8 @@ TOKENS_MAX = 4
 TOKENS_MORE = 64
 """Where somebody's rule refuses an answer of TOKENS_MAX tokens, users with longer ones may be served."""
 _LIMITS = re.compile(r"\b(?:max|min)_(?:completion_|new_)?tokens\b")
-_SETTINGS = re.compile(
-    r"\b(?:min_tokens|stop_token_ids|logit_bias|(?:frequency|presence|repetition)_penalty|top_k|min_p|best_of"
-    r"|response_format|guided_\w+|structured_outputs|tools|tool_choice|seed|truncate_prompt_tokens|logprobs)\b"
-)
-"""Fields of a request that engines name when they refuse one, and that ours does not hold."""
+_LEAST = re.compile(r"\bmin_(?:new_)?tokens\b")
+"""A least length, which no request of ours holds."""
 LOST_MAX = 3
 """Lost requests after which it is lost each time."""
 SCHEME_TIMEOUT_S = 2.0
@@ -185,13 +182,13 @@ async def _short_request(look: Look, found: EngineFound | None, timeout_s: float
         "ended_s": round(trace.end_s, 4),
         "lost": lost,
         "refused_short": refused,
-        "added": _added(refused or (trace.message if trace.status in {400, 422} else "")),
+        "added": _added(refused) if first is not None else "",
     }
 
 
 def _added(refusal: str) -> str:
-    """A setting that a refusal of our request names, and that we did not send; "" for none."""
-    named = _SETTINGS.search(refusal)
+    """The least length that a short request was refused for, where a longer one is served; "" for none."""
+    named = _LEAST.search(refusal)
     return named[0] if named else ""
 
 

@@ -183,9 +183,10 @@ def _request(raw: Raw) -> dict[str, Reading]:
 
 
 def _added(request: Mapping[str, Any], source: str) -> Reading:
-    """A setting that we did not send and that the refusal of our request names: somebody on the way sets it."""
-    added, said = str(request.get("added", "")), request.get("refused_short") or request["message"]
-    return measured(added, f"{source}: {said}" if added else f"{source}: no refusal names a setting that was not sent")
+    """A setting that we did not send and that our short request was refused for: somebody on the way sets it."""
+    added = str(request.get("added", ""))
+    told = request["refused_short"] if added else "it was not refused for a setting that was not sent"
+    return measured(added, f"{source}: {told}")
 
 
 def _lost(request: Mapping[str, Any], source: str) -> Reading:

@@ -269,5 +269,14 @@ def test_weights_of_three_values_fit_both_types(tmp_path: Path) -> None:
 
 
 def test_wider_weights_have_no_other_type(tmp_path: Path) -> None:
-    result = weights(write_model(tmp_path, sound_tensors()))
-    assert result.signals["model.number_type_ok"].reason is UnknownReason.UNSUPPORTED
+    assert value(weights(write_model(tmp_path, sound_tensors())), "number_type_ok") is True
+
+
+def test_bits_lost_are_told_of_what_differs_and_not_of_what_is_equal(tmp_path: Path) -> None:
+    mine = {name: as_bfloat16(values) for name, values in sound_tensors().items()}
+    rough = {name: as_bfloat16(np.round(values * 20) / 20) for name, values in sound_tensors().items()}
+    reference = write_model(tmp_path / "reference", mine, dtype="BF16")
+    assert value(weights(write_model(tmp_path / "a", mine, dtype="BF16"), reference=reference), "number_bits_lost") == 0
+    lost = weights(write_model(tmp_path / "b", rough, dtype="BF16"), reference=reference)
+    assert value(lost, "number_bits_lost") > 5
+    assert value(lost, "number_bits") < 4

@@ -127,6 +127,19 @@ def test_equal_answers_tell_nothing_where_the_base_model_gets_the_adapter_too() 
     assert check.judge({**raw, "spills": False}, params).outcome is Outcome.FAIL
 
 
+def test_no_cure_is_denied_where_the_base_model_gets_the_adapter_too() -> None:
+    wrong = ProbeAnswer(status=200, text=look_at_text("No", wanted=("paris",)))
+    raw: dict[str, Any] = {
+        "declared": [], "on": ["support"], "undeclared": ["support"], "stopped": "",
+        "rows": [{"arm": arm, "number": 0, "answer": wrong.to_json()} for arm in ("on", "off")],
+    }  # fmt: skip
+    check = ProbeAdapter()
+    params = {name: part["default"] for name, part in check.params["properties"].items()}
+    assert check.judge({**raw, "spills": False}, params).signals["output.recovery_adapter_off"].value == 0.0
+    spilled = check.judge({**raw, "spills": True}, params).signals["output.recovery_adapter_off"]
+    assert spilled.reason is UnknownReason.INCONSISTENT
+
+
 def test_an_undeclared_adapter_that_answers_rightly_is_asked_until_it_does_not() -> None:
     result = on_vllm(MODELS, model="support", on=(*RIGHT, "7", "Nothing."), off=(*RIGHT, "7", "Rome"))
     assert known(result)["output.recovery_adapter_off"] == 1.0

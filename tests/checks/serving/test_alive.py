@@ -190,7 +190,7 @@ def test_a_rule_that_refuses_short_answers_only_and_names_what_nobody_sent() -> 
 
 
 def test_a_refusal_of_what_was_sent_names_no_other_setting() -> None:
-    refusal = Answer(b'{"error": {"message": "temperature must be positive"}}', status=400)
+    refusal = Answer(b'{"error": {"message": "unknown field ignore_eos; known: min_tokens, top_k"}}', status=400)
     _, _, result = at({**HEALTHY, "/v1/chat/completions": refusal})
     assert (value(result, "first_token_ok"), value(result, "setting_added")) == (False, "")
 
