@@ -18,7 +18,7 @@ from sickbay.engine.cli.eval_flags import check_numbers
 from sickbay.engine.cli.targeting import add_target_flags, choose_target
 from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import ProblemsError, UsageError
-from sickbay.engine.evals.compare import CLUSTERS_MIN, Finding, compare, pair_runs
+from sickbay.engine.evals.compare import Finding, compare, pair_runs
 from sickbay.engine.evals.judge_check import uses_judge
 from sickbay.engine.evals.load import load_eval_set
 from sickbay.engine.evals.overlap import training_problems
@@ -28,6 +28,7 @@ from sickbay.engine.evals.row import EvalRun, Row
 from sickbay.engine.evals.runner import INTERRUPTED, refuse_commands
 from sickbay.engine.evals.scoring import self_test
 from sickbay.engine.evals.show import to_text
+from sickbay.engine.evals.stats.means import CLUSTERS_MIN
 from sickbay.engine.evals.stats.power import margin_resolved_exactly
 from sickbay.engine.evals.summary import summary_of
 from sickbay.engine.model.outcome import ExitCode

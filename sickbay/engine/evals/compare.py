@@ -10,13 +10,10 @@ from enum import StrEnum
 
 from sickbay.engine.evals.row import Row
 from sickbay.engine.evals.stats.many import holm
-from sickbay.engine.evals.stats.means import bca_bounds, clustered_mean, sign_flip_p
+from sickbay.engine.evals.stats.paired import paired_bounds
 from sickbay.engine.evals.stats.power import items_needed, margin_resolved
-from sickbay.engine.evals.stats.proportions import mcnemar_exact, tango_interval
-from sickbay.engine.evals.stats.rare import rare_bounds
 
 __all__ = [
-    "CLUSTERS_MIN",
     "Comparison",
     "Finding",
     "Pair",
@@ -26,13 +23,6 @@ __all__ = [
     "mean_score",
     "pair_runs",
 ]
-
-CLUSTERS_MIN = 10
-"""Below this many clusters a clustered error says too little of itself to decide anything."""
-BCA_BELOW = 200
-GRADED_MIN = 20
-"""Graded items below which no bound of a mean holds its level: one large loss among small gains may be missing from ten
-items (measured: 17 % false "not worse" at 10, 4 % at 20, where 5 % are allowed)."""
 
 
 class Finding(StrEnum):
@@ -135,7 +125,7 @@ def pair_runs(baseline: Iterable[Row], candidate: Iterable[Row], metric: str = "
 def compare(
     pairs: Sequence[Pair], margin: float, *, confidence: float = 0.95, seed: int = 0, power: float = 0.95
 ) -> Comparison:
-    """Compare, by the method that suits the scores.
+    """Compare, by the method that suits the scores (`paired_bounds`).
 
     Right-or-wrong without clusters: Tango's score interval and exact McNemar. Graded: BCa bootstrap, no narrower than t
     (t alone from 200 items on), and sign flips. With clusters: cluster-robust t. Where hardly anything differs, see
@@ -149,56 +139,28 @@ def compare(
         power: for the number of items told.
     """
     alpha = 1.0 - confidence
+    n = len(pairs)
     differences = [pair.difference for pair in pairs]
     names = [pair.cluster for pair in pairs] if any(pair.cluster for pair in pairs) else []
-    estimate = clustered_mean(differences, names)
-    better, worse = sum(each > 0 for each in differences), sum(each < 0 for each in differences)
-    n = len(pairs)
-    note = ""
-    binary = all(pair.baseline in {0.0, 1.0} and pair.candidate in {0.0, 1.0} for pair in pairs)
-    if names:
-        low, high = estimate.bound(alpha), estimate.bound(confidence)
-        rare = rare_bounds(differences, names, confidence)
-        if binary:  # items of one cluster never tell more than as many independent ones
-            tango = tango_interval(better, worse, n, 2 * confidence - 1)
-            rare = (min(rare[0], tango.low), max(rare[1], tango.high))
-        few = estimate.clusters < 30 or rare[0] < low or estimate.error == 0.0
-        p_worse = sign_flip_p(differences, names, seed=seed) if few else 1.0 - estimate.p_at_or_below(0.0)
-        low, high = min(low, rare[0]), max(high, rare[1])
-        method = f"cluster-robust t, {estimate.clusters} clusters"
-        if estimate.clusters < CLUSTERS_MIN:
-            note = f"{estimate.clusters} clusters; wanted at least {CLUSTERS_MIN}"
-    elif binary:
-        interval = tango_interval(better, worse, n, 2 * confidence - 1)
-        low, high, p_worse = interval.low, interval.high, mcnemar_exact(worse, better, one_sided=True)
-        method = "Tango score interval, exact McNemar"
-    else:
-        rare = rare_bounds(differences, (), confidence)
-        if n >= BCA_BELOW:
-            low, high = estimate.bound(alpha), estimate.bound(confidence)
-            few = rare[0] < low or estimate.error == 0.0
-            p_worse = sign_flip_p(differences, seed=seed) if few else 1.0 - estimate.p_at_or_below(0.0)
-            method = "paired t"
-        else:
-            low, high = bca_bounds(differences, alpha=alpha, seed=seed) if n > 1 else (-1.0, 1.0)
-            if n > 1:  # of few values a bootstrap is too narrow: with ten it fails in 7 % of cases, not in 5
-                low, high = min(low, estimate.bound(alpha)), max(high, estimate.bound(confidence))
-            p_worse = sign_flip_p(differences, seed=seed)
-            method = "BCa bootstrap or paired t, the wider; sign flips"
-        low, high = min(low, rare[0]), max(high, rare[1])
+    found = paired_bounds(
+        differences, names, confidence=confidence, seed=seed,
+        binary=all(pair.baseline in {0.0, 1.0} and pair.candidate in {0.0, 1.0} for pair in pairs),
+    )  # fmt: skip
+    estimate, p_worse = found.estimate, found.p_worse
     variance = math.fsum(each * each for each in differences) / n if n else 1.0
     if names and n and math.isfinite(estimate.error):
         variance = max(variance, estimate.error**2 * n)  # the design effect is in the clustered error
-    finding = _finding(low, estimate.mean, p_worse, margin, alpha, undecidable=bool(note) or n == 0)
-    if finding is Finding.NOT_INFERIOR and not names and not binary and n < GRADED_MIN:
-        finding, note = Finding.TOO_FEW, f"{n} graded items; wanted at least {GRADED_MIN}"
-    low, high = max(-1.0, low), min(1.0, high)
+    finding = _finding(found.low, estimate.mean, p_worse, margin, alpha, undecidable=bool(found.undecided) or n == 0)
+    note = found.undecided
+    if finding is Finding.NOT_INFERIOR and found.few:
+        finding, note = Finding.TOO_FEW, found.few
     return Comparison(
         n=n,
         baseline=math.fsum(pair.baseline for pair in pairs) / n if n else 0.0,
         candidate=math.fsum(pair.candidate for pair in pairs) / n if n else 0.0,
-        difference=estimate.mean, low=low, high=high, margin=margin, finding=finding, method=method, p_worse=p_worse,
-        better=better, worse=worse, clusters=estimate.clusters if names else 0, confidence=confidence,
+        difference=estimate.mean, low=max(-1.0, found.low), high=min(1.0, found.high), margin=margin,
+        finding=finding, method=found.method, p_worse=p_worse, better=found.better, worse=found.worse,
+        clusters=estimate.clusters if names else 0, confidence=confidence,
         resolvable=margin_resolved(n, variance, alpha=alpha, power=power),
         needed=_needed(margin, variance, n, alpha, power),
         note=note,

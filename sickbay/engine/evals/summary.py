@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sickbay.engine.evals.row import EvalRun, Row
-from sickbay.engine.evals.stats.means import clustered_mean
+from sickbay.engine.evals.stats.means import CLUSTERS_MIN, clustered_mean
 from sickbay.engine.evals.stats.proportions import Interval, wilson
 
 __all__ = ["TOO_FEW", "Score", "Summary", "summary_of"]
@@ -17,8 +17,6 @@ __all__ = ["TOO_FEW", "Score", "Summary", "summary_of"]
 _STATUS = re.compile(r"HTTP [1345]\d\d\b")
 TOO_FEW = 20
 """Scored items below which a share is told with the words "too few items to say"."""
-CLUSTERS_MIN = 10
-"""The same for clusters, as in a comparison."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 
 from sickbay.engine.evals.stats.student import normal_cdf, normal_quantile, t_cdf, t_quantile
 
-__all__ = ["MeanEstimate", "bca_bounds", "clustered_mean", "sign_flip_p"]
+__all__ = ["CLUSTERS_MIN", "MeanEstimate", "bca_bounds", "clustered_mean", "sign_flip_p"]
+
+
+CLUSTERS_MIN = 10
+"""Below this many clusters a clustered error says too little of itself to decide anything."""
 
 
 @dataclass(frozen=True, slots=True)
