@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sickbay.engine.evals.compare import Comparison, compare, compare_slices, pair_runs
+from sickbay.engine.evals.compare import Comparison, Pair, Pairing, compare, compare_slices, pair_runs
 from sickbay.engine.evals.compare import Finding as Shown
 from sickbay.engine.evals.row import EvalRun, Row
 from sickbay.engine.evals.stats.power import items_needed_exactly
@@ -73,33 +73,42 @@ def judge_eval(
         return [*findings, _cannot(rule, why)]
     pairing = pair_runs(baseline.rows, candidate.rows, rule.metric)
     if not pairing.pairs or (pairing.overlap < rule.overlap_min and watch is None):
-        lost = []
-        if pairing.changed:
-            lost.append(f"{pairing.changed} items changed their content")
-        if pairing.only_baseline or pairing.only_candidate:
-            lost.append(
-                f"{pairing.only_candidate} are only in the candidate's run, {pairing.only_baseline} only before"
-            )
-        least = f"wanted {rule.overlap_min:.0%}"
-        return [*findings, _cannot(rule, f"only {pairing.overlap:.0%} of the items pair, {least}: {'; '.join(lost)}")]
+        return [*findings, _cannot(rule, _unpaired(rule, pairing))]
     one = compare(pairing.pairs, rule.margin, confidence=rule.confidence, power=PLAN_POWER)
     examples = _lost(baseline.rows, candidate.rows)
     if watch is not None:
-        overall = _sequential(rule, one, watch.canary, examples)
-        if "later" in watch.shown and overall.found is not Outcome.BLOCK:
-            words = overall.summary.partition(": ")[0]
-            overall = replace(overall, found=Outcome.BLOCK, summary=f"{words}: not worse at first, and worse later")
-        findings.append(overall)
-        for (by, value), canary in watch.slices.items():
-            inside = [pair for pair in pairing.pairs if dict(pair.fields).get(by, "(none)") == value]
-            part = compare(inside, canary.margin, confidence=rule.confidence, power=PLAN_POWER)
-            findings.append(replace(_sequential(rule, part, canary, ()), rule=f"{rule.id}/{by}={value}", kind="slice"))
-        return findings
+        return findings + _watched(rule, watch, pairing.pairs, one, examples)
     findings.append(without_answers(rule, _overall(rule, one, examples), candidate, baseline))
     for slices in rule.slices:
         margin = slices.margin or rule.margin
         found = compare_slices(pairing.pairs, slices.by, margin, confidence=rule.confidence, items_min=slices.items_min)
         findings += [_slice(rule, slices, value, each) for value, each in found.items()]
+    return findings
+
+
+def _unpaired(rule: EvalRule, pairing: Pairing) -> str:
+    """Why the two runs cannot be compared, in words."""
+    lost = []
+    if pairing.changed:
+        lost.append(f"{pairing.changed} items changed their content")
+    if pairing.only_baseline or pairing.only_candidate:
+        lost.append(f"{pairing.only_candidate} are only in the candidate's run, {pairing.only_baseline} only before")
+    return f"only {pairing.overlap:.0%} of the items pair, wanted {rule.overlap_min:.0%}: {'; '.join(lost)}"
+
+
+def _watched(
+    rule: EvalRule, watch: EvalWatch, pairs: Sequence[Pair], one: Comparison, examples: tuple[str, ...]
+) -> list[Finding]:
+    """What the sequential tests say of the whole set, and of each critical slice."""
+    overall = _sequential(rule, one, watch.canary, examples)
+    if "later" in watch.shown and overall.found is not Outcome.BLOCK:
+        words = overall.summary.partition(": ")[0]
+        overall = replace(overall, found=Outcome.BLOCK, summary=f"{words}: not worse at first, and worse later")
+    findings = [overall]
+    for (by, value), canary in watch.slices.items():
+        inside = [pair for pair in pairs if dict(pair.fields).get(by, "(none)") == value]
+        part = compare(inside, canary.margin, confidence=rule.confidence, power=PLAN_POWER)
+        findings.append(replace(_sequential(rule, part, canary, ()), rule=f"{rule.id}/{by}={value}", kind="slice"))
     return findings
 
 
