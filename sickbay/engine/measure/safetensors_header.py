@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -81,8 +82,7 @@ def read_safetensors_header(read_at: ReadAt, name: str) -> SafetensorsHeader:
 def _once(name: str, pairs: list[tuple[str, object]]) -> dict[str, object]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
         raise PartOfModelError(f"{name}: its header names {twice[:60]!r} twice")
     return found
 

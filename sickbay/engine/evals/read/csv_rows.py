@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -57,7 +58,7 @@ def csv_dicts(text: str, context: Context) -> tuple[list[str], list[tuple[Positi
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows = _rows(reader, path, problems)
     header = [name.strip() for name in next(rows, (1, []))[1]]
-    for name in sorted({name for name in header if header.count(name) > 1}):
+    for name in sorted(name for name, times in Counter(header).items() if times > 1):
         problems.append(Problem(Position(path, 1, 1), Code.DUPLICATE_KEY, f"the column {name!r} stands twice"))
     found = []
     for line, row in rows:
