@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from sickbay.checks.serving.window_plateau import plateau
 from sickbay.engine.measure.window import Window
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
@@ -13,13 +14,6 @@ __all__ = ["Signals", "kv_signals", "load_signals", "number", "token_signals", "
 
 Signals = dict[str, Reading]
 
-_PLATEAU_READS_MIN = 5
-_WAITS_MIN = 0.5
-"""Requests waiting for a place, below which the limit on running requests does not bind."""
-_PLATEAU_KV_MAX = 0.8
-_PLATEAU_SHARE = 0.7
-_FULL = 0.95
-_TURNOVER_MIN = 2.0
 _ROOM = 0.7
 """Share of a pool below which a KV cache is not the cause of anything."""
 _HELD_MORE = 1.05
@@ -87,36 +81,7 @@ def _limit(window: Window, settings: Mapping[str, Sequence[Mapping[str, Any]]]) 
             continue
         if value > 0:
             return measured(value, str(row["source"]))
-    plateau = _plateau(window)
-    return plateau or told
-
-
-def _plateau(window: Window) -> Reading | None:
-    """The number that runs again and again, and never more, although requests wait, KV is free and requests end.
-
-    Only reads that find a queue count: the first one may come before it stands. Where the engine says that none of them
-    waits for a place, but for an adapter or a grammar, the number that runs is no limit.
-    """
-    placeless = number(window.gauge("requests_waiting_capacity", "max"))
-    if placeless is not None and placeless < _WAITS_MIN:
-        return None
-    rows = zip(window.totals("requests_running"), window.totals("requests_waiting"), strict=True)
-    queued = [(running, waiting) for running, waiting in rows if running is not None and waiting]
-    kv = number(window.gauge("kv_usage_ratio", "max"))
-    turnover = number(window.delta("finished")) or 0.0
-    if len(queued) < _PLATEAU_READS_MIN or kv is None or kv >= _PLATEAU_KV_MAX:
-        return None
-    top = max(running for running, _ in queued)
-    full = sum(running >= _FULL * top for running, _ in queued)
-    if top <= 0 or full < _PLATEAU_SHARE * len(queued) or turnover < max(_TURNOVER_MIN, top / 2):
-        return None
-    fewest = min(waiting for _, waiting in queued)
-    return measured(
-        top,
-        f"inferred: {top:g} ran in {full} of {len(queued)} reads and never more, while {fewest:g} or more "
-        f"waited, {turnover:g} finished and KV was at most {kv:.0%} used; the engine does not publish its limit",
-        window_s=window.seconds,
-    )
+    return plateau(window) or told
 
 
 def kv_signals(window: Window, slots: Sequence[Sequence[Mapping[str, float]] | None]) -> Signals:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -150,6 +151,39 @@ def test_a_read_between_two_batches_does_not_hide_the_limit() -> None:
     assert value(result, "requests_running") == pytest.approx(17 / 5)
     assert value(result, "slots_busy_ratio") == 1.0
     assert value(result, "saturation") == "admission-limited"
+
+
+def _running(counts: list[int]) -> list[str]:
+    """Pages that find so many running, while others wait and requests end."""
+    pages = _plateau(page("vllm", "queue_metrics_during.txt")) * 2
+    line = next(line for line in pages[0].splitlines() if line.startswith("vllm:num_requests_running{"))
+    done = 'vllm:request_success_total{engine="0",finished_reason="length",model_name="smollm2-135m-instruct"} '
+    return [
+        re.sub(re.escape(done) + r"\S+", f"{done}{20 + step}", text.replace(line, line.replace(" 4.0", f" {count}.0")))
+        for step, (count, text) in enumerate(zip(counts, pages, strict=True))
+    ]
+
+
+def test_batches_that_end_together_show_the_limit_too() -> None:
+    # As a slow machine was seen: a third of the reads fall between two batches of four.
+    counts = [1, 4, 4, 1, 4, 4, 0, 4, 4, 1, 4, 4]
+    result = judge(evidence("vllm", _running(counts), step_s=1.0))
+    assert value(result, "requests_running_limit") == 4
+    assert "4 ran in 8 of 12 reads" in result.signals["serving.requests_running_limit"].source
+    assert value(result, "saturation") == "admission-limited"
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        [3, 4, 4, 3, 4, 4, 3, 4, 4, 3, 4, 4],  # something else limits: it nearly reaches four again and again
+        [1, 4, 1, 4, 0, 4, 1, 4, 1, 4, 1, 1],  # more often idle than full
+        [1, 3, 3, 1, 3, 3, 1, 3, 3, 1, 3, 3],  # too few to tell a batch from single requests
+    ],
+)
+def test_a_top_that_is_only_reached_is_no_limit(counts: list[int]) -> None:
+    result = judge(evidence("vllm", _running(counts), step_s=1.0))
+    assert reason(result, "requests_running_limit") is UnknownReason.UNSUPPORTED
 
 
 def test_a_restart_in_the_window_is_never_a_negative_rate() -> None:
