@@ -47,6 +47,7 @@ __all__ = [
     "LATER",
     "OUT",
     "OUTPUT_BLIND",
+    "OUTPUT_BLIND2",
     "Told",
     "load_faults",
     "main",
@@ -56,7 +57,7 @@ __all__ = [
 
 HERE = Path(__file__).parent
 FAULTS, CONTROLS, LATER, BLIND = (HERE / name for name in ("faults", "controls", "faults_later", "faults_blind"))
-OUTPUT_BLIND = HERE / "faults_output_blind"
+OUTPUT_BLIND, OUTPUT_BLIND2 = HERE / "faults_output_blind", HERE / "faults_output_blind2"
 OUT = HERE.parent / "out"
 IMPACT_TIMEOUT_S = 75.0
 CASE_TIMEOUT_S = 900.0

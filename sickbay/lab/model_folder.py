@@ -4,6 +4,8 @@
 {flip_bits: {tensor: …, count: 300}}                       so many random bits are turned (seed 1)
 {relabel: {from: BF16, to: F16}}                           the header calls the same bytes another type (same width)
 {set: {generation_config.json: {temperature: 1.8}}}        keys of a JSON file; null takes one out
+{set_in: {tokenizer.json: {model.dropout: 0.5}}}           values deeper in a JSON file, by their dotted path
+{add: {tensors: norm.weight, value: -1.0}}                 a number added to all of each tensor whose name ends so
 {write: {chat_template.jinja: "{% for …"}}                 a file with this text
 {cut_bytes: 1000000}                                       the end of the weights is missing
 {swap: [model.layers.3.mlp.down_proj.weight, …]}           two tensors of one shape change places
@@ -120,6 +122,10 @@ def _interleave(folder: Path, what: Mapping[str, Any]) -> None:
     _each_matrix(folder, what["tensors"], lambda _, matrix: interleaved(matrix, what["head_dim"]))
 
 
+def _add(folder: Path, what: Mapping[str, Any]) -> None:
+    _each_matrix(folder, what["tensors"], lambda _, numbers: numbers + what["value"])
+
+
 def _take_out(folder: Path, what: Mapping[str, Any]) -> None:
     for tensor in what["tensors"]:
         _each_matrix(folder, tensor, lambda name, matrix: without_adapter(name, matrix, what))
@@ -151,6 +157,23 @@ def _set(folder: Path, what: Mapping[str, Mapping[str, Any]]) -> None:
         path.write_text(json.dumps(left, indent=2), encoding="utf-8")
 
 
+def _set_in(folder: Path, what: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, values in what.items():
+        if not (folder / name).exists():
+            raise StageError(f"no file {name!r} beside the weights")
+        path = _own(folder / name)
+        told = json.loads(path.read_text(encoding="utf-8"))
+        for dotted, value in values.items():
+            *steps, last = dotted.split(".")
+            holder = told
+            for step in steps:
+                if not isinstance(holder.get(step), dict):
+                    raise StageError(f"no object {step!r} in {name!r} on the way to {dotted!r}")
+                holder = holder[step]
+            holder[last] = value
+        path.write_text(json.dumps(told), encoding="utf-8")
+
+
 def _write(folder: Path, what: Mapping[str, str]) -> None:
     for name, text in what.items():
         (folder / name).unlink(missing_ok=True)
@@ -171,6 +194,8 @@ _EDITS: Mapping[str, Any] = {
     "take_out": _take_out,
     "relabel": _relabel,
     "set": _set,
+    "set_in": _set_in,
+    "add": _add,
     "write": _write,
     "cut_bytes": _cut_bytes,
 }

@@ -14,7 +14,10 @@ Options (all optional but `upstream`):
     set_fields, drop_fields: fields of the request's body that are overwritten, or left out.
     keep_messages: only the last so many messages of a conversation go on.
     system: a system message that is silently put before the conversation.
+    mask: {pattern, with}: what matches in any message is replaced.
+    middle_cut_chars: a longer message keeps its begin and its end, so many characters together.
     answer_cache: an answer is kept and given again to every later request that begins with the same so many characters.
+    similar_cache: an answer is kept and given again to every later question this like (0 to 1), streamed or not.
     keep_upstream_on_disconnect: the request behind goes on when the user has left.
     cut_after_s: an answer that is not whole after so many seconds is cut, or 504 where none has begun.
     compress: the stream is packed with gzip for clients that accept it, and goes out when the packer is full.
@@ -43,6 +46,7 @@ from aiohttp import web
 
 from sickbay.lab.child import announce, pin, read_config
 from sickbay.lab.proxy_parts import Bucket, burn_cpu, events_of, held_back, packed
+from sickbay.lab.proxy_texts import cut_in_the_middle, likeness, masked, with_texts
 
 __all__ = ["Behaviour", "FaultyProxy", "main"]
 
@@ -70,7 +74,10 @@ class Behaviour:
     drop_fields: tuple[str, ...] = ()
     keep_messages: int = 0
     system: str = ""
+    mask: Mapping[str, str] = field(default_factory=dict)
+    middle_cut_chars: int = 0
     answer_cache: int = 0
+    similar_cache: float = 0.0
     keep_upstream_on_disconnect: bool = False
     cut_after_s: float = 0.0
     compress: bool = False
@@ -98,6 +105,7 @@ class FaultyProxy:
     _posts: int = 0
     _bucket: Bucket | None = None
     _answers: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    _known: dict[tuple[str, bool], tuple[int, str, bytes]] = field(default_factory=dict)
     _kept: set[asyncio.Task[web.StreamResponse]] = field(default_factory=set)
 
     async def open(self) -> None:
@@ -135,6 +143,8 @@ class FaultyProxy:
             body = await self._truncate(self._rewrite(body))
             if behaviour.answer_cache:
                 return await self._from_cache(request, body)
+            if behaviour.similar_cache:
+                return await self._from_similar(request, body)
         if behaviour.delay_s:
             await asyncio.sleep(behaviour.delay_s)
         work = asyncio.ensure_future(self._forward(request, body))
@@ -211,9 +221,11 @@ class FaultyProxy:
         """Other fields, fewer messages, and a system message of its own."""
         behaviour = self.behaviour
         chat = parse_object(body)
-        if not chat or not (
-            behaviour.set_fields or behaviour.drop_fields or behaviour.keep_messages or behaviour.system
-        ):
+        changes = (
+            *(behaviour.set_fields, behaviour.drop_fields, behaviour.keep_messages, behaviour.system),
+            *(behaviour.mask, behaviour.middle_cut_chars),
+        )
+        if not chat or not any(changes):
             return body
         kept = {key: value for key, value in chat.items() if key not in behaviour.drop_fields}
         chat = {**kept, **behaviour.set_fields}
@@ -221,6 +233,10 @@ class FaultyProxy:
             chat["messages"] = chat["messages"][-behaviour.keep_messages :]
         if behaviour.system and isinstance(chat.get("messages"), list):
             chat["messages"] = [{"role": "system", "content": behaviour.system}, *chat["messages"]]
+        if mask := behaviour.mask:
+            chat = with_texts(chat, lambda text: masked(text, mask["pattern"], mask["with"]))
+        if behaviour.middle_cut_chars:
+            chat = with_texts(chat, lambda text: cut_in_the_middle(text, behaviour.middle_cut_chars))
         return json.dumps(chat).encode()
 
     async def _from_cache(self, request: web.Request, body: bytes) -> web.StreamResponse:
@@ -238,6 +254,27 @@ class FaultyProxy:
                 self._answers[key] = (upstream.status, await upstream.read())
         status, answer = self._answers[key]
         return web.Response(status=status, body=answer, content_type="application/json", headers={"Via": "1.1 gateway"})
+
+    async def _from_similar(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        """The kept answer to the likest question, when it is like enough; else this answer is kept."""
+        chat = parse_object(body)
+        messages = chat.get("messages")
+        if not isinstance(messages, list) or not messages:
+            return await self._forward(request, body)
+        asked, streams = str(messages[-1].get("content", "")), bool(chat.get("stream"))
+        known = max(
+            (key for key in self._known if key[1] == streams), key=lambda key: likeness(key[0], asked), default=None
+        )
+        if known is None or likeness(known[0], asked) < self.behaviour.similar_cache:
+            assert self._session is not None
+            known = (asked, streams)
+            headers = {k: v for k, v in request.headers.items() if k.lower() not in HOP_BY_HOP}
+            async with self._session.post(self._upstream() + request.path_qs, headers=headers, data=body) as upstream:
+                if upstream.status != 200:
+                    return web.Response(status=upstream.status, body=await upstream.read())
+                self._known[known] = (upstream.status, upstream.content_type, await upstream.read())
+        status, kind, answer = self._known[known]
+        return web.Response(status=status, body=answer, content_type=kind, headers={"Via": "1.1 gateway"})
 
     def _hang_up(self, request: web.Request) -> web.StreamResponse:
         if request.transport is not None:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.diagnosis.run_faults import BLIND, CONTROLS, FAULTS, LATER, OUTPUT_BLIND, load_faults
+from benchmarks.diagnosis.run_faults import BLIND, CONTROLS, FAULTS, LATER, OUTPUT_BLIND, OUTPUT_BLIND2, load_faults
 from sickbay.lab.fault import Fault
 
 FILES = load_faults([FAULTS, CONTROLS])
-ALL = [*FILES, *load_faults([LATER, BLIND, OUTPUT_BLIND])]
+ALL = [*FILES, *load_faults([LATER, BLIND, OUTPUT_BLIND, OUTPUT_BLIND2])]
 CAUSES = {path.stem for path in (Path(__file__).parents[2] / "sickbay" / "causes").glob("*/*.yaml")}
 
 

@@ -101,6 +101,21 @@ def test_few_levels_a_row_keep_its_ends(two_matrices: Path, tmp_path: Path) -> N
     assert after["b.q_proj.weight"][0].tolist() == [12.0, 12.0, 14.0]
 
 
+def test_a_number_is_added_to_each_tensor_of_that_name(two_matrices: Path, tmp_path: Path) -> None:
+    after = matrices(
+        edited_folder(two_matrices, tmp_path / "copy", [{"add": {"tensors": "a.q_proj.weight", "value": -1}}])
+    )
+    assert after["a.q_proj.weight"][0].tolist() == [-1.0, 0.0, 1.0]
+    assert (after["b.q_proj.weight"] == matrices(two_matrices)["b.q_proj.weight"]).all()
+
+
+def test_a_value_deep_in_a_json_file(good: Path, tmp_path: Path) -> None:
+    (good / "tokenizer.json").write_text('{"model": {"type": "BPE", "dropout": null}}')
+    copy = edited_folder(good, tmp_path / "copy", [{"set_in": {"tokenizer.json": {"model.dropout": 0.5}}}])
+    assert json.loads((copy / "tokenizer.json").read_text()) == {"model": {"type": "BPE", "dropout": 0.5}}
+    assert "null" in (good / "tokenizer.json").read_text()
+
+
 def test_rows_of_a_head_in_the_other_order(two_matrices: Path, tmp_path: Path) -> None:
     edits = [{"interleave": {"tensors": "a.q_proj.weight", "head_dim": 4}}]
     after = matrices(edited_folder(two_matrices, tmp_path / "copy", edits))
@@ -127,9 +142,15 @@ def test_files_beside_the_weights(good: Path, tmp_path: Path) -> None:
         ({"zero": "three"}, "no tensor 'three' in model.safetensors"),
         ({"swap": ["one", "two"]}, "'one' and 'two' have not one shape and type, so they cannot change places"),
         ({"round": {"tensors": "proj", "bits": 4}}, "no bfloat16 tensor in model.safetensors whose name ends"),
+        ({"set_in": {"config.json": {}}}, "no file 'config.json' beside the weights"),
+        (
+            {"set_in": {"generation_config.json": {"a.b": 1}}},
+            "no object 'a' in 'generation_config.json' on the way to 'a.b'",
+        ),
+        ({"add": {"tensors": "proj", "value": 1}}, "no bfloat16 tensor in model.safetensors whose name ends"),
         ({"set": {"config.json": {}}}, "no file 'config.json' beside the weights"),
         ({"relabel": {"from": "F8_E4M3", "to": "F8_E5M2"}}, "no tensor of type 'F8_E4M3' in model.safetensors"),
-        ({"rename_token": {}}, "the edit 'rename_token' is for GGUF files; a folder takes cut_bytes, flip_bits"),
+        ({"rename_token": {}}, "the edit 'rename_token' is for GGUF files; a folder takes add, cut_bytes, flip_bits"),
     ],
 )
 def test_what_is_not_there_is_said(good: Path, tmp_path: Path, edit: dict[str, Any], message: str) -> None:

@@ -256,6 +256,29 @@ def test_an_answer_cache_gives_one_answer_to_all_that_begin_alike() -> None:
     behind(test, answer_cache=7)
 
 
+def test_a_cache_of_similar_questions_answers_the_next_one_too_but_not_another_kind() -> None:
+    async def test(upstream: Upstream, url: str, session: aiohttp.ClientSession) -> None:
+        upstream.finish.set()
+        for text in ("what is the capital of a", "What is the capital of b?", "who is c"):
+            for stream in (False, True):
+                async with session.post(url, json=chat(text) | {"stream": stream}) as answer:
+                    assert await answer.read() == b"data: one\n\ndata: two\n\n"
+        asked = [(body["messages"][0]["content"][:5], body["stream"]) for body in upstream.bodies]
+        assert asked == [("what ", False), ("what ", True), ("who i", False), ("who i", True)]
+
+    behind(test, similar_cache=0.7)
+
+
+def test_texts_are_masked_and_cut_on_the_way() -> None:
+    async def test(upstream: Upstream, url: str, session: aiohttp.ClientSession) -> None:
+        upstream.finish.set()
+        async with session.post(url, json=chat("where is Rome on the map")) as answer:
+            await answer.read()
+        assert upstream.bodies[0]["messages"] == [{"role": "user", "content": "where ... e map"}]
+
+    behind(test, mask={"pattern": "(?<= )[A-Z][a-z]+", "with": "[X]"}, middle_cut_chars=10)
+
+
 def test_a_dead_server_behind_is_a_bad_gateway() -> None:
     async def test(_upstream: Upstream, url: str, session: aiohttp.ClientSession) -> None:
         proxy = FaultyProxy(Behaviour(upstream="http://127.0.0.1:9"))
