@@ -218,6 +218,8 @@ async def _asked(args: argparse.Namespace, tools: Tools, evalset: EvalSet, targe
             resumed = journal.resumed if journal is not None else 0
             if resumed:
                 sys.stderr.write(f"sickbay: {resumed} answers from {args.journal}\n")
+            if journal is not None and journal.held:
+                sys.stderr.write(f"sickbay: {len(journal.held)} more are there, and are still to be scored\n")
             interrupt = asyncio.Event()
             stack.callback(listen(asyncio.get_running_loop(), interrupt))
             if not args.no_progress:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ __all__ = ["AnswerCache"]
 
 BUSY_S = 30.0
 """How long to wait for another run that writes."""
-_NAMES = frozenset(each.name for each in fields(Given))
 
 
 class AnswerCache:
@@ -61,7 +59,7 @@ class AnswerCache:
         if given.failure:
             return
         try:
-            self._connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, json.dumps(asdict(given))))
+            self._connection.execute("INSERT OR REPLACE INTO answers VALUES (?, ?)", (key, json.dumps(given.to_json())))
         except sqlite3.Error as error:
             raise DeliveryError(f"the cache {str(self._path)!r} cannot be written: {error}") from error
 
@@ -73,7 +71,6 @@ class AnswerCache:
 def _given(text: str) -> Given | None:
     """What `put` wrote; fields of another version are left out."""
     try:
-        data = {name: value for name, value in json.loads(text).items() if name in _NAMES}
-        return Given(**{**data, "tool_calls": tuple(data.get("tool_calls", ()))})
+        return Given.from_json(json.loads(text))
     except (ValueError, TypeError, AttributeError):
         return None

@@ -117,14 +117,13 @@ def read_given(body: Any, elapsed_s: float = 0.0, clean: Callable[[str], str] = 
         content = message.get("refusal")  # OpenAI puts a refusal there, and null into content
     if not isinstance(content, (str, list, type(None))):
         return _malformed(f"content that is no text: {clean(json.dumps(content))[:60]}", elapsed_s)
-    listed = message.get("tool_calls")
-    calls = listed if isinstance(listed, list) else ()
+    calls = _calls(message)
     usage = body.get("usage")
     usage = usage if isinstance(usage, Mapping) else {}
     return Given(
         text=_text(content),
         finish=finish,
-        tool_calls=tuple(_call(each) for each in calls if isinstance(each, Mapping)),
+        tool_calls=calls,
         prompt_tokens=_count(usage.get("prompt_tokens")),
         output_tokens=_count(usage.get("completion_tokens")),
         elapsed_s=elapsed_s,
@@ -151,6 +150,15 @@ def _text(content: Any) -> str:
         parts = [part for part in content if isinstance(part, Mapping)]
         return "".join(str(part.get("text") or part.get("refusal") or "") for part in parts)
     return content if isinstance(content, str) else ""
+
+
+def _calls(message: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Its tool calls; or the one in `function_call`, as OpenAI called it until late 2023 and some servers still do."""
+    listed = message.get("tool_calls")
+    calls = listed if isinstance(listed, list) else []
+    if not calls and isinstance(message.get("function_call"), Mapping):
+        calls = [{"function": message["function_call"]}]
+    return tuple(_call(each) for each in calls if isinstance(each, Mapping))
 
 
 def _call(call: Mapping[str, Any]) -> dict[str, Any]:

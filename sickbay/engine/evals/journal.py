@@ -1,8 +1,10 @@
 """The journal of an eval run: a header line, then a line for each answer, written before the next one is asked for.
 
-A line goes to the kernel at once, so a killed process loses none that it had; the disk is synced in batches, so a
-power cut loses at most the last of them. A torn end is cut off; a damaged line with whole ones behind it is an error:
-nobody's answers are thrown away. One process at a time: the file is locked.
+An answer whose scorer takes long (a judge, a command) has a line of its own before it is scored, with its text: when
+the judge fails, or the process is killed, it is scored later and not asked for again. A line goes to the kernel at
+once, so a killed process loses none that it had; the disk is synced in batches, so a power cut loses at most the last
+of them. A torn end is cut off; a damaged line with whole ones behind it is an error: nobody's answers are thrown away.
+One process at a time: the file is locked.
 """
 
 from __future__ import annotations
@@ -18,10 +20,13 @@ from typing import Any, Self
 
 from sickbay.engine.errors import ConfigError, DeliveryError
 from sickbay.engine.evals.row import Row
+from sickbay.engine.evals.scorer import Given
 
 __all__ = ["EvalJournal"]
 
 SYNC_EVERY = 64
+Held = tuple[Given, tuple[str, ...], bool]
+"""An answer that waits for its score, what went wrong before it came, and whether it is of the cache."""
 
 
 def _refuse(word: str) -> None:
@@ -45,6 +50,7 @@ class EvalJournal:
         """
         self.path = path
         self.rows: dict[str, list[Row]] = {}
+        self.held: dict[tuple[str, str, int], Held] = {}
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -91,7 +97,7 @@ class EvalJournal:
                             f"{self.path}:{damaged}: a damaged line with whole ones behind it; take it out to go on"
                         )
                     else:
-                        self.rows.setdefault(data.pop("arm"), []).append(Row.from_json(data))
+                        self._take(data.pop("arm"), data)
                 except (ValueError, KeyError, TypeError, AttributeError) as error:
                     if number == 0:
                         raise ConfigError(f"{self.path}: no eval journal; name another file") from error
@@ -99,6 +105,16 @@ class EvalJournal:
                 if not damaged:
                     end += len(line)
         return end
+
+    def _take(self, arm: str, data: dict[str, Any]) -> None:
+        """A line: an answer that waits for its score, or the score."""
+        if "held" in data:
+            given = Given.from_json(data["given"])
+            self.held[arm, data["held"], data["sample"]] = given, tuple(data["retried"]), bool(data["cached"])
+        else:
+            row = Row.from_json(data)
+            self.rows.setdefault(arm, []).append(row)
+            self.held.pop((arm, row.item, row.sample), None)
 
     def _same_run(self, data: Mapping[str, Any], key: str) -> None:
         if data["sickbay_eval_journal"] != 1:
@@ -115,6 +131,12 @@ class EvalJournal:
         self._unsynced += 1
         if self._unsynced >= SYNC_EVERY:
             self.sync()
+
+    def hold(self, key: tuple[str, str, int], held: Held) -> None:
+        """An answer before its score. Raises DeliveryError when it cannot be written."""
+        (arm, item, sample), (given, retried, cached) = key, held
+        told = {"held": item, "sample": sample, "retried": retried, "cached": cached, "given": given.to_json()}
+        self._line({"arm": arm, **told})
 
     def _line(self, data: Mapping[str, Any]) -> None:
         view = memoryview(json.dumps(data, ensure_ascii=True, separators=(",", ":")).encode() + b"\n")

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sickbay.engine.errors import ConfigError
+from sickbay.engine.errors import ConfigError, ProbeError
 from sickbay.engine.evals.item import EvalSet, Item, digest
+from sickbay.engine.evals.retry import DEAD_AFTER
 from sickbay.engine.evals.row import Row
 from sickbay.engine.evals.scorer import Asking, AskingScorer, Given, Scorer
 from sickbay.engine.evals.scoring import row_of
@@ -22,6 +23,7 @@ from sickbay.engine.evals.stats.agreement import cohen_kappa
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.text_file import read_text
 from sickbay.engine.model.problem import Problem
+from sickbay.engine.model.signal import UnknownReason
 
 __all__ = ["FLIPPED", "JudgeCheck", "check_judge", "label_problems", "read_judge_check", "rubric_digest", "uses_judge"]
 
@@ -113,13 +115,20 @@ async def check_judge(
     concurrency: int = 4,
     told: Callable[[int], None] = lambda _: None,
 ) -> JudgeCheck:
-    """Have every graded answer judged, and compare. `label_problems` must be empty."""
-    gate, done = asyncio.Semaphore(concurrency), 0
+    """Have every graded answer judged, and compare. `label_problems` must be empty.
+
+    Raises:
+        ProbeError: the judge does not answer any more.
+    """
+    gate, done, failed = asyncio.Semaphore(concurrency), 0, 0
 
     async def one(item: Item) -> Row:
-        nonlocal done
+        nonlocal done, failed
         async with gate:
             row = await row_of(item, 0, Given(text=item.fields["given"]), scorers, asking)
+            failed = failed + 1 if row.unjudged else 0
+            if failed >= DEAD_AFTER:
+                raise ProbeError(UnknownReason.ABSENT, f"{failed} answers in a row could not be judged: {row.error}")
         done += 1
         told(done)
         return row

@@ -12,8 +12,10 @@ from sickbay.engine.evals.item import EvalSet, Item, ScorerUse, digest
 from sickbay.engine.evals.read.context import Context
 from sickbay.engine.evals.read.json_document import read_json
 from sickbay.engine.evals.read.native import read_native_yaml
+from sickbay.engine.evals.read.no_text import no_text
 from sickbay.engine.evals.read.promptfoo import read_promptfoo
-from sickbay.engine.evals.read.rows import LFS_POINTER, read_rows, tool_of_results
+from sickbay.engine.evals.read.rows import read_list, read_rows, tool_of_results
+from sickbay.engine.evals.read.same_problems import without_repeats
 from sickbay.engine.evals.scorer import Scorer
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.text_file import read_text
@@ -86,18 +88,20 @@ def read_eval_set(
         text: the file's, where it was read already.
         scored: False: rows may be without a scorer, which a gate or a flag will name.
     """
-    before = len(problems)
-    text = read_text(path, problems) if text is None else text
-    if text is None:
-        return None
-    context = Context(path=str(path), scorers=scorers, problems=problems, default_scorers=default_scorers)
-    found = _read(text, path, context)
-    if found is None:
-        return None
-    found = replace(found, slices=tuple(dict.fromkeys((*found.slices, *slices))))
-    found = _only(found, only, problems)
+    own: list[Problem] = []
+    text = read_text(path, own) if text is None else text
+    context = Context(path=str(path), scorers=scorers, problems=own, default_scorers=default_scorers)
+    found = _read(text, path, context) if text is not None else None
+    if found is not None:
+        found = replace(found, slices=tuple(dict.fromkeys((*found.slices, *slices))))
+        found = _checked(_only(found, only, own), scorers, own, scored=scored)
+    problems += without_repeats(own)
+    return found
+
+
+def _checked(found: EvalSet, scorers: Mapping[str, Scorer], problems: list[Problem], *, scored: bool) -> EvalSet:
     # Of a file that is broken some items are missing: that a slice is empty, or a scorer absent, may follow from it.
-    whole = not any(problem.severity == "error" for problem in problems[before:])
+    whole = not any(problem.severity == "error" for problem in problems)
     _check_ids(found, problems)
     _check_repeats(found, problems)
     for item in found.items:
@@ -108,9 +112,9 @@ def read_eval_set(
 
 
 def _read(text: str, path: Path, context: Context) -> EvalSet | None:
-    if text.startswith(LFS_POINTER):
-        message = "this is a pointer of Git LFS, and not the file itself"
-        context.problems.append(Problem(Position(str(path), 1, 1), Code.WRONG_TYPE, message, "fetch it: git lfs pull"))
+    found = no_text(text)
+    if found is not None:
+        context.problems.append(Problem(Position(str(path), 1, 1), Code.WRONG_TYPE, f"this is {found[0]}", found[1]))
         return None
     suffix = path.suffix.lower()
     if suffix not in {".yaml", ".yml", ".json"}:
@@ -130,6 +134,9 @@ def _read(text: str, path: Path, context: Context) -> EvalSet | None:
     node = (read_json if suffix == ".json" else read_yaml)(text, str(path), context.problems)
     if node is None:
         return None
+    if node.items and isinstance(node.items[0].data, dict):
+        listed, form = read_list(node, context)
+        return EvalSet(name=path.stem, items=tuple(listed), format=form, path=str(path))
     keys = node.entries or {}
     if "evalset" not in keys and "prompts" in keys:
         return read_promptfoo(node, context)

@@ -22,7 +22,9 @@ class Row:
         passed: whether every scorer was content; None when there is no score.
         error: why there is no score (the answer or a scorer failed); never counted as wrong.
         retried: what went wrong before the attempt that is told here; a flaky endpoint stays visible.
+        unjudged: the answer is there, and whom its scorer asked did not answer.
         only_reasoning: the answer is empty, and the reasoning beside it is not.
+        thinks_aloud: the answer's text holds its reasoning too.
         answer_sha: digest of the answer's text and calls: equal answers without keeping them.
     """
 
@@ -36,7 +38,9 @@ class Row:
     why: str = ""
     retried: tuple[str, ...] = ()
     cached: bool = False
+    unjudged: bool = False
     only_reasoning: bool = False
+    thinks_aloud: bool = False
     finish: str = ""
     prompt_tokens: int | None = None
     output_tokens: int | None = None

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, field, replace
 from sickbay.engine.errors import BudgetExceededError, ConfigError, DeliveryError
 from sickbay.engine.evals.cache import AnswerCache
 from sickbay.engine.evals.endpoint import Endpoint, ask_once, body_of
-from sickbay.engine.evals.item import EvalSet, Item, digest
+from sickbay.engine.evals.item import EvalSet, Item, ScorerUse, digest
 from sickbay.engine.evals.journal import EvalJournal
-from sickbay.engine.evals.retry import RETRIED_STATUSES, wait_s
+from sickbay.engine.evals.retry import DEAD_AFTER, RETRIED_REASONS, may_pass, wait_s
 from sickbay.engine.evals.row import EvalRun, Row
 from sickbay.engine.evals.scorer import Asking, AskingScorer, Given, Scorer
 from sickbay.engine.evals.scoring import row_of
@@ -24,12 +24,8 @@ from sickbay.engine.model.look import Clock
 
 __all__ = ["INTERRUPTED", "Options", "Progress", "refuse_commands", "run_evals", "run_key"]
 
-RETRIED_REASONS = frozenset({"refused", "unreachable"})
-"""A time-out is not asked again: it is an answer about the service."""
 INTERRUPTED = "interrupted"
 """What `EvalRun.stopped` says then."""
-DEAD_AFTER = 10
-"""Failures in a row, with no answer between, after which an endpoint is taken to be gone."""
 
 Progress = Callable[[str, Row], None]
 
@@ -155,6 +151,7 @@ class _Run:
         self._clock = clock
         self._options = options
         self._dead = dict.fromkeys(arms, 0)
+        self._unjudged = 0
         journal = options.journal.rows if options.journal is not None else {}
         items = {item.id: item for item in evalset.items}
         self.rows: dict[str, list[Row]] = {
@@ -217,11 +214,20 @@ class _Run:
                 self.stopped = str(error)
 
     async def _one(self, arm: str, item: Item, sample: int) -> Row:
-        given, retried, cached = await self._answer(arm, item, sample)
+        journal = self._options.journal
+        key = (arm, item.id, sample)
+        held = journal.held.pop(key, None) if journal is not None else None
+        given, retried, cached = held or await self._answer(arm, item, sample)
+        if journal is not None and held is None and not given.failure and any(map(self._takes_long, item.scorers)):
+            journal.hold(key, (given, retried, cached))
         return await row_of(
             item, sample, given, self._scorers, self._options.asking.get(arm), retried=retried, cached=cached,
             keep_answer=self._options.keep_answers,
         )  # fmt: skip
+
+    def _takes_long(self, use: ScorerUse) -> bool:
+        scorer = self._scorers[use.scorer]
+        return isinstance(scorer, AskingScorer) or scorer.runs_commands
 
     async def _answer(self, arm: str, item: Item, sample: int) -> tuple[Given, tuple[str, ...], bool]:
         endpoint, options = self._arms[arm], self._options
@@ -250,20 +256,19 @@ class _Run:
     def _keep(self, arm: str, row: Row) -> None:
         options = self._options
         self.rows[arm].append(row)
-        if options.journal is not None and not (row.error and self._is_gone(row)):
-            options.journal.add(arm, row)
-        self._dead[arm] = self._dead[arm] + 1 if self._is_gone(row) else 0
+        gone = bool(row.reason)  # a failure of the endpoint, not of the item
+        if options.journal is not None and not (row.error and (gone or row.unjudged)):
+            options.journal.add(arm, row)  # what failed is not kept there, so that a resumed run asks again
+        self._dead[arm] = self._dead[arm] + 1 if gone else 0
+        self._unjudged = self._unjudged + 1 if row.unjudged else self._unjudged if gone else 0
         if self._dead[arm] >= DEAD_AFTER and not self.stopped:
             self.stopped = f"{arm}: {self._dead[arm]} requests in a row failed, the last with: {row.error}"
+        if self._unjudged >= DEAD_AFTER and not self.stopped:
+            self.stopped = f"{self._unjudged} answers in a row could not be judged, the last: {row.error}"
         if options.on_row is not None:
             options.on_row(arm, row)
         if options.stop_when is not None and not self.stopped:
             self.stopped = options.stop_when()
-
-    @staticmethod
-    def _is_gone(row: Row) -> bool:
-        """A failure of the endpoint, not of the item: it is not journaled, so that a resumed run asks again."""
-        return bool(row.reason)
 
 
 def _of_today(row: Row, item: Item) -> Row:
@@ -272,4 +277,4 @@ def _of_today(row: Row, item: Item) -> Row:
 
 
 def _may_pass(given: Given) -> bool:
-    return bool(given.failure) and (given.status in RETRIED_STATUSES or given.reason in RETRIED_REASONS)
+    return bool(given.failure) and (may_pass(given.status) or given.reason in RETRIED_REASONS)

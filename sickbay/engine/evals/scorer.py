@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -36,9 +37,29 @@ class Given:
     reasoned: bool = False
 
     @property
+    def thinks_aloud(self) -> bool:
+        """Whether the text holds the model's reasoning, which a reasoning parser would have taken out."""
+        return bool(_THOUGHT.search(self.text))
+
+    @property
     def only_reasoning(self) -> bool:
         """Whether there is text in the reasoning field, and no answer."""
         return self.reasoned and not self.text.strip() and not self.tool_calls
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Given:
+        """What `to_json` gave; keys of another version are left out. Raises TypeError for anything else."""
+        known = {name: value for name, value in data.items() if name in _GIVEN}
+        return cls(**{**known, "tool_calls": tuple(known.get("tool_calls", ()))})
+
+
+_THOUGHT = re.compile(r"</think(?:ing)?>|\A\s*(?:<think(?:ing)?>|\[THINK\]|<\|channel\|>analysis)")
+"""A template may open it for the model, so that the answer holds its end alone; a cut answer holds no end."""
+_GIVEN = frozenset(each.name for each in fields(Given))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +67,8 @@ class Score:
     """What a scorer says of one answer.
 
     Either `error` is set (the scorer could not say; never counted as wrong) or `passed` and `value` are.
-    `value` is 0 to 1; `label` and `wanted_label` are for scorers whose set has a confusion table.
+    `value` is 0 to 1; `label` and `wanted_label` are for scorers whose set has a confusion table. `unjudged`: whom the
+    scorer asked did not answer; asked again, it may say more.
     """
 
     passed: bool = False
@@ -55,6 +77,7 @@ class Score:
     error: str = ""
     label: str = ""
     wanted_label: str = ""
+    unjudged: bool = False
 
     @classmethod
     def of(cls, passed: bool, why: str = "") -> Score:

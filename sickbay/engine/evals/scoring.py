@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from hashlib import sha256
 
 from sickbay.engine.errors import BudgetExceededError, ProbeError
@@ -40,12 +41,13 @@ async def row_of(
         passed=passed, error=error, reason=given.reason,
         why="" if passed else next((score.why for score in scores if not score.passed and score.why), ""),
         retried=retried, cached=cached, only_reasoning=given.only_reasoning,
+        thinks_aloud=given.thinks_aloud,
         finish=given.finish, prompt_tokens=given.prompt_tokens,
         output_tokens=given.output_tokens, elapsed_s=given.elapsed_s,
         answer_sha="" if given.failure else answer_digest(given),
         answer=given.text if keep_answer else "",
         label=labelled.label if labelled else "", wanted_label=labelled.wanted_label if labelled else "",
-        cluster=item.cluster, fields=item.fields,
+        cluster=item.cluster, fields=item.fields, unjudged=any(score.unjudged for score in scores),
     )  # fmt: skip
 
 
@@ -64,7 +66,7 @@ async def score_answer(
     except BudgetExceededError:
         raise
     except ProbeError as error:
-        return Score.cannot(f"{use.scorer}: {error.detail}")
+        return replace(Score.cannot(f"{use.scorer}: {error.detail}"), unjudged=True)
     except Exception as error:  # a stranger's code; its bug is that item's error
         return Score.cannot(f"{use.scorer} raised {type(error).__name__}: {error}")
     if score.error or not use.negate:

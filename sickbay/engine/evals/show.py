@@ -92,6 +92,15 @@ def _troubles(run: EvalRun, summary: Summary) -> list[str]:
         lines.append(f"  {summary.cached} answers come from the cache and say nothing of today's server")
     if summary.cut:
         lines.append(f"  {summary.cut} answers were cut at the token limit")
+    if summary.unjudged:
+        lines.append(
+            f"  {summary.unjudged} answers are there and were not judged: with --journal the same command goes on"
+        )
+    if summary.thinks_aloud:
+        lines.append(
+            f"  {summary.thinks_aloud} answers hold the model's reasoning (<think>), and the scorers read it too: "
+            "serve with a reasoning parser"
+        )
     if summary.only_reasoning:
         lines.append(
             f"  {summary.only_reasoning} answers are empty, with text in the reasoning field: the limit ended them "

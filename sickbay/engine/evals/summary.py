@@ -53,6 +53,8 @@ class Summary:
     retried: int = 0  # answers that came after a retry
     in_vain: int = 0  # requests that were sent again, and failed again
     only_reasoning: int = 0  # empty answers with text in the reasoning field
+    thinks_aloud: int = 0  # answers that hold their reasoning
+    unjudged: int = 0  # answers that wait for a scorer's own request
     cached: int = 0
     cut: int = 0  # answers that ended at the token limit
     prompt_tokens: int = 0
@@ -86,6 +88,8 @@ def summary_of(run: EvalRun, slices: Sequence[str] = ()) -> Summary:
         retried=sum(bool(row.retried) and not row.reason for row in rows),
         in_vain=sum(bool(row.retried) and bool(row.reason) for row in rows),
         only_reasoning=sum(row.only_reasoning for row in rows),
+        thinks_aloud=sum(row.thinks_aloud for row in rows),
+        unjudged=sum(row.unjudged for row in rows),
         cached=sum(row.cached for row in rows),
         cut=sum(row.finish == "length" for row in rows),
         prompt_tokens=sum(row.prompt_tokens or 0 for row in rows if not row.cached),

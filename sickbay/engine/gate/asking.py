@@ -10,7 +10,7 @@ from typing import Any
 
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.evals.endpoint import read_given
-from sickbay.engine.evals.retry import RETRIED_STATUSES, retry_after_s, wait_s
+from sickbay.engine.evals.retry import RETRIED_REASONS, may_pass, retry_after_s, wait_s
 from sickbay.engine.evals.scorer import Asking, Post, Spent
 from sickbay.engine.gate.arm import Arm, open_arm
 from sickbay.engine.model.signal import UnknownReason
@@ -79,12 +79,19 @@ def _post(arm: Arm, spent: Spent | None = None) -> Post:
         clock = arm.client.clock
         for attempt in range(RETRIES + 1):
             spent.requests += 1
-            answer = await StepHttp(arm.client).request(
-                "POST", path, json=dict(body), timeout_s=TIMEOUT_S, generates=True
-            )
-            if answer.status not in RETRIED_STATUSES or attempt == RETRIES:
-                break
-            await clock.sleep(wait_s(attempt, BACKOFF_S, retry_after_s(answer.headers, clock.wall())))
+            asked_s: float | None = None
+            try:
+                answer = await StepHttp(arm.client).request(
+                    "POST", path, json=dict(body), timeout_s=TIMEOUT_S, generates=True
+                )
+            except ProbeError as error:
+                if error.reason.value not in RETRIED_REASONS or attempt == RETRIES:
+                    raise
+            else:
+                if not may_pass(answer.status) or attempt == RETRIES:
+                    break
+                asked_s = retry_after_s(answer.headers, clock.wall())
+            await clock.sleep(wait_s(attempt, BACKOFF_S, asked_s))
         if answer.status != 200:
             raise ProbeError(
                 UnknownReason.ABSENT, f"POST {path}: HTTP {answer.status}: {arm.endpoint.clean(answer.text)[:120]}"

@@ -81,6 +81,7 @@ class Code(StrEnum):
     UNKNOWN_SCORER = "unknown-scorer"
     NOT_SCORABLE = "not-scorable"
     NOT_SUPPORTED = "not-supported"
+    AMBIGUOUS = "ambiguous"
     EMPTY_SLICE = "empty-slice"
     OVERLAP = "overlap"
     WAIVER = "waiver"

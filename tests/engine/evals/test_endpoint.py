@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from sickbay.engine.evals.endpoint import read_given
+from sickbay.engine.evals.retry import may_pass
+from sickbay.engine.evals.scorer import Given
 
 
 def message(**parts: Any) -> dict[str, Any]:
@@ -56,3 +58,31 @@ def test_no_answer_is_a_failure_and_not_a_wrong_one(body: Any, wanted: str) -> N
 @pytest.mark.parametrize("count", [float("nan"), float("inf"), -1, "3", True, 10**400, None])
 def test_a_count_of_tokens_that_is_none(count: Any) -> None:
     assert read_given({**message(content="a"), "usage": {"prompt_tokens": count}}).prompt_tokens is None
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"tool_calls": [{"function": {"name": "f", "arguments": '{"a": 1}'}}]},
+        {"tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]},
+        {"tool_calls": None, "function_call": {"name": "f", "arguments": '{"a": 1}'}},
+    ],
+)
+def test_a_call_in_each_of_its_forms(parts: dict[str, Any]) -> None:
+    assert read_given(message(content=None, **parts)).tool_calls == ({"name": "f", "arguments": {"a": 1}},)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("<think>London? No.</think>Paris", True), ("London? No.</think>Paris", True), ("\n<thinking>Lon", True),
+        ("Paris", False), ("HTML has no tag <think>, I think.", False), ("", False),
+    ],
+)  # fmt: skip
+def test_reasoning_inside_the_answer_is_seen(text: str, wanted: bool) -> None:
+    assert Given(text=text).thinks_aloud is wanted
+
+
+def test_what_a_server_may_answer_the_next_time() -> None:
+    found = [status for status in range(200, 600) if may_pass(status)]
+    assert found == [408, 425, 429, 500, 502, 503, 504, *range(506, 600)]

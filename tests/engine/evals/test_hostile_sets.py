@@ -24,7 +24,7 @@ ITEM = '{"id": "a", "ask": "Q?", "expected": "y", "score": ["exact"]}'
     [
         ("nul.jsonl", ITEM.replace("Q?", "\0").encode(), "nul.jsonl:1:21: error: not JSON: Invalid control character at; write one JSON object a line [json-syntax]"),
         ("latin.jsonl", ITEM.replace("Q?", "é").encode("latin-1"), "latin.jsonl:1:21: error: byte 0xe9 is not UTF-8; save the file as UTF-8 [not-utf8]"),
-        ("utf16.jsonl", ITEM.encode("utf-16"), "utf16.jsonl:1:1: error: byte 0xff is not UTF-8; save the file as UTF-8 [not-utf8]"),
+        ("utf16.jsonl", ITEM.encode("utf-16"), "utf16.jsonl:1:1: error: this is UTF-16 text; save it as UTF-8 (in a spreadsheet: CSV UTF-8) [wrong-type]"),
         ("lone.jsonl", ITEM.replace("Q?", "\\ud800").encode(), "lone.jsonl:1:21: error: \\ud800 alone is no character; write the pair, or the character [json-syntax]"),
         ("nan.jsonl", ITEM.replace('"y"', "NaN").encode(), "nan.jsonl:1:38: error: not JSON: NaN is no JSON number; write one JSON object a line [json-syntax]"),
         ("inf.jsonl", ITEM.replace('"y"', "1e999").encode(), "inf.jsonl:1:38: error: not JSON: 1e999 is too large for a number; write one JSON object a line [json-syntax]"),
@@ -38,7 +38,12 @@ ITEM = '{"id": "a", "ask": "Q?", "expected": "y", "score": ["exact"]}'
         ("latin.csv", b"id,ask\n1,a\xe9\n", "latin.csv:2:4: error: byte 0xe9 is not UTF-8; save the file as UTF-8 [not-utf8]"),
         ("nul.csv", b"id,ask\n1,a\0\n", "nul.csv:2:4: error: the character U+0000 cannot stand in CSV; remove it [control-character]"),
         ("open.csv", b'id,ask\n1,"a\n', "open.csv:2:1: error: not CSV: unexpected end of data [wrong-value]"),
-        ("semi.csv", b"id;ask\n1;a\n", "semi.csv:1:1: error: no column with the question; found id;ask; cells are parted by a comma here, by a tab in a .tsv file [missing-key]"),
+        ("sheet.csv", b"PK\x03\x04\x14\0", "sheet.csv:1:1: error: this is a zip, such as a spreadsheet (.xlsx); save it as CSV (UTF-8), or unpack it [wrong-type]"),
+        ("packed.jsonl", b"\x1f\x8b\x08\0", "packed.jsonl:1:1: error: this is packed with gzip; unpack it: gunzip [wrong-type]"),
+        ("dict.jsonl", b'{"question": "q", "answer": {"text": ["a"]}}\n', "dict.jsonl:1:1: error: the item 'line-1' has no scorer; add score: to it or to the set, or --score [not-scorable]"),
+        ("cell.jsonl", b'{"question": "q"}\n{"question": [["q"]]}\n', "cell.jsonl:2:1: error: question: wanted a text, found a list [wrong-type]"),
+        ("row.json", b'[{"question": "q"}, "x"]', "row.json:1:21: error: wanted an object for each row, found text 'x' [wrong-type]"),
+        ("nameless.csv", b"id,ask,,\n1,a,,\n2,b,c,\n", "nameless.csv:3:1: error: a cell in a column without a name; name it in the header [missing-key]"),
         ("cut.json", b'{"evalset": "s",\n "items": [', "cut.json:2:12: error: not JSON: Expecting value [json-syntax]"),
         ("nan.json", b'{"evalset": "s", "items": NaN}', "nan.json: error: not JSON: NaN is no JSON number [json-syntax]"),
         ("lone.json", b'{"evalset": "\\ud83d", "items": []}', "lone.json: error: the character U+D83D alone is none; write the pair, or the character [json-syntax]"),
@@ -74,6 +79,55 @@ def test_what_is_odd_and_right_is_read(
     path.write_bytes((mark + ITEM.replace("Q?", inside) + end).encode())
     (item,) = load_eval_set(path, scorers).evalset.items
     assert item.messages[0]["content"] == json.loads(f'"{inside}"', strict=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "warned"),
+    [
+        ("a.csv", 'id;question;answer\n1;"Is 2,5 > 2?";yes\n', "';'"),
+        ("b.csv", 'sep=;\r\nid;question;answer\r\n1;"Is 2,5 > 2?";yes\r\n', "';'"),
+        ("c.csv", "id\tquestion\tanswer\n1\tIs 2,5 > 2?\tyes\n", "a tab"),
+        ("d.tsv", 'id,question,answer\n1,"Is 2,5 > 2?",yes\n', "a comma"),
+        ("e.csv", 'id,question,answer,,\n1,"Is 2,5 > 2?",yes,,\n', ""),
+        ("f.jsonl", '{"id": 1, "Question": "Is 2,5 > 2?", "answer": "yes"}\n', ""),
+        ("g.json", '[{"id": 1, "question": "Is 2,5 > 2?",\n "answer": "yes"}]', ""),
+        ("h.jsonl", '[{"id": 1, "question": "Is 2,5 > 2?",\n "answer": "yes"}]', ""),
+        ("i.jsonl", '{"id": 1, "input": "Is 2,5 > 2?", "target": "yes"}\n', ""),
+    ],
+)
+def test_tables_of_every_form(name: str, data: str, warned: str, tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
+    (tmp_path / name).write_text(data, encoding="utf-8")
+    loaded = load_eval_set(tmp_path / name, scorers, (ScorerUse(scorer="contains"),))
+    (item,) = loaded.evalset.items
+    assert (item.id, item.messages[0]["content"], item.expected) == ("1", "Is 2,5 > 2?", "yes")
+    assert [each.message for each in loaded.warnings] == [f"its cells are parted by {warned}, and are read so"] * bool(
+        warned
+    )
+
+
+def test_what_of_a_table_may_be_meant_otherwise_is_told(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
+    row = {"question": "Q?", "answer": "said", "ground_truth": "right", "choices": ["a", "b"], "contexts": ["p", "q"]}
+    (tmp_path / "a.jsonl").write_text(json.dumps({**row, "cluster": 7}), encoding="utf-8")
+    loaded = load_eval_set(tmp_path / "a.jsonl", scorers, (ScorerUse(scorer="contains"),))
+    (item,) = loaded.evalset.items
+    assert (item.expected, item.context, item.cluster, item.fields) == ("right", ("p", "q"), "7", {"answer": "said"})
+    assert [each.message for each in loaded.warnings] == [
+        "the choices in 'choices' are fields here: no model is shown them",
+        "the reference answer is taken from 'ground_truth', and not from 'answer'",
+    ]
+
+
+def test_a_thousand_lines_of_one_mistake_are_told_in_a_few(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
+    lines = [json.dumps({"id": number, "ask": "Q", "nearly": 1}) for number in range(1000)]
+    (tmp_path / "a.jsonl").write_text("\n".join([*lines, '{"id": 7, "aks": "Q"}']), encoding="utf-8")
+    with pytest.raises(ProblemsError) as caught:
+        load_eval_set(tmp_path / "a.jsonl", scorers)
+    told = [f"{each.at.line}: {each.message}" for each in caught.value.problems]
+    assert told == [
+        *(f"{line}: unknown key 'nearly'" for line in (1, 2, 3)),
+        "4: 997 more from here on: unknown key 'nearly'",
+        "1001: unknown key 'aks'",
+    ]
 
 
 def test_no_schema_reaches_outside_itself() -> None:

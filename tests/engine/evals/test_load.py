@@ -110,7 +110,7 @@ def test_items_in_a_file_beside(tmp_path: Path, scorers: Mapping[str, Scorer]) -
         pytest.param(
             "columns.csv", "id,foo\n1,a\n",
             ["columns.csv:1:1: error: no column with the question; found id, foo; "
-             "name one of them ask or question or prompt or input or query [missing-key]"],
+             "name one of them ask or question or prompt or input or query or user_input or problem or instruction [missing-key]"],
             id="no-question",
         ),
         pytest.param(

@@ -18,16 +18,17 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from sickbay.engine.errors import ConfigError, DeliveryError
+from sickbay.engine.errors import ConfigError, DeliveryError, ProbeError
 from sickbay.engine.evals.cache import AnswerCache
 from sickbay.engine.evals.item import Asked, EvalSet, Item, ScorerUse
 from sickbay.engine.evals.journal import EvalJournal
 from sickbay.engine.evals.row import EvalRun, Row
 from sickbay.engine.evals.runner import Options, run_evals, run_key
-from sickbay.engine.evals.scorer import Asking, Given, Scorer
+from sickbay.engine.evals.scorer import Asking, Given, Post, Scorer
 from sickbay.engine.evals.scoring import self_test
 from sickbay.engine.evals.show import to_text
 from sickbay.engine.evals.summary import summary_of
+from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.run.clock import SystemClock
 from tests.engine.evals.stub import Answer, Stub, endpoint_at, serving
 
@@ -42,6 +43,10 @@ def echo_set(n: int, *, samples: int = 1, scorer: str = "exact") -> EvalSet:
         items.append(replace(item, sha256=item.content_digest()))
     made = EvalSet(name="echo", items=tuple(items), asked=Asked(samples=samples), slices=("parity",))
     return replace(made, sha256=made.content_digest())
+
+
+def with_scorer(evalset: EvalSet, use: ScorerUse) -> EvalSet:
+    return replace(evalset, items=tuple(replace(item, scorers=(use,)) for item in evalset.items))
 
 
 def said(body: Mapping[str, Any], _: int) -> str:
@@ -106,6 +111,7 @@ class Waits(SystemClock):
         ({"Retry-After": "100000"}, [30.0, 30.0]), ({"Retry-After": "Wed, 21 Oct 2099 07:28:00 GMT"}, [30.0, 30.0]),
         ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, [0.5, 1.0]), ({"Retry-After": "soon"}, [0.5, 1.0]),
         ({"Retry-After": "nan"}, [0.5, 1.0]), ({"Retry-After": "-3"}, [0.5, 1.0]),
+        ({"Retry-After": "3", "retry-after-ms": "2500"}, [2.5, 2.5]), ({"retry-after-ms": "soon"}, [0.5, 1.0]),
     ],
 )  # fmt: skip
 def test_a_server_that_says_when_to_come_back_is_kept_to(
@@ -455,6 +461,61 @@ def test_a_resumed_run_has_the_slices_of_today(tmp_path: Path, scorers: Mapping[
         run, stub = asyncio.run(run_one(replace(evalset, items=items), said, scorers, journal=journal))
     assert stub.total == 2
     assert {(row.fields["parity"], row.cluster) for row in run.rows} == {("other", "c")}
+
+
+async def judged(
+    evalset: EvalSet, answer: Answer, scorers: Mapping[str, Scorer], judge: Post, **options: Any
+) -> tuple[EvalRun, Stub]:
+    asking = Asking(target=judge, target_model="m", judge=judge, judge_model="j", judge_identity="j")
+    return await run_one(evalset, answer, scorers, asking={"it": asking}, **options)
+
+
+def test_what_a_dead_judge_left_is_judged_later_and_not_asked_again(
+    tmp_path: Path, scorers: Mapping[str, Scorer]
+) -> None:
+    evalset = with_scorer(echo_set(40), ScorerUse(scorer="judge", params={"value": "right?"}))
+
+    async def dead(_: str, __: Mapping[str, Any]) -> Any:
+        raise ProbeError(UnknownReason.ABSENT, "HTTP 503: no judge")
+
+    async def alive(_: str, __: Mapping[str, Any]) -> Any:
+        return {"choices": [{"message": {"content": '{"reason": "ok", "pass": true}'}}]}
+
+    with EvalJournal(tmp_path / "j", "k") as journal:
+        first, stub = asyncio.run(judged(evalset, said, scorers, dead, journal=journal, concurrency=1))
+    assert first.stopped == "10 answers in a row could not be judged, the last: judge: HTTP 503: no judge"
+    assert (stub.total, summary_of(first).unjudged) == (10, 10)
+    assert "10 answers are there and were not judged" in to_text(first, summary_of(first))
+    with EvalJournal(tmp_path / "j", "k") as journal:
+        assert (len(journal.held), journal.resumed) == (10, 0)
+        second, stub = asyncio.run(judged(evalset, said, scorers, alive, journal=journal))
+    assert (stub.total, len(second.rows), summary_of(second).score.passed) == (30, 40, 1.0)
+    with EvalJournal(tmp_path / "j", "k") as journal:
+        assert (len(journal.held), journal.resumed) == (0, 40)
+
+
+def test_an_answer_that_was_killed_with_its_judge_is_not_asked_again(
+    tmp_path: Path, scorers: Mapping[str, Scorer]
+) -> None:
+    evalset = with_scorer(echo_set(3), ScorerUse(scorer="judge", params={"value": "right?"}))
+    stop = asyncio.Event()
+
+    async def slow(_: str, __: Mapping[str, Any]) -> Any:
+        stop.set()
+        await asyncio.Event().wait()
+
+    async def prose(_: str, __: Mapping[str, Any]) -> Any:
+        return {"choices": [{"message": {"content": "Looks right to me."}}]}
+
+    with EvalJournal(tmp_path / "j", "k") as journal:
+        run, stub = asyncio.run(judged(evalset, said, scorers, slow, journal=journal, concurrency=1, interrupt=stop))
+    assert (run.stopped, stub.total, run.rows) == ("interrupted", 1, ())
+    for asked in (2, 0):  # what a judge says in prose is its word: kept, and an error
+        with EvalJournal(tmp_path / "j", "k") as journal:
+            run, stub = asyncio.run(judged(evalset, said, scorers, prose, journal=journal))
+        assert (stub.total, {row.error for row in run.rows}) == (
+            asked, {"judge: no verdict in its reply: 'Looks right to me.'"},
+        )  # fmt: skip
 
 
 def test_another_judge_is_another_run(scorers: Mapping[str, Scorer]) -> None:

@@ -13,10 +13,12 @@ from typing import Any, ClassVar
 
 from sickbay.checks.evals.scorers.json_answer import json_of
 from sickbay.checks.evals.scorers.references import references
+from sickbay.engine.errors import ProbeError
 from sickbay.engine.evals.endpoint import CHAT_PATH, read_given
 from sickbay.engine.evals.item import Item
 from sickbay.engine.evals.judge_check import FLIPPED
 from sickbay.engine.evals.scorer import Asking, AskingScorer, Given, Score
+from sickbay.engine.model.signal import UnknownReason
 
 __all__ = ["Judge", "read_verdict"]
 
@@ -93,13 +95,14 @@ async def _ask(asking: Asking, system: str, text: str, params: Mapping[str, Any]
         "model": asking.judge_model, "temperature": 0.0, "max_tokens": params.get("max_tokens", 200), "stream": False,
         "messages": [{"role": "system", "content": system}, {"role": "user", "content": text}],
     }  # fmt: skip
-    return read_given(await asking.judge(CHAT_PATH, body))
+    given = read_given(await asking.judge(CHAT_PATH, body))
+    if given.failure:  # it did not answer: no word of it, and asked again it may have one
+        raise ProbeError(UnknownReason.MALFORMED, given.failure)
+    return given
 
 
 def read_verdict(said: Given, key: str, words: tuple[Any, ...]) -> tuple[dict[str, Any], str]:
     """The verdict and "", or nothing and why there is none."""
-    if said.failure:
-        return {}, said.failure
     found, why = json_of(said.text, fenced=True, inside=True)
     if why or not isinstance(found, dict):
         cut = said.finish == "length"

@@ -36,8 +36,11 @@ class Numeric(Scorer):
 
     def misfit(self, item: Item, params: Mapping[str, Any]) -> str:
         """A reference that is no number."""
-        wanted = _wanted(item, params)
-        return "" if wanted is not None else f"its expected answer is no number: {_shown(item.expected)}"
+        if _wanted(item, params) is not None:
+            return ""
+        several = len(numbers_in(item.expected)) if isinstance(item.expected, str) else 0
+        why = f"holds {several} numbers, wanted one" if several > 1 else "is no number"
+        return f"its expected answer {why}: {_shown(item.expected)}"
 
     def good_answer(self, item: Item, params: Mapping[str, Any]) -> Given | None:
         """The number in a sentence."""

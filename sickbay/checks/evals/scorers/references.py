@@ -23,4 +23,7 @@ def needs_references(item: Item, params: Mapping[str, Any]) -> str:
     found = references(item, params)
     if not found:
         return "it has no expected answer"
+    wanted = params.get("value", item.expected)
+    if any(isinstance(each, (dict, list)) for each in (wanted if isinstance(wanted, list) else [wanted])):
+        return "its expected answer is a structure, not a text; compare that with json-schema or tool-call"
     return "its expected answer is empty" if not all(text.strip() for text in found) else ""

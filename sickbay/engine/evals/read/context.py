@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sickbay.engine.evals.item import Item, ScorerUse
@@ -21,6 +21,7 @@ class Context:
         default_scorers: for items that name none.
         system: system message of items that have none.
         cluster: the field that holds an item's cluster.
+        document: several rows may stand on one line.
     """
 
     path: str
@@ -29,7 +30,11 @@ class Context:
     default_scorers: tuple[ScorerUse, ...] = ()
     system: str = ""
     cluster: str = ""
-    lines: dict[str, int] = field(default_factory=dict)
+    document: bool = False
+
+    def name_of(self, at: Position) -> str:
+        """What a row without a name is called: by its line, in a document by its column too."""
+        return f"line-{at.line}-{at.column}" if self.document else f"line-{at.line}"
 
     def item(
         self,

@@ -1,7 +1,4 @@
-"""CSV and TSV with a header line. Our columns, and promptfoo's `__expected` and `__metadata:NAME`.
-
-Columns: id; ask (or question, prompt, input); expected (or answer, ideal, target, label); every other one is a field.
-"""
+"""CSV and TSV with a header line. Our columns (see `table`), and promptfoo's `__expected` and `__metadata:NAME`."""
 
 from __future__ import annotations
 
@@ -14,15 +11,15 @@ from typing import Any
 
 from sickbay.engine.evals.item import Item, ScorerUse
 from sickbay.engine.evals.read.context import Context
+from sickbay.engine.evals.read.csv_dialect import dialect_of
 from sickbay.engine.evals.read.promptfoo_assert import use_of_text
+from sickbay.engine.evals.read.table import ASK, columns_of, item_of_row
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.yaml_node import SourceText
 from sickbay.engine.model.problem import Position, Problem
 
 __all__ = ["csv_dicts", "expected_cells", "read_csv"]
 
-_ASK = ("ask", "question", "prompt", "input", "query")
-_EXPECTED = ("expected", "answer", "ideal", "target", "label", "reference")
 FIELD_CHARS_MAX = 1_000_000
 _NOT_TEXT = re.compile("[\0\udc80-\udcff]")
 
@@ -32,34 +29,32 @@ def read_csv(text: str, context: Context) -> list[Item]:
     header, rows = csv_dicts(text, context)
     if not header:
         return []  # told: it is empty, or no text
-    plain = {name.casefold(): name for name in reversed(header)}  # "Question" of a spreadsheet is a question too
-    ask = next((plain[name] for name in _ASK if name in plain), "")
-    if not ask:
-        message = f"no column with the question; found {', '.join(header) or 'nothing'}"
-        hint = f"name one of them {' or '.join(_ASK)}"
-        if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
-            hint = "cells are parted by a comma here, by a tab in a .tsv file"
-        context.problems.append(Problem(Position(context.path, 1, 1), Code.MISSING_KEY, message, hint))
+    columns = columns_of(header, context, Position(context.path, 1, 1))
+    if columns is None:
         return []
-    columns = (ask, next((plain[name] for name in _EXPECTED if name in plain), ""), plain.get("id", ""))
-    return [_item(row, at, columns, context) for at, row in rows]
+    made = [item_of_row(row, columns, at, context, _uses_of_row(row, at, context)) for at, row in rows]
+    return [item for item in made if item is not None]
 
 
 def csv_dicts(text: str, context: Context) -> tuple[list[str], list[tuple[Position, dict[str, str]]]]:
     """The header, and each sound row with where it begins."""
     problems, path = context.problems, context.path
     csv.field_size_limit(FIELD_CHARS_MAX)
-    delimiter = "\t" if path.lower().endswith(".tsv") else ","
     text = text.removeprefix("\ufeff")
     bad = _NOT_TEXT.search(text)
     if bad is not None:
         problems.append(_not_text(bad.group(), SourceText(path, text).position(bad.start())))
         return [], []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows = _rows(reader, path, problems)
+    dialect, text = dialect_of(text, path, (*ASK, "__expected"))
+    if not dialect.nominal:
+        message = f"its cells are parted by {dialect.shown}, and are read so"
+        problems.append(Problem(Position(path, 1, 1), Code.AMBIGUOUS, message, severity="warning"))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=dialect.delimiter, strict=True)
+    rows = _rows(reader, path, problems, dialect.skipped)
     header = [name.strip() for name in next(rows, (1, []))[1]]
-    for name in sorted(name for name, times in Counter(header).items() if times > 1):
+    for name in sorted(name for name, times in Counter(header).items() if times > 1 and name):
         problems.append(Problem(Position(path, 1, 1), Code.DUPLICATE_KEY, f"the column {name!r} stands twice"))
+    nameless = {place for place, name in enumerate(header) if not name}
     found = []
     for line, row in rows:
         at = Position(path, line, 1)
@@ -67,8 +62,10 @@ def csv_dicts(text: str, context: Context) -> tuple[list[str], list[tuple[Positi
             message = f"the row has {len(row)} cells, the header {len(header)}"
             problems.append(Problem(at, Code.WRONG_VALUE, message, "quote cells that hold the delimiter"))
             continue
-        found.append((at, dict(zip(header, row, strict=True))))
-    return header, found
+        if len(nameless) > 1 and any(row[place].strip() for place in nameless):  # one alone is the number of the row
+            problems.append(Problem(at, Code.MISSING_KEY, "a cell in a column without a name", "name it in the header"))
+        found.append((at, {name: cell for name, cell in zip(header, row, strict=True) if name}))
+    return [name for name in header if name], found
 
 
 def _not_text(letter: str, at: Position) -> Problem:
@@ -77,10 +74,10 @@ def _not_text(letter: str, at: Position) -> Problem:
     return Problem(at, Code.NOT_UTF8, f"byte 0x{ord(letter) - 0xDC00:02x} is not UTF-8", "save the file as UTF-8")
 
 
-def _rows(reader: Any, path: str, problems: list[Problem]) -> Iterator[tuple[int, list[str]]]:
+def _rows(reader: Any, path: str, problems: list[Problem], skipped: int) -> Iterator[tuple[int, list[str]]]:
     """Each row with the line it begins on; a broken one ends the file."""
     while True:
-        line = reader.line_num + 1
+        line = skipped + reader.line_num + 1
         try:
             row = next(reader)
         except StopIteration:
@@ -90,25 +87,6 @@ def _rows(reader: Any, path: str, problems: list[Problem]) -> Iterator[tuple[int
             return
         if any(cell.strip() for cell in row):  # a spreadsheet ends its file with rows of nothing
             yield line, row
-
-
-def _item(row: dict[str, str], at: Position, columns: tuple[str, str, str], context: Context) -> Item:
-    ask, expected, name_column = columns
-    if not row[ask].strip():
-        context.problems.append(Problem(at, Code.EMPTY, f"the cell {ask!r} is empty"))
-    fields = {
-        name.removeprefix("__metadata:"): cell
-        for name, cell in row.items()
-        if name not in {name_column, ask, expected} and (not name.startswith("__") or name.startswith("__metadata:"))
-    }
-    return context.item(
-        item_id=row.get(name_column, "").strip() or f"line-{at.line}",
-        messages=({"role": "user", "content": row[ask]},),
-        expected=row[expected] if expected else None,
-        scorers=_uses_of_row(row, at, context),
-        fields=fields,
-        position=at,
-    )
 
 
 def expected_cells(row: dict[str, str]) -> list[str]:

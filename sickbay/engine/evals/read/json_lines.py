@@ -35,14 +35,17 @@ def json_nodes(text: str, path: str, problems: list[Problem]) -> Iterator[Line]:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One object. Its parts stand on the line without a column until `placed` looks for them: that is slow."""
+    """One object. Its parts stand on the line without a column until `placed` looks for them: that is slow.
+
+    `text` "": it is of a document, and knows its places.
+    """
 
     node: Node
-    text: str
+    text: str = ""
 
     def placed(self) -> Node:
         """The same with the column of every key and value."""
-        return placed(self.text, self.node.line, self.node.source)[0]
+        return placed(self.text, self.node.line, self.node.source)[0] if self.text else self.node
 
 
 def read_lines(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -11,7 +12,7 @@ import jsonschema_rs
 
 from sickbay.engine.evals.item import Item
 from sickbay.engine.evals.read.context import Context
-from sickbay.engine.evals.read.json_lines import json_nodes, read_lines
+from sickbay.engine.evals.read.json_lines import Line, read_lines
 from sickbay.engine.evals.read.scorer_uses import read_uses
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.fields import Fields
@@ -22,9 +23,8 @@ from sickbay.engine.model.problem import Problem
 __all__ = ["fits", "item_of", "read_native_lines"]
 
 
-def read_native_lines(text: str, context: Context) -> list[Item]:
+def read_native_lines(lines: Iterable[Line], context: Context) -> list[Item]:
     """Items of a JSONL file; lines that do not fit are problems and left out."""
-    lines = json_nodes(text, context.path, context.problems)
     found = read_lines(lines, context.problems, lambda node, told: _line_item(node, replace(context, problems=told)))
     return [item for item in found if item is not None]
 

@@ -5,12 +5,13 @@ Format: openai/evals, docs/build-eval.md. What else stands on a line becomes a f
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from sickbay.engine.evals.item import Item, ScorerUse
 from sickbay.engine.evals.read.context import Context
-from sickbay.engine.evals.read.json_lines import json_nodes, read_lines
+from sickbay.engine.evals.read.json_lines import Line, read_lines
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.schema_words import described
 from sickbay.engine.load.yaml_node import Node
@@ -21,9 +22,8 @@ __all__ = ["read_openai_lines"]
 _OWN = frozenset({"input", "ideal", "id", "sample_id", "metadata"})
 
 
-def read_openai_lines(text: str, context: Context) -> list[Item]:
-    """The samples; a sample without a name is called by its line."""
-    lines = json_nodes(text, context.path, context.problems)
+def read_openai_lines(lines: Iterable[Line], context: Context) -> list[Item]:
+    """The samples; a sample without a name is called by its place."""
     found = read_lines(lines, context.problems, lambda node, told: _item(node, replace(context, problems=told)))
     return [item for item in found if item is not None]
 
@@ -48,7 +48,7 @@ def _item(node: Node, context: Context) -> Item | None:
     rest = {**(metadata if isinstance(metadata, dict) else {}), **{k: v for k, v in data.items() if k not in _OWN}}
     fallback = (ScorerUse(scorer="exact", params={"prefix": True}),) if "exact" in context.scorers else ()
     return context.item(
-        item_id=str(data.get("id") or data.get("sample_id") or f"line-{node.line}"),
+        item_id=str(data.get("id") or data.get("sample_id") or context.name_of(node.at)),
         messages=messages,
         expected=data["ideal"],
         scorers=() if context.default_scorers else fallback,

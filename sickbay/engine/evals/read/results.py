@@ -12,13 +12,13 @@ from typing import Any
 from sickbay.engine.errors import ConfigError
 from sickbay.engine.evals.read.inspect_log import read_inspect, read_inspect_zip
 from sickbay.engine.evals.read.lm_eval import read_lm_eval
+from sickbay.engine.evals.read.no_text import LFS_POINTER
 from sickbay.engine.evals.read.promptfoo_results import (
     is_promptfoo,
     is_promptfoo_line,
     read_promptfoo_lines,
     read_promptfoo_results,
 )
-from sickbay.engine.evals.read.rows import LFS_POINTER
 from sickbay.engine.evals.row import SCHEMA, EvalRun
 
 __all__ = ["read_results"]
