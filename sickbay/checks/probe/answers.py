@@ -120,14 +120,15 @@ class ProbeAnswers(Check):
         """Ask one after the other."""
         asking = await begin(look, float(params["timeout_s"]))
         known = QUESTIONS[: int(params["questions"])]
-        wrong: list[int] = []
+        direct_left = int(params["direct_max"])
         for number, each in enumerate(known):
-            answer = await asking.ask("greedy", number, _question(each, int(params["max_tokens"])))
-            if answer is not None and answer.ok and answer.text.right is False:
-                wrong.append(number)
+            question = _question(each, int(params["max_tokens"]))
+            answer = await asking.ask("greedy", number, question)
+            wrong = answer is not None and answer.ok and answer.text.right is False
+            if direct_left and (wrong or number == 0):  # at once: a pair tells more than one question more
+                direct_left -= 1
+                await _ask_directly(asking, number, question)
         twin = await streamed_twin(asking, [_question(each, int(params["max_tokens"])) for each in known])
-        direct = list(dict.fromkeys([0, *wrong]))[: int(params["direct_max"])]
-        await _ask_directly(asking, {number: _question(known[number], int(params["max_tokens"])) for number in direct})
         await _ask_together(asking, known, params)
         rendered = await Rendering(look, asking.found).conversation_ids(_question(known[0], 1).messages)
         return {
@@ -136,6 +137,7 @@ class ProbeAnswers(Check):
             "stopped": asking.stopped,
             "streamed": twin,
             "path": asking.route.path,
+            "behind": look.target.behind_gateway,
             "rendered_tokens": None if rendered is None else len(rendered),
         }
 
@@ -150,7 +152,12 @@ class ProbeAnswers(Check):
             return Result(outcome=Outcome.UNKNOWN, summary=gone.detail, signals=dict.fromkeys(self.emits, gone))
         signals = (
             _signals(got)
-            | gateway_signals(rows, rows_of(raw, "direct"), raw["rendered_tokens"])
+            | gateway_signals(
+                rows,
+                rows_of(raw, "direct"),
+                raw["rendered_tokens"],
+                stopped=raw["stopped"] if raw.get("behind") else "",
+            )
             | together_signals(rows, rows_of(raw, "together"), rows_of(raw, "again"))
             | {
                 "output.cut_below_asked_ratio": _cut_below(got, raw, int(params["max_tokens"])),
@@ -177,14 +184,12 @@ async def _ask_together(asking: Asking, known: Sequence[Known], params: Mapping[
         await asking.ask("again", number, _question(known[number], max_tokens))
 
 
-async def _ask_directly(asking: Asking, questions: Mapping[int, Question]) -> None:
-    """The first question and some failing ones, at the engine behind the gateway."""
-    target = asking.look.target
-    if not target.direct_url or target.direct_url.rstrip("/") == target.url.rstrip("/"):
+async def _ask_directly(asking: Asking, number: int, question: Question) -> None:
+    """The same question at the engine behind the gateway, where there is one."""
+    if not asking.look.target.behind_gateway:
         return
     asking.direct = True
-    for number, question in questions.items():
-        await asking.ask("direct", number, question)
+    await asking.ask("direct", number, question)
     asking.direct = False
 
 

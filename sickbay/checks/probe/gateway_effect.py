@@ -10,22 +10,31 @@ from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknow
 __all__ = ["gateway_signals"]
 
 
-def gateway_signals(through: Sequence[Row], direct: Sequence[Row], rendered_tokens: int | None) -> dict[str, Reading]:
+def gateway_signals(
+    through: Sequence[Row], direct: Sequence[Row], rendered_tokens: int | None, *, stopped: str = ""
+) -> dict[str, Reading]:
     """Recovery, prompt tokens and output tokens, through the gateway against directly.
 
-    `rendered_tokens` is the first question's prompt as the engine renders it: where an engine tells that, text that
-    something adds on the way shows even when only one address is known.
+    `stopped` says why the engine behind a gateway was not asked although it is known. `rendered_tokens` is the first
+    question's prompt as the engine renders it: where an engine tells that, text that something adds on the way shows
+    even when only one address is known.
     """
     return {
-        "output.recovery_direct": _recovery(through, direct),
+        "output.recovery_direct": _recovery(through, direct, stopped),
         "output.gateway_prompt_tokens_ratio": _prompt(through, direct, rendered_tokens),
-        "output.gateway_output_tokens_ratio": _output(through, direct),
+        "output.gateway_output_tokens_ratio": _output(through, direct, stopped),
     }
 
 
-def _recovery(through: Sequence[Row], direct: Sequence[Row]) -> Reading:
+def _not_asked(stopped: str) -> Reading:
+    if stopped:
+        return unknown(UnknownReason.TIMEOUT, f"the engine behind the gateway could not be asked: {stopped}")
+    return unknown(UnknownReason.NOT_CONFIGURED, "the target names no engine behind a gateway (direct_url)")
+
+
+def _recovery(through: Sequence[Row], direct: Sequence[Row], stopped: str) -> Reading:
     if not direct:
-        return unknown(UnknownReason.NOT_CONFIGURED, "the target names no engine behind a gateway (direct_url)")
+        return _not_asked(stopped)
     wrong = {row.number for row in through if row.answer.ok and row.answer.text.right is False}
     again = {row.number: bool(row.answer.text.right) for row in direct if row.answer.ok and row.number in wrong}
     if not again:
@@ -50,11 +59,11 @@ def _prompt(through: Sequence[Row], direct: Sequence[Row], rendered_tokens: int 
     return measured(sent / engine, f"{sent} prompt tokens through this address, {engine} {how}")
 
 
-def _output(through: Sequence[Row], direct: Sequence[Row]) -> Reading:
+def _output(through: Sequence[Row], direct: Sequence[Row], stopped: str) -> Reading:
     counted = {row.number: row.answer.output_tokens for row in through if row.answer.ok and row.answer.output_tokens}
     own = {row.number: row.answer.output_tokens for row in direct if row.answer.ok and row.answer.output_tokens}
     both = sorted(counted.keys() & own.keys())
     if not both:
-        return unknown(UnknownReason.NOT_CONFIGURED, "the target names no engine behind a gateway (direct_url)")
+        return _not_asked(stopped)
     given, engine = sum(counted[each] or 0 for each in both), sum(own[each] or 0 for each in both)
     return measured(given / engine, f"{given} output tokens through the gateway, {engine} at the engine itself")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sickbay.checks.probe.adapter import ProbeAdapter
 from sickbay.checks.probe.answers import ProbeAnswers
+from sickbay.checks.probe.arrival import ProbeArrival
 from sickbay.checks.probe.burst import ProbeBurst
 from sickbay.checks.probe.cache import ProbeCache
 from sickbay.checks.probe.cold import ProbeCold
@@ -33,6 +34,7 @@ def sickbay_checks() -> list[Check]:
         ProbePath(),
         ProbeAdapter(),
         ProbeAnswers(),
+        ProbeArrival(),
         ProbeGreedy(),
         ProbeSampling(),
         ProbeNeedle(),

@@ -39,7 +39,7 @@ async def look_structured(look: Look, params: Mapping[str, Any]) -> dict[str, An
         # Somebody's requests are refused: are they those with tools? A model without tools shows it as well.
         bodies["offered"] = {"tools": _tool_body(word, "")["tools"], "max_tokens": 1}
     rows = [await _asked(look, route, what, body, params) for what, body in bodies.items()]
-    gateway = look.target.direct_url.rstrip("/") not in {"", look.target.url.rstrip("/")}
+    gateway = look.target.behind_gateway
     if gateway:
         ignored = [row["what"] for row in rows if row["form"] in {"plain", "other", "text"}]
         rows += [await _asked(look, route, what, bodies[what], params, direct=True) for what in ignored]

@@ -107,9 +107,14 @@ class Target:
             "dcgm": bool(self.dcgm_url) or (self.prometheus is not None and bool(self.prometheus.gpu_selector)),
             "replicas": bool(self.replicas),
             "baseline": bool(self.baseline),
-            "gateway": self.is_local and bool(self.direct_url) and self.direct_url != self.url,
+            "gateway": self.is_local and self.behind_gateway,
             "reference": bool(self.reference_path or self.model_path),
         }[part]
+
+    @property
+    def behind_gateway(self) -> bool:
+        """Whether `direct_url` names an engine behind `url`, and not the same address again."""
+        return self.direct_url.rstrip("/") not in {"", self.url.rstrip("/")}
 
     @property
     def is_local(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sickbay.checks.probe.answers import ProbeAnswers
+from sickbay.checks.probe.arrival import ProbeArrival
 from sickbay.checks.probe.greedy import ProbeGreedy
 from sickbay.checks.probe.needle import ProbeNeedle
 from sickbay.checks.probe.sampling import ProbeSampling
@@ -57,11 +58,14 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Child]:
     child.stop()
 
 
-def probe(check: Check, url: str, *, signals: dict[str, float] | None = None, **given: Any) -> Result:
+def probe(
+    check: Check, url: str, *, signals: dict[str, float] | None = None, direct_url: str = "", **given: Any
+) -> Result:
     async def main() -> Result:
         async with looking(
-            url, spec=SPEC, signals=signals, requests=30, seconds=40.0, reference=str(find_model())
-        ) as look:
+            url, direct_url=direct_url, spec=SPEC, signals=signals, requests=30, seconds=40.0,
+            reference=str(find_model()),
+        ) as look:  # fmt: skip
             return (await run_check(check, look, **given))[1]
 
     return asyncio.run(main())
@@ -137,6 +141,29 @@ def test_a_gateway_that_cuts_prompts(sound: Child, tmp_path: Path, keep: int) ->
         proxy.stop()
     assert result.outcome is Outcome.FAIL
     assert value(result, "output.prompt_tokens_ratio") < 0.8
+
+
+def test_a_conversation_arrives_as_sent(sound: Child) -> None:
+    result = probe(ProbeArrival(), sound.url)
+    assert result.outcome is Outcome.PASS
+    assert value(result, "output.arrives_as_sent") is True
+
+
+def test_a_gateway_with_a_system_text_of_its_own(sound: Child, tmp_path: Path) -> None:
+    # As many tokens as the template's own: a plain message tells nothing of it.
+    own = "You are a translator. Repeat what the user says in French and add nothing."
+    behaviour = {"upstream": sound.url, "keep_messages": 1, "system": own}
+    proxy = start("proxy", "sickbay.lab.proxy", behaviour, folder=tmp_path)
+    try:
+        result = probe(ProbeArrival(), proxy.url, direct_url=sound.url)
+        alone = probe(ProbeArrival(), proxy.url)  # the rendering goes through the gateway as well
+    finally:
+        proxy.stop()
+    assert reason(alone, "output.arrives_as_sent") is UnknownReason.UNSUPPORTED
+    assert alone.summary.startswith("the rendering that came lacks a part of its text")
+    assert value(result, "output.system_text_arrives") is False
+    assert value(result, "output.turns_arrive") is False
+    assert value(result, "output.text_arrives") is True
 
 
 def test_default_settings_are_not_guessed(sound: Child) -> None:
