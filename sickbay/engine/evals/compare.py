@@ -11,7 +11,7 @@ from enum import StrEnum
 from sickbay.engine.evals.row import Row
 from sickbay.engine.evals.stats.many import holm
 from sickbay.engine.evals.stats.paired import paired_bounds
-from sickbay.engine.evals.stats.power import items_needed, margin_resolved
+from sickbay.engine.evals.stats.power import DISCORDANCE, items_needed, margin_resolved
 
 __all__ = [
     "Comparison",
@@ -168,7 +168,7 @@ def compare(
 
 
 def _needed(margin: float, variance: float, n: int, alpha: float, power: float) -> int:
-    floor = 3.0 / n if n else 1.0  # what no item showed may still be there
+    floor = min(3.0 / n, DISCORDANCE) if n else DISCORDANCE  # what no item showed may still be there
     return items_needed(margin, max(variance, floor), alpha=alpha, power=power) if margin > 0 else 0
 
 

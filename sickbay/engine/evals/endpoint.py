@@ -15,7 +15,7 @@ from sickbay.engine.evals.scorer import Given
 from sickbay.engine.model.look import Clock, Http
 from sickbay.engine.model.signal import UnknownReason
 
-__all__ = ["CHAT_PATH", "Endpoint", "ask_once", "body_of", "read_given"]
+__all__ = ["CHAT_PATH", "Endpoint", "ask_once", "body_of", "error_words", "read_given"]
 
 CHAT_PATH = "/v1/chat/completions"
 ANSWER_BYTES_MAX = 4_000_000
@@ -83,7 +83,7 @@ async def ask_once(endpoint: Endpoint, body: Mapping[str, Any], clock: Clock, *,
             return Given(finish="content_filter", status=400, elapsed_s=elapsed_s)
         if response.status != 200:
             return Given(
-                failure=f"HTTP {response.status}: {_message(endpoint.clean(response.text))}",
+                failure=f"HTTP {response.status}: {error_words(endpoint.clean(response.text))}",
                 reason=_reason(response.status).value, status=response.status, elapsed_s=elapsed_s,
                 retry_after_s=retry_after_s(response.headers, clock.wall()),
             )  # fmt: skip
@@ -102,11 +102,11 @@ def read_given(body: Any, elapsed_s: float = 0.0, clean: Callable[[str], str] = 
     choices = body.get("choices") if isinstance(body, Mapping) else None
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, Mapping):
-        found = _message(clean(json.dumps(body))) if isinstance(body, (Mapping, list)) else repr(body)[:60]
+        found = error_words(clean(json.dumps(body))) if isinstance(body, (Mapping, list)) else repr(body)[:60]
         return _malformed(f"HTTP 200, and an answer without choices: {found}"[:ERROR_CHARS_MAX], elapsed_s)
     finish = str(choice.get("finish_reason") or "")
     if choice.get("error") or finish in BROKEN_OFF:
-        why = f": {_message(json.dumps(choice))}" if choice.get("error") else ""
+        why = f": {error_words(json.dumps(choice))}" if choice.get("error") else ""
         return _malformed(f"the server broke the answer off (finish_reason {finish or 'none'}){why}", elapsed_s)
     message = choice.get("message")
     if not isinstance(message, Mapping) and not isinstance(choice.get("text"), str):
@@ -181,7 +181,8 @@ def _reason(status: int) -> UnknownReason:
     return UnknownReason.AUTH if status in {401, 403} else UnknownReason.ABSENT
 
 
-def _message(text: str) -> str:
+def error_words(text: str) -> str:
+    """What an error's body says, in one line: its message where it has one."""
     with contextlib.suppress(ValueError, RecursionError):
         data = json.loads(text)
         error = data.get("error", data) if isinstance(data, dict) else data

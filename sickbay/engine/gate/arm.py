@@ -86,8 +86,8 @@ async def _recognised(
             about |= {"engine": engine, "engine_version": found.version}
             chat = found.spec.endpoints.get("chat")
             path = chat.path if chat is not None and chat.path.endswith("/completions") else CHAT_PATH
-        except ProbeError as error:
-            about["engine"] = f"not recognised: {error.detail}"[:160]
+        except ProbeError:
+            about["engine"] = "not recognised"  # `sickbay doctor URL` tells why
     served = await _served(http, model)
     model = model or (served[0] if served else "")
     about["model"] = model

@@ -13,7 +13,7 @@ from sickbay.engine.evals.stats.power import items_needed_exactly
 from sickbay.engine.evals.stats.proportions import Interval, wilson
 from sickbay.engine.evals.stats.sequential import Canary, CanaryState
 from sickbay.engine.evals.summary import summary_of
-from sickbay.engine.gate.judge_missing import PLAN_POWER, failing_finding, without_answers
+from sickbay.engine.gate.judge_missing import PLAN_POWER, failing_finding, of_slice, unanswered_slices, without_answers
 from sickbay.engine.gate.model import EvalRule, Outcome, SliceRule
 from sickbay.engine.gate.scorecard import Finding
 from sickbay.engine.gate.watch import EvalWatch
@@ -82,7 +82,13 @@ def judge_eval(
     for slices in rule.slices:
         margin = slices.margin or rule.margin
         found = compare_slices(pairing.pairs, slices.by, margin, confidence=rule.confidence, items_min=slices.items_min)
-        findings += [_slice(rule, slices, value, each) for value, each in found.items()]
+        for value, each in found.items():
+            finding = _slice(rule, slices, value, each)
+            if slices.is_critical(value):
+                runs = of_slice(slices.by, value, candidate, baseline)
+                finding = without_answers(rule, finding, *runs, margin=margin)
+            findings.append(finding)
+        findings += unanswered_slices(rule, slices, found, candidate)
     return findings
 
 
@@ -189,10 +195,9 @@ def _overall(rule: EvalRule, one: Comparison, examples: tuple[str, ...]) -> Find
 
 
 def _slice(rule: EvalRule, slices: SliceRule, value: str, one: Comparison) -> Finding:
-    critical = value in slices.critical or "*" in slices.critical
     found, tail = _read(one)
     # A slice nobody called critical needs no proof of its own: too few items are told and do not count.
-    silent = found is Outcome.INCONCLUSIVE and not critical
+    silent = found is Outcome.INCONCLUSIVE and not slices.is_critical(value)
     return Finding(
         rule=f"{rule.id}/{slices.by}={value}", kind="slice", found=found, summary=f"{_words(one)}: {tail}",
         detail=f"{one.method}; p-values Holm-corrected over the slices", numbers=_numbers(one), shadow=silent,
@@ -205,11 +210,16 @@ def _read(one: Comparison) -> tuple[Outcome, str]:
         return Outcome.BLOCK, f"worse (p {one.p_worse:.2g}), and a drop of {margin} is not excluded"
     if one.finding is Shown.TOO_FEW:
         need = f"needs about {one.needed} items" if one.needed > one.n else "lies too near the margin"
-        why = one.note or f"{one.n} items can show {one.resolvable * 100:.2g} points; this margin {need}"
+        why = one.note or f"{one.n} items can show {_resolved(one.resolvable)}; this margin {need}"
         return Outcome.INCONCLUSIVE, f"too few items to say ({why})"
     if one.difference < 0 and one.p_worse <= 1 - one.confidence:
         return Outcome.WARN, f"worse (p {one.p_worse:.2g}), but by less than {margin}"
     return Outcome.PASS, f"no drop of {margin} or more"
+
+
+def _resolved(margin: float) -> str:
+    points = margin * 100
+    return "no margin" if margin >= 1.0 else f"{points:.0f} points" if points >= 10 else f"{points:.2g} points"
 
 
 def _words(one: Comparison) -> str:

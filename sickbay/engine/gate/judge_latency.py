@@ -31,6 +31,9 @@ def judge_latency(rule: LatencyRule, measured: Measured) -> Finding:
             words = f"{len(failures)} of {len(pairs)} requests to the {name} failed: {failures[0]}"
             found = Outcome.BLOCK if name == "candidate" else Outcome.INCONCLUSIVE
             return Finding(rule=rule.id, kind="latency", found=found, summary=words)
+    untold = _untold(rule, measured)
+    if untold is not None:
+        return untold
     if measured.stopped:
         words = f"{len(pairs)} of {rule.pairs} pairs were measured: {measured.stopped}"
         return Finding(rule=rule.id, kind="latency", found=Outcome.INCONCLUSIVE, summary=words)
@@ -40,6 +43,16 @@ def judge_latency(rule: LatencyRule, measured: Measured) -> Finding:
     if odd and found in {Outcome.PASS, Outcome.WARN}:
         found, tail = Outcome.INCONCLUSIVE, odd
     return replace(one, found=found, summary=f"{one.summary}: {tail}")
+
+
+def _untold(rule: LatencyRule, measured: Measured) -> Finding | None:
+    """Answers that came and do not tell the metric: no fault that was shown, and nothing to compare."""
+    whole = len(measured.pairs) + max(len(each) for each in measured.untold.values())
+    for name, why in measured.untold.items():
+        if len(why) > rule.errors_max * whole:
+            words = f"{len(why)} of {whole} answers of the {name} do not tell the {rule.metric}: {why[0]}"
+            return Finding(rule=rule.id, kind="latency", found=Outcome.INCONCLUSIVE, summary=words)
+    return None
 
 
 def _measured(rule: LatencyRule, pairs: Sequence[tuple[float | None, float | None]]) -> Finding:
@@ -107,6 +120,9 @@ def judge_latency_watch(rule: LatencyRule, watch: LatencyWatch) -> Finding:
     failed = _failed_watch(rule, watch)
     if failed is not None:
         return failed
+    untold = _untold(rule, measured)
+    if untold is not None and watch.state is not CanaryState.INFERIOR:
+        return untold
     one = _measured(rule, measured.pairs)
     limit, odd = _limit(rule), _other_work(rule, measured)
     found, tail = {

@@ -31,7 +31,7 @@ from sickbay.engine.gate.model import (
     RunbookRule,
     SliceRule,
 )
-from sickbay.engine.gate.sense import check_sense
+from sickbay.engine.gate.sense import check_canary, check_sense
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.did_you_mean import did_you_mean, listed
 from sickbay.engine.load.fields import Fields
@@ -121,13 +121,15 @@ def read_gate(
         problems.append(Problem(node.at, Code.EMPTY, "the gate has no rule, so it would pass everything", hint))
     _check_ids(found, problems)
     check_sense(node.at, read, problems)
+    canary = CanaryPlan(**(node.data.get("canary") or {}))
+    check_canary(fields.below("canary"), canary, problems)
     given = {key: node.data[key] for key in _OWN if key in node.data}
     judge = reader.judge(fields.below("judge").node)
     _check_judged(found, scorers, judge, problems)
     whole = len(found) == len(rules)  # of a rule that could not be read nobody knows the id and the parts
     waivers = read_waivers(fields.items("waivers"), found, scorers, problems, whole=whole)
     return Gate(
-        judge=judge, canary=CanaryPlan(**(node.data.get("canary") or {})), canary_given="canary" in node.data,
+        judge=judge, canary=canary, canary_given="canary" in node.data,
         name=fields.text("gate"), title=fields.text("title"), why=fields.text("why"), owner=fields.text("owner"),
         rules=found, waivers=waivers, path=str(path),
         sha256=hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest(), **given,
@@ -201,9 +203,16 @@ class _Reader:
         return SliceRule(**{**data, "critical": tuple(data.get("critical", ()))})
 
     def _check_slices(self, node: Node, items: tuple[Any, ...]) -> None:
-        """A critical slice that no item is in would never be looked at."""
+        """A critical slice that no item is in is never looked at; a field that stands twice would answer twice."""
+        seen: dict[str, int] = {}
         for each in Fields(node).items("slices"):
             fields = Fields(each)
+            by, at = fields.text("by"), fields.value_at("by")
+            if by in seen:
+                message = f"the slice field {by!r} stands twice; first on line {seen[by]}"
+                hint = "name its critical values in one list"
+                self._problems.append(Problem(at, Code.DUPLICATE_NAME, message, hint))
+            seen.setdefault(by, at.line)
             values = {item.fields.get(fields.text("by"), "(none)") for item in items}
             for wanted in fields.items("critical"):
                 if wanted.data != "*" and wanted.data not in values:

@@ -44,8 +44,8 @@ def _waiver(
         problems.append(Problem(at.at if at else node.at, Code.WAIVER, message, hint))
     at_value = Fields(node).value_at
     problems += [
-        Problem(at_value(name), Code.EMPTY, f"{name}: nothing but blanks", "name somebody")
-        for name in ("owner", "approver", "reason")
+        Problem(at_value(name), Code.EMPTY, f"{name}: nothing but blanks", hint)
+        for name, hint in (("owner", "name somebody"), ("approver", "name somebody"), ("reason", "say why"))
         if not data[name].strip()
     ]
     if _person(data["approver"]) == _person(data["owner"]):

@@ -45,6 +45,10 @@ class SliceRule:
     items_min: int = 20
     margin: float | None = None
 
+    def is_critical(self, value: str) -> bool:
+        """Whether the slice of this value must be shown not inferior itself."""
+        return value in self.critical or "*" in self.critical
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:

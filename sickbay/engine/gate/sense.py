@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from sickbay.engine.gate.model import EvalRule, LatencyRule, Rule
+from sickbay.engine.gate.model import CanaryPlan, EvalRule, LatencyRule, Rule
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.fields import Fields
 from sickbay.engine.load.yaml_node import Node
 from sickbay.engine.model.problem import Position, Problem
 
-__all__ = ["check_sense"]
+__all__ = ["check_canary", "check_sense"]
 
 RATIO_ODD = 5.0
 """From here on a ratio is likelier a percentage than a limit that somebody means."""
@@ -41,6 +41,15 @@ def check_sense(at: Position, read: Sequence[Read], problems: list[Problem]) -> 
         message = "no rule is critical, so the gate can warn and stop nothing"
         hint = "take critical: false out of those that must block"
         problems.append(Problem(at, Code.CANNOT_FAIL, message, hint, "warning"))
+
+
+def check_canary(fields: Fields, plan: CanaryPlan, problems: list[Problem]) -> None:
+    """Append that its rounds end before it may pass: what it would wait for could never be seen."""
+    if plan.rounds_min > plan.rounds:
+        message = f"it passes after {plan.rounds_min} rounds at the earliest (rounds_min), and ends after {plan.rounds}"
+        problems.append(
+            Problem(fields.value_at("rounds"), Code.OUT_OF_RANGE, message, "more rounds, or fewer at least")
+        )
 
 
 def _items(rule: EvalRule, fields: Fields) -> list[Problem]:

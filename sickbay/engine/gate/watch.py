@@ -12,6 +12,7 @@ from sickbay.engine.evals.item import Item
 from sickbay.engine.evals.row import EvalRun, Row
 from sickbay.engine.evals.stats.proportions import wilson
 from sickbay.engine.evals.stats.sequential import Bet, Canary, CanaryState
+from sickbay.engine.gate.judge_missing import as_wrong
 from sickbay.engine.gate.latency import Measured
 from sickbay.engine.gate.later import Later
 from sickbay.engine.gate.model import EvalRule, LatencyRule
@@ -31,7 +32,8 @@ class _Track:
     canary: Canary
     by: str = ""
     value: str = ""
-    differences: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))  # of clusters not yet whole
+    # Of clusters not yet whole: (of the answers that came, with those that never came counted as wrong).
+    differences: dict[str, list[tuple[float | None, float]]] = field(default_factory=lambda: defaultdict(list))
 
     def holds(self, item: Item) -> bool:
         return not self.by or item.fields.get(self.by, "(none)") == self.value
@@ -98,6 +100,7 @@ class EvalWatch:
         self._bet("failing", _failed(new) - _failed(old))
         ours, theirs = mean_score(new, self._metric), mean_score(old, self._metric)
         difference = None if ours is None or theirs is None else ours - theirs
+        counted = self._counted(new) - self._counted(old)
         if ours is not None:
             self._scores, self._scored = self._scores + ours, self._scored + 1
             self._bet("minimum", (self._minimum or 0.0) - ours)
@@ -105,16 +108,19 @@ class EvalWatch:
         item = self._items.get(row.item)
         cluster = item.cluster if item is not None else ""
         for track in self._tracks:
-            if difference is None or (item is not None and not track.holds(item)):
+            if item is not None and not track.holds(item):
                 continue
             if cluster:
-                track.differences[cluster].append(difference)
+                track.differences[cluster].append((difference, counted))
             else:
-                self._feed(track, difference)
+                self._feed(track, difference, counted)
         if cluster:
             self._open[cluster] -= 1
             if self._open[cluster] == 0:
                 self._close(cluster)
+
+    def _counted(self, rows: Sequence[Row]) -> float:
+        return mean_score(as_wrong(rows), self._metric) or 0.0
 
     def _bet(self, what: str, value: float) -> None:
         if what in self._against:
@@ -125,12 +131,14 @@ class EvalWatch:
     def _close(self, cluster: str) -> None:
         for track in self._tracks:
             found = track.differences.pop(cluster, [])
+            known = [difference for difference, _ in found if difference is not None]
             if found:
-                self._feed(track, math.fsum(found) / len(found))
+                mean = math.fsum(known) / len(known) if known else None
+                self._feed(track, mean, math.fsum(counted for _, counted in found) / len(found))
 
-    def _feed(self, track: _Track, difference: float) -> None:
-        track.canary.add(difference)
-        if self._later is not None and not track.by:
+    def _feed(self, track: _Track, difference: float | None, counted: float) -> None:
+        track.canary.add(difference, counted)
+        if self._later is not None and not track.by and difference is not None:
             self._later.add(-difference)
             if self._later.shown:
                 self.shown.add("later")
@@ -162,7 +170,7 @@ def _critical(rule: EvalRule) -> Iterator[tuple[str, str, float]]:
     for slices in rule.slices:
         values = sorted({item.fields.get(slices.by, "(none)") for item in rule.evalset.items})
         for value in values:
-            if value in slices.critical or "*" in slices.critical:
+            if slices.is_critical(value):
                 yield slices.by, value, slices.margin or rule.margin
 
 
@@ -206,6 +214,8 @@ class LatencyWatch:
         self.measured.stopped = self.measured.stopped or more.stopped
         for name, failed in more.failures.items():
             self.measured.failures[name] += failed
+        for name, untold in more.untold.items():
+            self.measured.untold[name] += untold
         for old, new in more.pairs:
             self.measured.pairs.append((old, new))
             self._failing.add(float(not new) - float(not old))

@@ -14,7 +14,7 @@ from statsmodels.stats import proportion
 
 from sickbay.engine.evals.compare import Finding, Pair, compare, compare_slices
 from sickbay.engine.evals.stats.many import holm
-from sickbay.engine.evals.stats.means import bca_bounds, clustered_mean, sign_flip_p
+from sickbay.engine.evals.stats.means import bca_bounds, clustered_mean, sign_flip_p, skewness
 from sickbay.engine.evals.stats.power import (
     items_needed,
     items_needed_exactly,
@@ -147,6 +147,20 @@ def test_power_tables() -> None:
     assert margin_resolved(0) == 1.0
     with pytest.raises(ValueError, match="a margin is above 0"):
         items_needed(0.0)
+
+
+def test_a_margin_of_a_millionth_is_answered_at_once() -> None:
+    assert items_needed_exactly(1e-6, 0.1, alpha=0.025, power=0.98) == items_needed(1e-6, 0.1, alpha=0.025, power=0.98)
+
+
+def test_rare_large_losses_reach_further_than_t_says() -> None:
+    losses = [-0.5] * 24 + [0.0] * 376
+    found, mirrored = clustered_mean(losses), clustered_mean([-each for each in losses])
+    assert skewness(losses) == pytest.approx(-3.7, abs=0.05)
+    low, t_low = found.bound(0.025, skewness(losses)), found.bound(0.025)
+    assert low == pytest.approx(t_low - 0.0016, abs=1e-4)
+    assert mirrored.bound(0.975, -skewness(losses)) == pytest.approx(-low)
+    assert found.bound(0.975, skewness(losses)) == found.bound(0.975)  # never narrower than t
 
 
 @pytest.mark.parametrize("items", [150, 700])

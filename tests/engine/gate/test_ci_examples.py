@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from sickbay._version import __version__
 from sickbay.engine.cli import gate
 
 FOLDER = Path(__file__).parents[3] / "deploy" / "ci"
@@ -64,11 +65,59 @@ def step_of_github(tmp_path: Path) -> Step:
     return run
 
 
+Script = Callable[[int, str, int], int]
+
+
+@pytest.fixture
+def script_of_gitlab(tmp_path: Path) -> Script:
+    """The exit code of before_script and script together, as the runner carries them out."""
+    job = yaml.safe_load((FOLDER / "gitlab-ci.yaml").read_text())["release-gate"]
+
+    def run(code: int, card: str, pip: int) -> int:
+        (tmp_path / "prepared.json").write_text(card)
+        for name, text in {
+            "pip": f"exit {pip}",
+            "sickbay": f'case "$*" in *--plan*) exit 0;; esac; cp prepared.json scorecard.json; exit {code}',
+        }.items():
+            (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+            (tmp_path / name).chmod(0o755)
+        script = "\n".join([*job["before_script"], *job["script"]])
+        env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CANDIDATE_URL": "c", "BASELINE_URL": "b"}
+        return subprocess.run(["bash", "-eo", "pipefail", "-c", script], cwd=tmp_path, env=env, check=False).returncode
+
+    return run
+
+
+CARD = ' "exit_code": 1,\n "findings": []'
+
+
 @pytest.mark.parametrize(("code", "ends"), [(0, 0), (1, 0), (2, 2), (3, 3), (65, 65), (75, 75)])
 def test_the_step_of_github_ends_as_the_gate_does(code: int, ends: int, step_of_github: Step) -> None:
-    ended, _, summary = step_of_github(code, '{"findings": []}')
+    ended, _, summary = step_of_github(code, f"{{\n{CARD}\n}}")
     assert ended == ends
     assert ("## card" in summary) is (code != 65)
+
+
+def test_a_python_that_cannot_start_passes_nowhere(step_of_github: Step, script_of_gitlab: Script) -> None:
+    """It ends in 1, as a pass with warnings does, and leaves no scorecard that says so."""
+    assert step_of_github(1, "{}")[0] == 70
+    assert script_of_gitlab(1, "{}", 0) == 70
+
+
+@pytest.mark.parametrize(("code", "ends"), [(0, 0), (1, 1), (2, 2), (3, 3), (75, 75)])
+def test_the_job_of_gitlab_ends_as_the_gate_does(code: int, ends: int, script_of_gitlab: Script) -> None:
+    assert script_of_gitlab(code, f"{{\n{CARD}\n}}", 0) == ends
+
+
+def test_a_package_that_cannot_be_had_is_no_warning(script_of_gitlab: Script) -> None:
+    assert script_of_gitlab(0, CARD, 1) == 70
+
+
+def test_everything_is_pinned() -> None:
+    for name in ("github-actions.yaml", "gitlab-ci.yaml"):
+        text = (FOLDER / name).read_text()
+        assert re.findall(r"pip install (\S+)", text) == [f"sickbay=={__version__}"]
+        assert all(re.fullmatch(r"[a-z/-]+@[0-9a-f]{40}", used) for used in re.findall(r"uses: (\S+)", text))
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")

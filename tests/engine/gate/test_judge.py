@@ -122,6 +122,28 @@ def test_a_pass_rests_on_no_item_without_an_answer() -> None:
     assert one(replace(rule, margin=0.03), failing(2000, 30), run(2000, 0)).found is Outcome.PASS
 
 
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [
+        (200, "none of its 200 answers could be compared: no score on one of the two sides"),
+        (20, "100.0% -> 100.0% on 180 items, +0.0 points (at worst -2.1): no drop of 5 points or more; but 20 answers have no score, and counted as wrong they make it -10.0 points (at worst -14.9)"),
+    ],
+)  # fmt: skip
+def test_a_critical_slice_passes_by_no_answer_that_never_came(lost: int, words: str) -> None:
+    """Of the whole set it is 2 %, which is allowed."""
+
+    def fields(rows: tuple[Row, ...]) -> tuple[Row, ...]:
+        return tuple(replace(row, fields={"lang": "de" if int(row.item) < 200 else "en"}) for row in rows)
+
+    rule = replace(RULE, slices=(SliceRule(by="lang", critical=("de",)),))
+    new, old = (replace(each, rows=fields(each.rows)) for each in (failing(10_000, lost), run(10_000, 0)))
+    found = {each.rule: each for each in judge_eval(rule, new, old)}
+    assert found["facts"].found is Outcome.PASS
+    assert (found["facts/lang=de"].found, found["facts/lang=de"].summary) == (Outcome.INCONCLUSIVE, words)
+    settled, _, _ = settle(tuple(found.values()), [rule], (), today=DAY, inconclusive="block")
+    assert decide(settled, ())[0] is Outcome.INCONCLUSIVE
+
+
 def test_a_minimum_is_not_met_by_the_few_answers_that_came() -> None:
     found = judge_eval(replace(RULE, minimum=0.9), failing(400, 200), None)
     assert [each.found for each in found] == [Outcome.PASS, Outcome.BLOCK]

@@ -68,6 +68,8 @@ def test_a_whole_gate(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
         pytest.param("{by: lang,", "{by: topic,", "gate.yaml:3:82: error: the slice field 'topic' is empty: no item has it; fields of the items: lang [empty-slice]", id="empty-slice-field"),
         pytest.param("approver: bob", "approver: '@ann'", "gate.yaml:9:49: error: 'ann' both owns and approves this waiver; somebody else must approve it [waiver]", id="self-approved-by-another-spelling"),
         pytest.param("facts/lang=de", "facts/judge", "gate.yaml:9:12: error: the waiver is for 'judge' of the rule 'facts', which has no such part; there are: lang=de, lang=en [waiver]", id="no-judge-to-waive"),
+        pytest.param("{by: lang,", "{by: lang}, {by: lang,", "gate.yaml:3:94: error: the slice field 'lang' stands twice; first on line 3; name its critical values in one list [duplicate-name]", id="sliced-twice"),
+        pytest.param("waivers:", "canary: {rounds: 3, rounds_min: 10}\nwaivers:", "gate.yaml:8:18: error: it passes after 10 rounds at the earliest (rounds_min), and ends after 3; more rounds, or fewer at least [out-of-range]", id="canary-that-ends-too-early"),
         pytest.param("margin: 0.02", "margin: 5%", "gate.yaml:3:31: error: wanted a number, found text '5%'; a share: 5 % is 0.05 [wrong-type]", id="percent"),
         pytest.param("margin: 0.02", "margin: 5", "gate.yaml:3:31: error: wanted less than 1, found number 5; a share: 5 % is 0.05 [out-of-range]", id="percent-as-a-number"),
         pytest.param("margin: 0.02", "margin: 1", "gate.yaml:3:31: error: wanted less than 1, found number 1; a share: 1 % is 0.01 [out-of-range]", id="a-margin-that-accepts-all"),

@@ -54,6 +54,16 @@ def test_all_samples_of_an_item_come_first_and_graded_scores_are_graded() -> Non
     assert watch.canary.path[0] == (0.0, 0.0)
 
 
+def test_not_worse_is_shown_by_no_answer_that_never_came() -> None:
+    """4 % of the candidate's answers never come, and 5 % may; the margin is three points."""
+    rule = replace(rule_of(4000), margin=0.03, errors_max=0.05)
+    watch = EvalWatch(rule, None)
+    for item in range(4000):
+        watch.add("baseline", row(item))
+        watch.add("candidate", row(item, error="gone" if item % 25 == 0 else ""))
+    assert (watch.state, watch.shown) == (CanaryState.GO_ON, set())
+
+
 def test_clusters_keep_the_error_rate() -> None:
     """Clusters of five that change as one. Item by item a fifth of all sound releases would be called worse."""
     wrong = 0

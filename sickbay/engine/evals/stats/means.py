@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sickbay.engine.evals.stats.student import normal_cdf, normal_quantile, t_cdf, t_quantile
 
-__all__ = ["CLUSTERS_MIN", "MeanEstimate", "bca_bounds", "clustered_mean", "sign_flip_p"]
+__all__ = ["CLUSTERS_MIN", "MeanEstimate", "bca_bounds", "clustered_mean", "sign_flip_p", "skewness"]
 
 
 CLUSTERS_MIN = 10
@@ -27,8 +27,19 @@ class MeanEstimate:
     n: int
     clusters: int
 
-    def bound(self, p: float) -> float:
-        """The one-sided bound that the true mean lies below with probability p."""
+    def bound(self, p: float, skew: float = 0.0) -> float:
+        """The one-sided bound that the true mean lies below with probability p.
+
+        Args:
+            p: 0 to 1.
+            skew: of the values; where it pulls the bound outwards, t is corrected by the first term of its Edgeworth
+                expansion (Johnson 1978; Hall 1992). Without it, rare large losses pass twice as often as they may.
+        """
+        if skew and self.n:
+            z = normal_quantile(p)
+            moved = skew * (2.0 * z * z + 1.0) / (6.0 * math.sqrt(self.n))
+            if moved * z > 0:
+                return self.bound(p) + moved * self.error
         return self.mean + t_quantile(p, self.df) * self.error if self.df > 0 else math.copysign(math.inf, p - 0.5)
 
     def p_at_or_below(self, value: float) -> float:
@@ -38,6 +49,16 @@ class MeanEstimate:
         if self.error == 0.0:
             return 0.0 if self.mean > value else 1.0
         return 1.0 - t_cdf((self.mean - value) / self.error, self.df)
+
+
+def skewness(values: Sequence[float]) -> float:
+    """The third standardised moment; 0 where nothing varies."""
+    if not values:
+        return 0.0
+    mean = math.fsum(values) / len(values)
+    square = math.fsum((each - mean) ** 2 for each in values) / len(values)
+    cube = math.fsum((each - mean) ** 3 for each in values) / len(values)
+    return cube / square**1.5 if square > 0 else 0.0
 
 
 def clustered_mean(values: Sequence[float], clusters: Sequence[str] = ()) -> MeanEstimate:

@@ -11,6 +11,7 @@ from sickbay.engine.evals.stats.means import (
     bca_bounds,
     clustered_mean,
     sign_flip_p,
+    skewness,
 )
 from sickbay.engine.evals.stats.proportions import mcnemar_exact, tango_interval
 from sickbay.engine.evals.stats.rare import rare_bounds
@@ -111,9 +112,10 @@ def _of_grades(differences: Sequence[float], confidence: float, seed: int) -> Pa
     n, estimate = len(differences), clustered_mean(differences)
     better, worse = _counts(differences)
     rare = rare_bounds(differences, (), confidence)
-    t_low, t_high = estimate.bound(1.0 - confidence), estimate.bound(confidence)
+    skew = skewness(differences)
+    t_low, t_high = estimate.bound(1.0 - confidence, skew), estimate.bound(confidence, skew)
     if n >= BCA_BELOW:
-        low, high, method = t_low, t_high, "paired t"
+        low, high, method = t_low, t_high, "paired t, corrected for skew"
         by_flips = rare[0] < low or estimate.error == 0.0
     else:
         low, high = bca_bounds(differences, alpha=1.0 - confidence, seed=seed) if n > 1 else (-1.0, 1.0)

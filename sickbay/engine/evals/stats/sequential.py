@@ -79,11 +79,20 @@ class Canary:
         self.path: list[tuple[float, float]] = []
         self.state = CanaryState.GO_ON
 
-    def add(self, difference: float) -> CanaryState:
-        """One item's candidate score minus its baseline score, -1 to 1. Once decided it stays so."""
-        self.n += 1
-        self._worse.add(difference)
-        self._fine.add(-difference)
+    def add(self, difference: float | None, counted: float | None = None) -> CanaryState:
+        """One item's candidate score minus its baseline score, -1 to 1. Once decided it stays so.
+
+        Args:
+            difference: of the answers that came; None where one side has none.
+            counted: the same with each answer that never came counted as wrong: what "not worse" must hold for. An
+                answer that never came is no evidence for "worse".
+        """
+        counted = difference if counted is None else counted
+        if counted is not None:
+            self._worse.add(counted)
+        if difference is not None:
+            self.n += 1
+            self._fine.add(-difference)
         self.path.append((self._fine.log_wealth, self._worse.log_wealth))
         if self.state is CanaryState.GO_ON:
             if self._fine.p_value <= (self.alpha if self.alpha_worse is None else self.alpha_worse):
