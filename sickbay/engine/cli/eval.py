@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import math
-import os
 import shutil
 import sys
 import time
@@ -14,11 +13,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sickbay.engine.cli.eval_flags import check_numbers
+from sickbay.engine.cli.eval_flags import check_numbers, check_written
 from sickbay.engine.cli.targeting import add_target_flags, choose_target
 from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import ProblemsError, UsageError
-from sickbay.engine.evals.compare import Finding, compare, pair_runs
+from sickbay.engine.evals.compare import Finding, Pairing, compare, pair_runs
 from sickbay.engine.evals.judge_check import uses_judge
 from sickbay.engine.evals.load import load_eval_set
 from sickbay.engine.evals.overlap import training_problems
@@ -40,6 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["arguments", "call"]
 
+OVERLAP_MIN = 0.95
+"""Share of the items of either run that must pair for the comparison to speak of the whole."""
 ERRORS_MAX = 0.02
 """Share of answers without a score above which the rest says nothing of the whole; a gate's own default."""
 
@@ -79,6 +80,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--judge-model", default="", metavar="NAME", help="when it serves several")
     group.add_argument("--against", type=Path, metavar="FILE",
                        help="compare by item with a result of ours, lm-eval, Inspect or promptfoo")  # fmt: skip
+    group.add_argument("--against-score", default="", metavar="NAME",
+                       help="which of several there: METRIC,FILTER of lm-eval, a scorer of Inspect")  # fmt: skip
     group.add_argument(
         "--margin", type=float, default=0.02, metavar="SHARE", help="largest drop that is accepted (default 0.02)"
     )
@@ -109,9 +112,8 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     _refuse_without_judge(args, evalset, tools)
     if not args.allow_commands:
         refuse_commands(evalset, tools.plugins.scorers)
-    earlier = _earlier(args.against, evalset.name) if args.against else None
-    if args.output:
-        _check_output(args.output)
+    earlier = _earlier(args, evalset.name) if args.against else None
+    check_written(args, {item.position.path for item in evalset.items})
     target, _ = choose_target(args)
     run = asyncio.run(_asked(args, tools, evalset, target))
     code, compared = _judged(args, run, earlier)
@@ -132,14 +134,6 @@ def _exit_code(code: int, run: EvalRun, unsound: list[str]) -> int:
     if run.stopped == INTERRUPTED:
         return int(ExitCode.INTERRUPTED)
     return int(ExitCode.INCONCLUSIVE) if unsound and code == 0 else code
-
-
-def _check_output(path: Path) -> None:
-    """Raise UsageError where the result could not be written: told before anything is asked for it."""
-    folder = path.parent
-    if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
-        why = "it is a folder" if path.is_dir() else "no such folder" if not folder.is_dir() else "it is not writable"
-        raise UsageError(f"--output: {str(path)!r} cannot be written: {why}; nothing was asked yet")
 
 
 def _evalset(args: argparse.Namespace, tools: Tools) -> EvalSet:
@@ -262,12 +256,16 @@ class Progress:
         sys.stderr.write(f"\r{self._words()}\x1b[K\n" if sys.stderr.isatty() else f"{self._words()}\n")
 
 
-def _earlier(path: Path, name: str) -> EvalRun:
-    runs = read_results(path)
+def _earlier(args: argparse.Namespace, name: str) -> EvalRun:
+    """The run of the file to compare with; of it those items that `--only` leaves."""
+    runs = read_results(args.against, args.against_score)
     same = [run for run in runs if run.name == name] or (runs if len(runs) == 1 else [])
     if not same:
-        raise UsageError(f"--against: {path} holds {', '.join(run.name for run in runs) or 'no run'}, not {name!r}")
-    return same[0]
+        names = ", ".join(run.name for run in runs) or "no run"
+        raise UsageError(f"--against: {args.against} holds {names}, not {name!r}")
+    only = [each.partition("=") for each in args.only]
+    rows = [row for row in same[0].rows if all(row.fields.get(key, value) == value for key, _, value in only)]
+    return replace(same[0], rows=tuple(rows))
 
 
 def _judged(args: argparse.Namespace, run: EvalRun, earlier: EvalRun | None) -> tuple[int, str]:
@@ -292,16 +290,31 @@ def _judged(args: argparse.Namespace, run: EvalRun, earlier: EvalRun | None) -> 
 def _compared(earlier: EvalRun, run: EvalRun, margin: float) -> tuple[int, str]:
     pairing = pair_runs(earlier.rows, run.rows)
     one = compare(pairing.pairs, margin, confidence=0.975)
-    paired = f"{one.n} of {len({row.item for row in run.rows})} items pair"
+    left_out = _left_out(pairing)
+    if not pairing.pairs:
+        return int(ExitCode.INCONCLUSIVE), f"no item pairs with the baseline: {left_out}{_baseline(earlier)}"
     words = (
-        f"{paired}: {one.baseline:.1%} -> {one.candidate:.1%}, {one.difference * 100:+.1f} points (at worst "
-        f"{one.low * 100:+.1f}): {_FOUND[one.finding]} at a margin of {one.margin * 100:g} points"
+        f"{one.n} of {len({row.item for row in run.rows})} items pair: {one.baseline:.1%} -> {one.candidate:.1%}, "
+        f"{one.difference * 100:+.1f} points (at worst {one.low * 100:+.1f}): {_FOUND[one.finding]} at a margin of "
+        f"{one.margin * 100:g} points"
     )
     if one.finding is Finding.TOO_FEW:
         words += f"; {one.note or f'about {one.needed} items would be needed'}"
+    few = len(pairing.pairs) < OVERLAP_MIN * pairing.whole
+    if few:
+        words += f"; but too few pair for a word on the whole: {left_out}"
     words += _baseline(earlier)
     code = {Finding.NOT_INFERIOR: int(one.p_worse < 0.025), Finding.INFERIOR: 2, Finding.TOO_FEW: 3}[one.finding]
-    return (3 if pairing.overlap < 0.95 else code), words
+    return (int(ExitCode.INCONCLUSIVE) if few else code), words
+
+
+def _left_out(pairing: Pairing) -> str:
+    """Why items of either run have no partner."""
+    counts = (
+        (pairing.only_baseline, "only there"), (pairing.only_candidate, "only here"),
+        (pairing.changed, "asked, expected or scored otherwise now"), (pairing.unscored, "without a score in one"),
+    )  # fmt: skip
+    return ", ".join(f"{count} {what}" for count, what in counts if count)
 
 
 def _baseline(earlier: EvalRun) -> str:

@@ -1,13 +1,16 @@
-"""The numbers among the flags of `sickbay eval`: what each may be, told before anything is read or asked."""
+"""The flags of `sickbay eval`: what each number may be, and where may be written; told before anything is asked."""
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
+from collections.abc import Iterable
+from pathlib import Path
 
 from sickbay.engine.errors import UsageError
 
-__all__ = ["check_numbers"]
+__all__ = ["check_numbers", "check_written"]
 
 _SHARES = ("margin", "minimum")
 _LEAST = {"samples": 1, "max_tokens": 1, "concurrency": 1, "requests": 1, "retries": 0}
@@ -31,3 +34,31 @@ def check_numbers(args: argparse.Namespace) -> None:
         raise UsageError(f"--temperature: wanted 0 to {_TEMPERATURE_MAX:g}, found {args.temperature:g}")
     if not 0 < args.timeout < math.inf:
         raise UsageError(f"--timeout: wanted more than 0 seconds, found {args.timeout:g}")
+
+
+def check_written(args: argparse.Namespace, read: Iterable[str]) -> None:
+    """Raise UsageError where the result could not be written, or something else would be written over.
+
+    Args:
+        args: the flags.
+        read: the files that the set stands in.
+    """
+    taken = {Path(each).resolve(): "the eval set" for each in (str(args.set), *read)}
+    if args.train:
+        taken[args.train.resolve()] = "--train"
+    for name in ("journal", "cache", "output"):
+        path: Path | None = getattr(args, name)
+        if path is None:
+            continue
+        if path.resolve() in taken:
+            raise UsageError(f"--{name}: {str(path)!r} is {taken[path.resolve()]} too; name another file")
+        taken[path.resolve()] = f"--{name}"
+    if args.output:
+        _check_output(args.output)
+
+
+def _check_output(path: Path) -> None:
+    folder = path.parent
+    if path.is_dir() or not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        why = "it is a folder" if path.is_dir() else "no such folder" if not folder.is_dir() else "it is not writable"
+        raise UsageError(f"--output: {str(path)!r} cannot be written: {why}; nothing was asked yet")

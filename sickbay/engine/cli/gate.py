@@ -47,6 +47,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--candidate-model", default="", metavar="NAME")
     parser.add_argument("--baseline-model", default="", metavar="NAME")
+    parser.add_argument("--baseline-score", default="", metavar="NAME",
+                        help="which of several there: METRIC,FILTER of lm-eval, a scorer of Inspect")  # fmt: skip
     parser.add_argument("--api-key-env", metavar="VARIABLE", help="environment variable with the key of both sides")
     parser.add_argument("--config", type=Path, metavar="FILE", help="sickbay.yaml")
     parser.add_argument("--discordance", type=float, default=0.10, metavar="SHARE",
@@ -173,7 +175,7 @@ def _baseline(args: argparse.Namespace, gate: Gate) -> tuple[Target | None, Mapp
     if Path(args.baseline).is_file():
         from sickbay.engine.evals.read.results import read_results
 
-        found = {run.name: run for run in read_results(Path(args.baseline))}
+        found = {run.name: run for run in read_results(Path(args.baseline), args.baseline_score)}
         only = [rule for rule in gate.rules if isinstance(rule, EvalRule)]
         if len(found) == 1 and len(only) == 1:  # another tool's name for the same set
             found = {only[0].evalset.name: next(iter(found.values()))}

@@ -62,9 +62,12 @@ class Pairing:
     @property
     def overlap(self) -> float:
         """Paired items (scored or not) over all items of either run."""
-        paired = len(self.pairs) + self.unscored
-        whole = paired + self.only_baseline + self.only_candidate + self.changed
-        return paired / whole if whole else 0.0
+        return (len(self.pairs) + self.unscored) / self.whole if self.whole else 0.0
+
+    @property
+    def whole(self) -> int:
+        """Items of either run."""
+        return len(self.pairs) + self.unscored + self.only_baseline + self.only_candidate + self.changed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,8 +151,10 @@ def compare(
     )  # fmt: skip
     estimate, p_worse = found.estimate, found.p_worse
     variance = math.fsum(each * each for each in differences) / n if n else 1.0
-    if names and n and math.isfinite(estimate.error):
-        variance = max(variance, estimate.error**2 * n)  # the design effect is in the clustered error
+    if names and n:
+        if math.isfinite(estimate.error):
+            variance = max(variance, estimate.error**2 * n)  # the design effect is in the clustered error
+        variance = max(variance, 3.0 / estimate.clusters)  # what no cluster showed may still be there
     finding = _finding(found.low, estimate.mean, p_worse, margin, alpha, undecidable=bool(found.undecided) or n == 0)
     note = found.undecided
     if finding is Finding.NOT_INFERIOR and found.few:

@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +56,9 @@ class EvalJournal:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise DeliveryError(f"the journal {str(path)!r} cannot be opened: {error.strerror or error}") from error
+        if not stat.S_ISREG(os.fstat(self._descriptor).st_mode):  # a device or a pipe never comes to its end
+            os.close(self._descriptor)
+            raise ConfigError(f"{path}: a journal is a file, and this is none; name another")
         self._unsynced = 0
         try:
             self._lock()

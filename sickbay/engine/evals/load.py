@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -163,6 +164,29 @@ def _check_ids(evalset: EvalSet, problems: list[Problem]) -> None:
             message = f"the id {item.id!r} stands twice; first on {_line(seen[item.id].position, item.position)}"
             problems.append(Problem(item.position, Code.DUPLICATE_NAME, message, "ids pair two runs; make them unique"))
         seen.setdefault(item.id, item)
+    looks: dict[str, Item] = {}
+    for item in seen.values():
+        first = looks.setdefault(_look(item.id), item)
+        if first is not item:
+            where = _line(first.position, item.position)
+            message = f"the id {item.id!a} looks like {first.id!a} on {where}, and is another"
+            problems.append(
+                Problem(
+                    item.position,
+                    Code.DUPLICATE_NAME,
+                    message,
+                    "ids pair two runs; let the eye tell them apart",
+                    "warning",
+                )
+            )
+
+
+def _look(name: str) -> str:
+    """An id as a reader sees it: blanks at its ends, signs without a width and other forms of a letter are not seen."""
+    if name.isascii():
+        return " ".join(name.split())
+    plain = unicodedata.normalize("NFKC", name)
+    return " ".join("".join(each for each in plain if unicodedata.category(each) != "Cf").split())
 
 
 def _check_repeats(evalset: EvalSet, problems: list[Problem]) -> None:

@@ -101,6 +101,17 @@ def test_items_in_a_file_beside(tmp_path: Path, scorers: Mapping[str, Scorer]) -
             ["key.jsonl:1:25: error: unknown key 'expect'; did you mean 'expected'? [unknown-key]"],
             id="unknown-key",
         ),
+        pytest.param(
+            "says.jsonl", '{"id": "a", "messages": [{"role": "user", "content": "q"}, {"role": "user"}], "expected": "y"}\n',
+            ["says.jsonl:1:60: error: messages[1]: the user says nothing; give it a content [empty]"],
+            id="a-message-without-content",
+        ),
+        pytest.param(
+            "text.jsonl", '{"id": "a", "ask": "q", "expected": {"b": 1}}\n',
+            ["text.jsonl:1:1: error: the item 'a' cannot be scored by exact: its expected answer is a structure, not a text; "
+             "compare that with json-schema or tool-call [not-scorable]"],
+            id="a-structure-and-a-text-scorer",
+        ),
         pytest.param("none.jsonl", "\n", ["none.jsonl: error: the set has no items [empty]"], id="empty"),
         pytest.param(
             "cells.csv", "id,question,answer\n1,a,b\n2,a\n",
@@ -128,6 +139,17 @@ def test_what_is_wrong_is_told_with_its_line(
     uses = named_uses(["exact"], scorers, [], "--score")
     found = problems_of(write(tmp_path, name, text), scorers, default_scorers=uses)
     assert found == wanted
+
+
+def test_ids_that_look_alike_are_told(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
+    names = ["a", "A", " a", "a\u200b", "\u00e9", "e\u0301"]
+    text = "".join(json.dumps({"id": each, "ask": f"q {n}", "expected": "y"}) + "\n" for n, each in enumerate(names))
+    found = load_eval_set(write(tmp_path, "s.jsonl", text), scorers, named_uses(["exact"], scorers, [], "--score"))
+    assert [each.message for each in found.warnings] == [
+        "the id ' a' looks like 'a' on line 1, and is another",
+        "the id 'a\\u200b' looks like 'a' on line 1, and is another",
+        "the id 'e\\u0301' looks like '\\xe9' on line 5, and is another",
+    ]
 
 
 def test_unknown_scorer_and_wrong_parameter(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:

@@ -149,18 +149,27 @@ tests:
   - {vars: {q: d}, assert: [{type: llm-rubric, value: nice}], options: {rubricPrompt: "hard"}}
   - {vars: {q: e}, assert: [{type: is-json, value: "}{"}]}
   - t.csv
+  - {vars: {q: [j, k]}, options: {disableVarExpansion: true}, assert: [{type: equals, value: x}]}
+  - {vars: {q: l}, assert: [{$ref: "#/assertionTemplates/short"}]}
+  - {vars: {q: m}, assert: [{$ref: "#/assertionTemplates/none"}]}
+  - {vars: {q: n}, assert: [{value: x}]}
+assertionTemplates: {short: {type: icontains, value: "{{q}}"}}
 """
     cells = (
         "q,__expected,__threshold,__prefix,__config:__expected:threshold\nf,x,0.5,,\ng,x,,Please,\nh,x,,,0.3\ni,x,,,\n"
     )
     found = loaded(tmp_path, scorers, text, t_csv=cells)
-    assert asked(found) == ["a", "i"]
+    assert asked(found) == ["a", "i", "l"]
     assert [name for name, _ in uses(found)] == ["contains", "contains"]
+    assert found.evalset.items[2].scorers[0].params["value"] == ["l"]
     assert told(found) == [
         (4, "the promptfoo assertion 'assert-set' with threshold is not scored here; the test is left out"),
         (5, "the promptfoo assertion 'llm-rubric' with threshold is not scored here; the test is left out"),
         (6, "'options.rubricPrompt' is not done here; the test is left out"),
         (7, "the value of 'is-json' is no JSON Schema; the test is left out"),
+        (9, "'options.disableVarExpansion' is not done here; the test is left out"),
+        (11, "a promptfoo assertion by '$ref' is not scored here; the test is left out"),
+        (12, "a promptfoo assertion without a type is not scored here; the test is left out"),
         (2, "the column '__threshold' is not done here; the test is left out"),
         (3, "the column '__prefix' is not done here; the test is left out"),
         (4, "the column '__config:__expected:threshold' is not done here; the test is left out"),

@@ -98,6 +98,8 @@ def test_a_line_separator_inside_a_text_ends_no_line(tmp_path: Path) -> None:
         ("a.json", '{"samples": [3], "eval": {}}', "a.json: samples[0]: wanted an object, found int"),
         ("a.json", '{"samples": [{"id": 1, "epoch": "x"}], "eval": {}}', "a.json: samples[0]: epoch: wanted a whole number, found 'x'"),
         ("a.json", '{"samples": [{"id": 1}, {"id": 1}], "eval": {}}', "a.json: samples[1]: the sample '1' of this epoch stands twice"),
+        ("a.json", '{"status": "success", "eval": {}}', "a.json: an Inspect log without samples; was it written with log_samples off?"),
+        ("a.json", '{"samples": [{"id": 1, "scores": {"rate": {"value": 7}}}], "eval": {}}', "a.json: none of its 1 answers has a score; the first: the sample has no score of rate: wanted 0 to 1"),
         ("a.json", '{"samples": [], "eval": {}}', "a.json: an Inspect log without samples; was it written with log_samples off?"),
         ("a.json", '{"results": {}, "configs": {}}', "a.json: lm-evaluation-harness results hold only means, and a paired comparison needs each item"),
         ("s.jsonl", "\n", "s.jsonl: no sample in it; wanted lm-evaluation-harness samples, one JSON object a line"),
@@ -160,6 +162,48 @@ def test_a_metric_that_is_no_score_in_one_sample_is_none_of_the_file(tmp_path: P
 def test_the_other_filters_are_told(tmp_path: Path) -> None:
     run = samples(tmp_path, {"doc_id": 0, "filter": "strict", "acc": 0}, {"doc_id": 0, "filter": "flexible", "acc": 1})
     assert (run.about["filter"], run.about["other_filters"], run.rows[0].value) == ("strict", "flexible", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("score", "metric", "under", "value"),
+    [
+        ("", "acc", "strict", 0.0), ("acc", "acc", "strict", 0.0), ("flexible", "acc", "flexible", 1.0),
+        ("acc_norm,flexible", "acc_norm", "flexible", 0.5), (",flexible", "acc", "flexible", 1.0),
+    ],
+)  # fmt: skip
+def test_a_metric_and_a_filter_can_be_picked(score: str, metric: str, under: str, value: float, tmp_path: Path) -> None:
+    path = tmp_path / "samples_t_1.jsonl"
+    names = {"metrics": ["acc", "acc_norm"], "doc_id": 0}
+    rows = [
+        {**names, "filter": "strict", "acc": 0, "acc_norm": 0},
+        {**names, "filter": "flexible", "acc": 1, "acc_norm": 0.5},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (run,) = read_results(path, score)
+    assert (run.about["metric"], run.about["filter"], run.rows[0].value) == (metric, under, value)
+    with pytest.raises(ConfigError) as caught:
+        read_results(path, "f1,loose")
+    told = f"{path}: no score 'f1,loose' in it; metrics: acc, acc_norm; filters: strict, flexible"
+    assert str(caught.value) == told
+
+
+def test_a_scorer_of_a_log_can_be_picked_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    sample = {"id": 1, "scores": {"match": {"value": "C"}, "graded": {"value": {"a": 0.5, "b": "I"}}}}
+    path.write_text(json.dumps({"eval": {}, "samples": [sample]}))
+    (run,) = read_results(path, "graded/b")
+    assert (run.about["scorer"], run.about["other_scorers"], run.rows[0].value) == ("graded/b", "match, graded/a", 0.0)
+    with pytest.raises(ConfigError, match="no score 'other' in it; scorers: match, graded/a, graded/b"):
+        read_results(path, "other")
+    path.write_text(own())
+    with pytest.raises(ConfigError, match="'match' cannot be picked: each item of this file has one score"):
+        read_results(path, "match")
+
+
+def test_a_log_of_one_score_a_sample(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"eval": {}, "samples": [{"id": 1, "score": {"value": "C"}}]}))
+    assert read_results(path)[0].rows[0].value == 1.0
 
 
 def test_ids_that_are_not_unique_name_nothing(tmp_path: Path) -> None:

@@ -369,6 +369,11 @@ def test_a_damaged_or_shared_journal_is_refused(tmp_path: Path) -> None:
         assert journal.resumed == 1
 
 
+def test_a_journal_is_no_device() -> None:
+    with pytest.raises(ConfigError, match="/dev/full: a journal is a file, and this is none; name another"):
+        EvalJournal(Path("/dev/full"), "k")
+
+
 def test_a_journal_of_another_run_is_refused(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
     path = tmp_path / "run.jsonl"
     EvalJournal(path, run_key(echo_set(3), {}, scorers)).close()

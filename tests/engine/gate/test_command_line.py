@@ -223,6 +223,32 @@ def test_eval_and_again_against_its_own_result(
     assert ": worse at a margin of 10 points" in summary["compared"]
 
 
+def test_a_comparison_says_why_it_says_nothing(
+    gate: Path, serve: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept, only = tmp_path / "kept.json", ("--only", "parity=odd")
+    rows: list[dict[str, object]] = [
+        {"item": str(i), "passed": True, "fields": {"parity": "odd" if i < 100 else "even"}} for i in range(200)
+    ]
+
+    def said(*flags: object) -> tuple[int, str]:
+        code = sickbay("eval", tmp_path / "echo.yaml", "--url", url, "--against", kept, "--margin", "0.1", *flags)
+        return code, " ".join(capsys.readouterr().out.split())
+
+    url = serve(right)
+    kept.write_text(json.dumps({"schema": "sickbay.eval.v1", "name": "echo", "rows": rows}))
+    code, words = said()
+    assert code == 3
+    assert "not worse at a margin of 10 points; but too few pair for a word on the whole: 100 only there" in words
+    code, words = said(*only)  # of the baseline the same slice
+    assert (code, "too few pair" in words) == (0, False)
+    rows = [{"item": name, "error": "HTTP 500"} for name in ("0", *(f"q{i}" for i in range(9)))]
+    kept.write_text(json.dumps({"schema": "sickbay.eval.v1", "name": "echo", "rows": rows}))
+    code, words = said()
+    assert code == 3
+    assert "no item pairs with the baseline: 9 only there, 99 only here, 1 without a score in one" in words
+
+
 def test_a_plan_tells_what_the_size_can_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     items = "".join(f"  - {{id: i{n}, ask: q{n}, expected: x, fields: {{doc: d{n % 5}}}}}\n" for n in range(400))
     (tmp_path / "s.yaml").write_text(f"evalset: s\ncluster: doc\nscore: [exact]\nitems:\n{items}")
@@ -247,6 +273,9 @@ def test_a_plan_tells_what_the_size_can_show(tmp_path: Path, capsys: pytest.Capt
         (["--timeout", "inf"], "--timeout: wanted more than 0 seconds, found inf"),
         (["--output", "/no-such-folder/x.json"],
          "--output: '/no-such-folder/x.json' cannot be written: no such folder; nothing was asked yet"),
+        (["--output", "{folder}/echo.jsonl"], "echo.jsonl' is the eval set too; name another file"),
+        (["--journal", "{folder}/echo.yaml"], "echo.yaml' is the eval set too; name another file"),
+        (["--journal", "{folder}/x", "--output", "{folder}/./x"], "x' is --journal too; name another file"),
         (["--output", "/"], "--output: '/' cannot be written: it is a folder; nothing was asked yet"),
         (["--price", "nan,1"], "--price: 'nan,1': wanted two prices, e.g. 0.15,0.60"),
     ],
@@ -254,6 +283,7 @@ def test_a_plan_tells_what_the_size_can_show(tmp_path: Path, capsys: pytest.Capt
 def test_an_eval_that_cannot_be_meant_asks_nothing(
     flags: list[str], said: str, gate: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    flags = [flag.replace("{folder}", str(gate.parent)) for flag in flags]
     code = sickbay("eval", gate.parent / "echo.yaml", "--url", "http://127.0.0.1:9", *flags)
     assert (code, said in capsys.readouterr().err) == (64, True)
 

@@ -14,6 +14,10 @@ __all__ = ["Numeric", "numbers_in"]
 
 _NUMBER = re.compile(r"(?<![\w.])[-+\u2212]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d))(?:[eE][-+]?\d{1,3})?(?:\s*%)?")
 
+_GROUPED = re.compile(r"(?<=\d)(?:\{,\}|\\[,;!]|[\u00a0\u202f\u2009'\u2019_])(?=\d{3}(?!\d))")
+"""Thousands as TeX, French, Swiss and programs part them. A plain blank may part two numbers, and parts them here."""
+_POWER = re.compile(r"(?<=\d)\s*(?:[x\u00d7*]|\\times|\\cdot)\s*10\s*\^\s*\{?([-+\u2212]?\d{1,3})\}?")
+
 
 class Numeric(Scorer):
     """The last (or first, or only) number of the answer.
@@ -22,6 +26,7 @@ class Numeric(Scorer):
     """
 
     name = "numeric"
+    version = "2"
     title = "the last number of the answer is the reference, within a tolerance"
     params: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -68,9 +73,10 @@ def _shown(value: Any) -> str:
 
 
 def numbers_in(text: str) -> list[float]:
-    """Every number of a text: thousands commas are read, a percent sign divides by a hundred."""
+    """Every number of a text: parted thousands and powers of ten are read, a percent sign divides by a hundred."""
+    text = _POWER.sub(lambda power: "e" + power[1].replace("\u2212", "-"), _GROUPED.sub("", text[:100_000]))
     found = []
-    for match in _NUMBER.finditer(text[:100_000]):
+    for match in _NUMBER.finditer(text):
         word = match.group().replace(",", "").replace("\u2212", "-").strip()
         share = word.endswith("%")
         try:

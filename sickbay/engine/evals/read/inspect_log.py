@@ -14,23 +14,28 @@ from sickbay.engine.errors import ConfigError
 from sickbay.engine.evals.read.zip_members import ZstdMissingError, read_member
 from sickbay.engine.evals.row import EvalRun, Row
 
-__all__ = ["read_inspect", "read_inspect_zip"]
+__all__ = ["is_inspect", "read_inspect", "read_inspect_zip"]
 
 MEMBER_BYTES_MAX = 200_000_000
 _VALUES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 _WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 
 
-def read_inspect(data: Mapping[str, Any], path: Path) -> EvalRun:
+def read_inspect(data: Mapping[str, Any], path: Path, score: str = "") -> EvalRun:
     """The log's samples as rows. A run that did not end is told in `stopped`.
 
+    Args:
+        data: the log.
+        path: for messages.
+        score: take this scorer: NAME, or NAME/VALUE where it gives several values.
+
     Raises:
-        ConfigError: naming the sample that is none.
+        ConfigError: naming the sample that is none; naming the scorers there are, for one that is not.
     """
-    spec, samples = data.get("eval"), data.get("samples")
+    spec, samples = data.get("eval"), data.get("samples") or []
     if not isinstance(spec, Mapping) or not isinstance(samples, list):
         raise ConfigError(f"{path}: no Inspect log: wanted eval: {{...}} and samples: [...]")
-    scorer = _scorer(samples)
+    scorer = _scorer(samples, score, path)
     rows = [_row(sample, f"{path}: samples[{number}]", number, scorer) for number, sample in enumerate(samples)]
     seen: set[tuple[str, int]] = set()
     for number, row in enumerate(rows):
@@ -55,18 +60,27 @@ def _about(spec: Mapping[str, Any], status: str, scorer: str, samples: Sequence[
     return {key: value for key, value in found.items() if value}
 
 
-def _scorer(samples: Sequence[Any]) -> str:
-    """The first score that most samples have: one for the whole log, so that no two are mixed."""
+def is_inspect(data: Mapping[str, Any]) -> bool:
+    """Whether a JSON document is such a log, with its samples or without."""
+    return "eval" in data and bool({"samples", "status", "plan"} & data.keys())
+
+
+def _scorer(samples: Sequence[Any], wanted: str, path: Path) -> str:
+    """The one that is wanted; else the first that most samples have: one for the whole log, so that no two mix."""
     counts: dict[str, int] = {}
     for sample in samples:
         for name, value in _values(sample).items():
             counts[name] = counts.get(name, 0) + (value is not None)
-    return max(counts, key=lambda name: counts[name], default="")
+    if wanted and wanted not in counts:
+        raise ConfigError(f"{path}: no score {wanted!r} in it; scorers: {', '.join(counts) or 'none'}")
+    return wanted or max(counts, key=lambda name: counts[name], default="")
 
 
 def _values(sample: Any) -> dict[str, float | None]:
     """Each score by its scorer's name; of a score with several values each as SCORER/NAME."""
     scores = sample.get("scores") if isinstance(sample, Mapping) else None
+    if scores is None and isinstance(sample, Mapping) and sample.get("score") is not None:
+        scores = {"score": sample["score"]}  # logs of 2024 have one
     found: dict[str, float | None] = {}
     for name, score in scores.items() if isinstance(scores, Mapping) else ():
         value = score.get("value") if isinstance(score, Mapping) else score
@@ -114,7 +128,7 @@ def _value(value: Any) -> float | None:
     return float(value)
 
 
-def read_inspect_zip(path: Path) -> EvalRun:
+def read_inspect_zip(path: Path, score: str = "") -> EvalRun:
     """The same from an `.eval` file.
 
     Raises:
@@ -126,7 +140,7 @@ def read_inspect_zip(path: Path) -> EvalRun:
             if "header.json" not in names:
                 raise ConfigError(f"{path}: an Inspect log without header.json: that run did not end; finish it first")
             head = _member(archive, "header.json")
-            return read_inspect({**head, "samples": list(_samples(archive, names))}, path)
+            return read_inspect({**head, "samples": list(_samples(archive, names))}, path, score)
     except ZstdMissingError as error:
         raise ConfigError(
             f"{path}: this Inspect log is compressed with zstd; pip install 'sickbay[evals]', or convert it: "

@@ -26,21 +26,28 @@ _Sample = tuple[str, Mapping[str, Any]]
 """Where it stands, and what it says."""
 
 
-def read_lm_eval(text: str, path: Path) -> EvalRun:
+def read_lm_eval(text: str, path: Path, score: str = "") -> EvalRun:
     """Samples under the first filter of the file, with the first metric that gives each of them a score of 0 to 1.
 
+    Args:
+        text: the file's.
+        path: for messages, and the name of the task.
+        score: take this one: METRIC, FILTER, or METRIC,FILTER as the harness writes it in its tables.
+
     Raises:
-        ConfigError: with the line, for whatever is no sample.
+        ConfigError: with the line, for whatever is no sample; naming what there is, for a score that is not.
     """
     samples = list(_samples(text, path))
-    filters = list(dict.fromkeys(str(data.get("filter", "none")) for _, data in samples))
-    samples = [(at, data) for at, data in samples if str(data.get("filter", "none")) == filters[0]]
+    filters = list(dict.fromkeys(_filter(data) for _, data in samples))
+    known = dict.fromkeys(name for at, data in samples for name in _metrics(data, at))
+    named, under = _picked(score, list(known), filters, path)
+    samples = [(at, data) for at, data in samples if _filter(data) == under]
     metrics = list(dict.fromkeys(name for at, data in samples for name in _metrics(data, at)))
-    metric = _metric(samples, metrics)
-    named = _names(samples)
-    rows = tuple(_row(data, at, name, metric) for (at, data), name in zip(samples, named, strict=True))
+    metric = _metric(samples, [named] if named else metrics)
+    rows = tuple(_row(data, at, name, metric) for (at, data), name in zip(samples, _names(samples), strict=True))
     about = {
-        "tool": "lm-evaluation-harness", "filter": filters[0], "other_filters": ", ".join(filters[1:]),
+        "tool": "lm-evaluation-harness", "filter": under,
+        "other_filters": ", ".join(each for each in filters if each != under),
         "metric": metric, "other_metrics": ", ".join(name for name in metrics if name != metric),
     }  # fmt: skip
     task = path.stem.removeprefix("samples_").rsplit("_", 1)[0]
@@ -48,6 +55,22 @@ def read_lm_eval(text: str, path: Path) -> EvalRun:
         name=task, rows=rows, format="lm-evaluation-harness", planned=len(rows),
         about={key: value for key, value in about.items() if value},
     )  # fmt: skip
+
+
+def _filter(data: Mapping[str, Any]) -> str:
+    return str(data.get("filter", "none"))
+
+
+def _picked(score: str, metrics: Sequence[str], filters: Sequence[str], path: Path) -> tuple[str, str]:
+    """The metric that is named ("" for none) and the filter, which is the file's first where none is named."""
+    first = filters[0] if filters else ""
+    if not score or score in metrics:
+        return score, first
+    metric, _, under = ("", "", score) if score in filters else score.partition(",")
+    if (metric and metric not in metrics) or (under and under not in filters):
+        there = f"metrics: {', '.join(metrics) or 'none'}; filters: {', '.join(filters)}"
+        raise ConfigError(f"{path}: no score {score!r} in it; {there}")
+    return metric, under or first
 
 
 def _samples(text: str, path: Path) -> Iterable[_Sample]:

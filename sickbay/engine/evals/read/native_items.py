@@ -46,6 +46,10 @@ def item_of(node: Node, context: Context) -> Item:
     if ("ask" in fields) == ("messages" in fields):
         message = "wanted ask or messages" + (", found both" if "ask" in fields else "; the item has neither")
         context.problems.append(Problem(node.at, Code.MISSING_KEY, message))
+    for place, each in enumerate(fields.items("messages")):
+        if each.data["role"] not in {"assistant", "tool"} and not each.data.get("content"):
+            message = f"messages[{place}]: the {each.data['role']} says nothing"
+            context.problems.append(Problem(each.at, Code.EMPTY, message, "give it a content"))
     extra = {name: _word(value) for name, value in (data.get("fields") or {}).items()}
     own = read_uses(fields.items("score"), context.scorers, context.problems)
     return context.item(

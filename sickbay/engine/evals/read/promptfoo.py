@@ -34,8 +34,17 @@ __all__ = ["read_promptfoo"]
 COMBINATIONS_MAX = 10_000
 """Tests that the lists of variables of one entry may make."""
 _CHANGING = ("threshold", "assertScoringFunction", "prompts", "providerOutput")
-_CHANGING_OPTIONS = ("transform", "transformVars", "prefix", "suffix", "postprocess", "rubricPrompt")
+_CHANGING_OPTIONS = (
+    "transform",
+    "transformVars",
+    "prefix",
+    "suffix",
+    "postprocess",
+    "rubricPrompt",
+    "disableVarExpansion",
+)
 _METADATA = "__metadata:"
+_TEMPLATES = "#/assertionTemplates/"
 _CHANGING_COLUMNS = ("__threshold", "__prefix", "__suffix", "__providerOutput", "__config:")
 
 
@@ -47,7 +56,7 @@ def read_promptfoo(node: Node, context: Context) -> EvalSet:
     default = fields.get("defaultTest")
     if default is not None and isinstance(default.data, str):
         default = node_of_file(_beside(context, default.data), default.at, context.problems)
-    asking = _Asking(templates_of(fields, context), Names(), Fields(default), Path(context.path).parent)
+    asking = _Asking(templates_of(fields, context), Names(), Fields(default), Path(context.path).parent, node)
     items: list[Item] = []
     tests = fields.get("tests")
     for test, inner in tests_of(tests, context) if tests is not None else ():
@@ -61,12 +70,21 @@ def read_promptfoo(node: Node, context: Context) -> EvalSet:
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
-    """What every test of the file shares; `folder` is the configuration's own."""
+    """What every test of the file shares; `folder` is the configuration's own, `root` the configuration."""
 
     templates: list[str]
     names: Names
     default: Fields
     folder: Path
+    root: Node
+
+    def assertion(self, node: Node) -> Node:
+        """The assertion that a `$ref: '#/assertionTemplates/NAME'` stands for; any other as it is."""
+        reference = node.data.get("$ref") if isinstance(node.data, dict) else None
+        if not isinstance(reference, str) or not reference.startswith(_TEMPLATES):
+            return node
+        found = Fields(self.root).below("assertionTemplates").get(reference.removeprefix(_TEMPLATES))
+        return node if found is None else found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +148,7 @@ def _items_of(test: _Test, asking: _Asking, context: Context) -> list[Item]:
         return []
     found: list[Item] = []
     for variables in _combinations(test.variables):
-        told = [uses_of(each, variables, context) for each in test.asserts]
+        told = [uses_of(asking.assertion(each), variables, context) for each in test.asserts]
         told += [use_of_text(cell, test.at, context, variables) for cell in test.cells]
         if any(uses is None for uses in told):
             break

@@ -91,7 +91,10 @@ def uses_of(node: Node, variables: Mapping[str, str], context: Context) -> list[
     An `assert-set` without a threshold is its own assertions, all of which must hold.
     """
     data = node.data if isinstance(node.data, dict) else {}
-    kind = str(data.get("type", ""))
+    if "type" not in data:
+        what = "by '$ref'" if "$ref" in data else "without a type"
+        return _left_out(f"a promptfoo assertion {what} is not scored here; the test is left out", node.at, context)
+    kind = str(data["type"])
     changing = [name for name in _CHANGING if data.get(name) is not None] + ["weight 0"] * (data.get("weight") == 0)
     if changing:
         what = f"the promptfoo assertion {kind!r} with {changing[0]}"
@@ -157,6 +160,8 @@ def _filled(value: Any, variables: Mapping[str, str]) -> Any:
 
 def _left_out(message: str, at: Position, context: Context, hint: str = "") -> list[ScorerUse] | None:
     """Tell it; nothing is scored by it."""
+    if any(each.hint == hint for each in context.problems):
+        hint = ""  # the list of what is scored, once
     context.problems.append(Problem(at, Code.NOT_SUPPORTED, message, hint, severity="warning"))
     return None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sickbay.engine.errors import ConfigError
-from sickbay.engine.evals.read.inspect_log import read_inspect, read_inspect_zip
+from sickbay.engine.evals.read.inspect_log import is_inspect, read_inspect, read_inspect_zip
 from sickbay.engine.evals.read.lm_eval import read_lm_eval
 from sickbay.engine.evals.read.no_text import LFS_POINTER
 from sickbay.engine.evals.read.promptfoo_results import (
@@ -28,19 +28,35 @@ BYTES_MAX = 2_000_000_000
 _ZIP_MAGIC = b"PK\x03\x04"
 
 
-def read_results(path: Path) -> list[EvalRun]:
+def read_results(path: Path, score: str = "") -> list[EvalRun]:
     """Every run in the file: one, or several in a scorecard.
 
+    Args:
+        path: the file.
+        score: of a tool's file that holds several scores of an item, this one: see `read_lm_eval`, `read_inspect`.
+
     Raises:
-        ConfigError: it cannot be read, or is of no known form.
+        ConfigError: it cannot be read, is of no known form, or has no such score, or no score at all.
     """
+    runs = _read(path, score)
+    for run in runs:
+        several = run.format in {"lm-evaluation-harness", "inspect"}
+        if score and not several:
+            raise ConfigError(f"{path}: {score!r} cannot be picked: each item of this file has one score")
+        if several and all(row.error for row in run.rows):
+            first = run.rows[0].error
+            raise ConfigError(f"{path}: none of its {len(run.rows)} answers has a score; the first: {first}")
+    return runs
+
+
+def _read(path: Path, score: str) -> list[EvalRun]:
     try:
         if path.stat().st_size > BYTES_MAX:
             raise ConfigError(f"{path}: larger than {BYTES_MAX} bytes")
         with path.open("rb") as file:
             is_zip = file.read(4) == _ZIP_MAGIC or zipfile.is_zipfile(path)
         if is_zip:
-            return [read_inspect_zip(path)]
+            return [read_inspect_zip(path, score)]
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
@@ -50,7 +66,7 @@ def read_results(path: Path) -> list[EvalRun]:
     if text.startswith(LFS_POINTER):
         raise ConfigError(f"{path}: this is a pointer of Git LFS, and not the file itself; fetch it: git lfs pull")
     if path.suffix.lower() in {".jsonl", ".ndjson"}:
-        return [read_promptfoo_lines(text, path) if _begins_as_promptfoo(text) else read_lm_eval(text, path)]
+        return [read_promptfoo_lines(text, path) if _begins_as_promptfoo(text) else read_lm_eval(text, path, score)]
     if not text.strip():
         raise ConfigError(f"{path}: the file is empty; wanted the result of an earlier run")
     try:
@@ -59,10 +75,10 @@ def read_results(path: Path) -> list[EvalRun]:
         raise ConfigError(f"{path}:{error.lineno}:{error.colno}: not JSON: {error.msg}") from error
     except RecursionError as error:
         raise ConfigError(f"{path}: not JSON: nested too deeply") from error
-    return _of_json(data, path)
+    return _of_json(data, path, score)
 
 
-def _of_json(data: Any, path: Path) -> list[EvalRun]:
+def _of_json(data: Any, path: Path, score: str) -> list[EvalRun]:
     if isinstance(data, Mapping):
         schema = str(data.get("schema", ""))
         if schema == SCHEMA:
@@ -73,8 +89,8 @@ def _of_json(data: Any, path: Path) -> list[EvalRun]:
             raise ConfigError(f"{path}: the scorecard is {schema}, this version reads {SCORECARD}")
         if schema.startswith("sickbay.eval."):
             raise ConfigError(f"{path}: the result is {schema}, this version reads {SCHEMA}")
-        if "samples" in data and "eval" in data:
-            return [read_inspect(data, path)]
+        if is_inspect(data):
+            return [read_inspect(data, path, score)]
         if is_promptfoo(data):
             return [read_promptfoo_results(data, path)]
         if "results" in data and "configs" in data:
