@@ -13,15 +13,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sickbay.engine.cli.eval_flags import check_numbers, check_written
+from sickbay.engine.cli.eval_flags import check_flags, check_written
+from sickbay.engine.cli.eval_verdict import judged
 from sickbay.engine.cli.targeting import add_target_flags, choose_target
 from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import ProblemsError, UsageError
-from sickbay.engine.evals.compare import Finding, Pairing, compare, pair_runs
 from sickbay.engine.evals.judge_check import uses_judge
 from sickbay.engine.evals.load import load_eval_set
 from sickbay.engine.evals.overlap import training_problems
 from sickbay.engine.evals.read.results import read_results
+from sickbay.engine.evals.read.same_problems import without_repeats
 from sickbay.engine.evals.read.scorer_uses import named_uses
 from sickbay.engine.evals.row import EvalRun, Row
 from sickbay.engine.evals.runner import INTERRUPTED, refuse_commands
@@ -38,11 +39,6 @@ if TYPE_CHECKING:
     from sickbay.engine.model.target import Target
 
 __all__ = ["arguments", "call"]
-
-OVERLAP_MIN = 0.95
-"""Share of the items of either run that must pair for the comparison to speak of the whole."""
-ERRORS_MAX = 0.02
-"""Share of answers without a score above which the rest says nothing of the whole; a gate's own default."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,7 +97,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(args: argparse.Namespace, tools: Tools) -> int:
     """0 fine, 1 worse within the margin, 2 worse or below the minimum, 3 cannot be said."""
-    check_numbers(args)
+    check_flags(args)
     prices = _prices(args.price)
     evalset = _evalset(args, tools)
     unsound = self_test(evalset.items, tools.plugins.scorers)
@@ -116,7 +112,7 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     check_written(args, {item.position.path for item in evalset.items})
     target, _ = choose_target(args)
     run = asyncio.run(_asked(args, tools, evalset, target))
-    code, compared = _judged(args, run, earlier)
+    code, compared = judged(run, earlier, margin=args.margin, minimum=args.minimum)
     summary = summary_of(run, evalset.slices)
     if args.format == "json":
         more = {"summary": {**asdict(summary), "compared": compared, "exit_code": _exit_code(code, run, unsound)}}
@@ -146,7 +142,7 @@ def _evalset(args: argparse.Namespace, tools: Tools) -> EvalSet:
         sys.stderr.write(f"{warning}\n")
     evalset = loaded.evalset
     if args.train:
-        problems += training_problems(evalset, args.train)
+        problems = without_repeats(training_problems(evalset, args.train))
         if problems:
             raise ProblemsError(problems)
     changed: dict[str, object] = {}
@@ -266,73 +262,6 @@ def _earlier(args: argparse.Namespace, name: str) -> EvalRun:
     only = [each.partition("=") for each in args.only]
     rows = [row for row in same[0].rows if all(row.fields.get(key, value) == value for key, _, value in only)]
     return replace(same[0], rows=tuple(rows))
-
-
-def _judged(args: argparse.Namespace, run: EvalRun, earlier: EvalRun | None) -> tuple[int, str]:
-    """The exit code, and what was asked of the score in words."""
-    summary = summary_of(run)
-    score = summary.score
-    worst, said = 0, []
-    if not score.items or run.stopped or summary.unscored > ERRORS_MAX * summary.rows:
-        worst = int(ExitCode.INCONCLUSIVE)
-    if args.minimum is not None and score.items:
-        code = 0 if score.interval.low >= args.minimum else 2 if score.interval.high < args.minimum else 3
-        worst = _worse(worst, code)
-        words = {0: "at least", 2: "below", 3: "too few items to say whether it is at least"}[code]
-        said.append(f"{words} the wanted {args.minimum:.1%}")
-    if earlier is not None:
-        code, words = _compared(earlier, run, args.margin)
-        worst = _worse(worst, code)
-        said.append(words)
-    return worst, "; ".join(said)
-
-
-def _compared(earlier: EvalRun, run: EvalRun, margin: float) -> tuple[int, str]:
-    pairing = pair_runs(earlier.rows, run.rows)
-    one = compare(pairing.pairs, margin, confidence=0.975)
-    left_out = _left_out(pairing)
-    if not pairing.pairs:
-        return int(ExitCode.INCONCLUSIVE), f"no item pairs with the baseline: {left_out}{_baseline(earlier)}"
-    words = (
-        f"{one.n} of {len({row.item for row in run.rows})} items pair: {one.baseline:.1%} -> {one.candidate:.1%}, "
-        f"{one.difference * 100:+.1f} points (at worst {one.low * 100:+.1f}): {_FOUND[one.finding]} at a margin of "
-        f"{one.margin * 100:g} points"
-    )
-    if one.finding is Finding.TOO_FEW:
-        words += f"; {one.note or f'about {one.needed} items would be needed'}"
-    few = len(pairing.pairs) < OVERLAP_MIN * pairing.whole
-    if few:
-        words += f"; but too few pair for a word on the whole: {left_out}"
-    words += _baseline(earlier)
-    code = {Finding.NOT_INFERIOR: int(one.p_worse < 0.025), Finding.INFERIOR: 2, Finding.TOO_FEW: 3}[one.finding]
-    return (int(ExitCode.INCONCLUSIVE) if few else code), words
-
-
-def _left_out(pairing: Pairing) -> str:
-    """Why items of either run have no partner."""
-    counts = (
-        (pairing.only_baseline, "only there"), (pairing.only_candidate, "only here"),
-        (pairing.changed, "asked, expected or scored otherwise now"), (pairing.unscored, "without a score in one"),
-    )  # fmt: skip
-    return ", ".join(f"{count} {what}" for count, what in counts if count)
-
-
-def _baseline(earlier: EvalRun) -> str:
-    """What was taken from another tool's file, where it held more than one score of an item."""
-    about = earlier.about
-    kinds = [kind for kind in ("filter", "metric", "scorer") if about.get(f"other_{kind}s")]
-    told = (f"{kind} {about.get(kind)}, not {about[f'other_{kind}s']}" for kind in kinds)
-    return f"; of the baseline counts {'; '.join(told)}" if kinds else ""
-
-
-_FOUND = {
-    Finding.NOT_INFERIOR: "not worse", Finding.INFERIOR: "worse", Finding.TOO_FEW: "too few items to say",
-}  # fmt: skip
-
-
-def _worse(one: int, other: int) -> int:
-    order = (0, 1, 3, 2)
-    return max(one, other, key=order.index)
 
 
 def _prices(text: str | None) -> tuple[float, float] | None:

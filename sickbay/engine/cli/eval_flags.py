@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sickbay.engine.errors import UsageError
 
-__all__ = ["check_numbers", "check_written"]
+__all__ = ["check_flags", "check_written"]
 
 _SHARES = ("margin", "minimum")
 _LEAST = {"samples": 1, "max_tokens": 1, "concurrency": 1, "requests": 1, "retries": 0}
@@ -18,8 +18,17 @@ _TEMPERATURE_MAX = 5.0
 """As in an eval set: `sickbay schema evalset`."""
 
 
-def check_numbers(args: argparse.Namespace) -> None:
-    """Raise UsageError at the first number that makes no sense."""
+def check_flags(args: argparse.Namespace) -> None:
+    """Raise UsageError at the first flag that makes no sense."""
+    for each in args.only:
+        if not each.partition("=")[0] or "=" not in each:
+            raise UsageError(f"--only: wanted FIELD=VALUE, e.g. language=de, found {each!r}")
+    if args.against_score and not args.against:
+        raise UsageError("--against-score: there is no --against to pick it from")
+    if args.minimum == 1:
+        raise UsageError(
+            "--minimum: no number of items shows that all answers are right; wanted less than 1, e.g. 0.95"
+        )
     for name, least in _LEAST.items():
         found = getattr(args, name)
         if found is not None and found < least:

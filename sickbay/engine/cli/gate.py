@@ -23,6 +23,7 @@ from sickbay.engine.evals.runner import refuse_commands
 from sickbay.engine.gate.load import load_gate
 from sickbay.engine.gate.model import EvalRule, Gate
 from sickbay.engine.gate.render import FORMATS, form_of_path, render
+from sickbay.engine.model.base_url import base_url
 from sickbay.engine.model.outcome import ExitCode
 from sickbay.engine.model.shown_url import shown_url
 from sickbay.engine.model.target import Secret, Target
@@ -135,7 +136,7 @@ def _target(text: str, model: str, args: argparse.Namespace, side: str) -> Targe
         url = text if "://" in text else f"http://{text}"
         if not re.match(r"https?://[^/]", url):
             raise UsageError(f"--{side}: {shown_url(text)!r}: wanted http://host:port or https://host")
-        return Target(name=side, url=url.rstrip("/").removesuffix("/v1"), model=model, api_key=key)
+        return Target(name=side, url=base_url(url), model=model, api_key=key)
     try:
         path = find_config(args.config)
     except UsageError as error:

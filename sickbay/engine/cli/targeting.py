@@ -16,6 +16,7 @@ from sickbay.engine.cli.moment import moment_s
 from sickbay.engine.errors import UsageError
 from sickbay.engine.load.targets import load_config
 from sickbay.engine.load.text_file import read_named
+from sickbay.engine.model.base_url import base_url
 from sickbay.engine.model.config import Config
 from sickbay.engine.model.shown_url import shown_url
 from sickbay.engine.model.target import Adapter, LogSource, PrometheusSource, Secret, Target
@@ -220,7 +221,7 @@ def _checked_url(url: str, flag: str) -> str:
         raise UsageError(f"--{flag}: {shown_url(url)!r} is no URL ({error}); wanted e.g. http://host:8000") from error
     if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_sound:
         raise UsageError(f"--{flag}: {shown_url(url)!r} is no http or https URL; wanted e.g. http://host:8000")
-    return full.rstrip("/").removesuffix("/v1") if flag != "metrics-url" else full
+    return base_url(full) if flag != "metrics-url" else full
 
 
 def _name_of(url: str) -> str:

@@ -14,6 +14,7 @@ from sickbay.engine.evals.read.context import Context
 from sickbay.engine.evals.read.json_document import read_json
 from sickbay.engine.evals.read.native import read_native_yaml
 from sickbay.engine.evals.read.no_text import no_text
+from sickbay.engine.evals.read.openai_evals import registry_samples
 from sickbay.engine.evals.read.promptfoo import read_promptfoo
 from sickbay.engine.evals.read.rows import read_list, read_rows, tool_of_results
 from sickbay.engine.evals.read.same_problems import without_repeats
@@ -141,6 +142,12 @@ def _read(text: str, path: Path, context: Context) -> EvalSet | None:
     keys = node.entries or {}
     if "evalset" not in keys and "prompts" in keys:
         return read_promptfoo(node, context)
+    samples = registry_samples(node) if "evalset" not in keys else None
+    if samples is not None:
+        message = "this is a registry of OpenAI evals, and no eval set"
+        hint = f"give the samples it names: {', '.join(samples)}" if samples else "give the JSONL file of its samples"
+        context.problems.append(Problem(node.at, Code.WRONG_TYPE, message, hint))
+        return None
     return read_native_yaml(node, context)
 
 

@@ -241,7 +241,11 @@ class _Run:
         retried: list[str] = []
         while True:
             self.requests[arm] += 1
-            given = await ask_once(endpoint, body, self._clock, timeout_s=options.timeout_s)
+            try:
+                given = await ask_once(endpoint, body, self._clock, timeout_s=options.timeout_s)
+            except BudgetExceededError:
+                self.requests[arm] -= 1  # it was not sent
+                raise
             if not _may_pass(given) or len(retried) >= options.retries or self.stopped:
                 break
             await self._clock.sleep(wait_s(len(retried), options.backoff_s, given.retry_after_s))

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sickbay.engine.evals.read.no_text import no_text
 from sickbay.engine.load.codes import Code
 from sickbay.engine.model.problem import Position, Problem
 
@@ -27,6 +28,10 @@ def training_texts(text: str, path: Path, problems: list[Problem]) -> list[tuple
         path: says by its ending what it is (.jsonl, .ndjson, .json, or lines), and names the place.
         problems: appended to; the first of many.
     """
+    found = no_text(text)
+    if found is not None:
+        problems.append(Problem(Position(str(path), 1, 1), Code.WRONG_TYPE, f"this is {found[0]}", found[1]))
+        return []
     lines = text.removeprefix("\ufeff").split("\n")
     bad = {number: line for number, line in enumerate(lines, start=1) if not _is_utf8(line)}
     for number in list(bad)[:PROBLEMS_MAX]:

@@ -13,6 +13,7 @@ from sickbay.engine.evals.endpoint import read_given
 from sickbay.engine.evals.retry import RETRIED_REASONS, may_pass, retry_after_s, wait_s
 from sickbay.engine.evals.scorer import Asking, Post, Spent
 from sickbay.engine.gate.arm import Arm, open_arm
+from sickbay.engine.model.base_url import base_url
 from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.model.target import Secret, Target
 from sickbay.engine.run.environment import Environment
@@ -54,8 +55,8 @@ async def open_judge(
         ProbeError: it does not answer.
     """
     key = Secret(env=JUDGE_KEY) if os.environ.get(JUDGE_KEY) else None
-    url = judge_url.rstrip("/").removesuffix("/v1")
-    target = Target(name="judge", url=url, model=judge_model, api_key=key)
+    url = judge_url if "://" in judge_url else f"http://{judge_url}"
+    target = Target(name="judge", url=base_url(url), model=judge_model, api_key=key)
     async with AsyncExitStack() as stack:
         try:
             judge = await stack.enter_async_context(

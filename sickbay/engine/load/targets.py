@@ -14,6 +14,7 @@ from sickbay.engine.load.schema_check import check_schema
 from sickbay.engine.load.schema_words import described
 from sickbay.engine.load.yaml_node import Node
 from sickbay.engine.load.yaml_source import read_yaml
+from sickbay.engine.model.base_url import base_url
 from sickbay.engine.model.config import Config, Job, Serve
 from sickbay.engine.model.problem import Position, Problem
 from sickbay.engine.model.shown_url import shown_url
@@ -101,7 +102,7 @@ class _TargetReader:
         )
 
     def _base_url(self, node: Node | None) -> str:
-        return self._url(node).rstrip("/").removesuffix("/v1")
+        return base_url(self._url(node))
 
     def _url(self, node: Node | None) -> str:
         if node is None or not isinstance(node.data, str):

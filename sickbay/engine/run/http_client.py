@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from sickbay._version import __version__
+from sickbay.engine.model.base_url import base_url
 from sickbay.engine.model.look import Clock
 from sickbay.engine.model.shown_url import shown_url
 from sickbay.engine.model.signal import UnknownReason
@@ -85,7 +86,7 @@ class HttpClient:
                     UnknownReason.NOT_CONFIGURED,
                     f"{url}: the target {self.target.name!r} has no url; give --url, or url: in sickbay.yaml",
                 )
-            url = base.rstrip("/").removesuffix("/v1") + url
+            url = base_url(base) + url
         if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
             raise HttpProbeError(
                 UnknownReason.NOT_CONFIGURED, f"{shown_url(url)!r} is no URL; wanted http://host:port/path"

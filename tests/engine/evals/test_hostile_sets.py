@@ -42,6 +42,7 @@ ITEM = '{"id": "a", "ask": "Q?", "expected": "y", "score": ["exact"]}'
         ("packed.jsonl", b"\x1f\x8b\x08\0", "packed.jsonl:1:1: error: this is packed with gzip; unpack it: gunzip [wrong-type]"),
         ("dict.jsonl", b'{"question": "q", "answer": {"text": ["a"]}}\n', "dict.jsonl:1:1: error: the item 'line-1' has no scorer; add score: to it or to the set, or --score [not-scorable]"),
         ("cell.jsonl", b'{"question": "q"}\n{"question": [["q"]]}\n', "cell.jsonl:2:1: error: question: wanted a text, found a list [wrong-type]"),
+        ("registry.yaml", b"a:\n  id: a.v0\na.v0:\n  class: evals.elsuite.basic.match:Match\n  args: {samples_jsonl: a/s.jsonl}\n", "registry.yaml:1:1: error: this is a registry of OpenAI evals, and no eval set; give the samples it names: a/s.jsonl [wrong-type]"),
         ("row.json", b'[{"question": "q"}, "x"]', "row.json:1:21: error: wanted an object for each row, found text 'x' [wrong-type]"),
         ("nameless.csv", b"id,ask,,\n1,a,,\n2,b,c,\n", "nameless.csv:3:1: error: a cell in a column without a name; name it in the header [missing-key]"),
         ("cut.json", b'{"evalset": "s",\n "items": [', "cut.json:2:12: error: not JSON: Expecting value [json-syntax]"),

@@ -154,7 +154,7 @@ def test_a_scorer_with_a_bug_is_an_error_of_its_items(scorers: Mapping[str, Scor
 def test_the_budget_is_never_exceeded(scorers: Mapping[str, Scorer]) -> None:
     run, stub = asyncio.run(run_one(echo_set(50), said, scorers, requests=20))
     assert stub.total == 20
-    assert len(run.rows) == 20
+    assert (len(run.rows), run.requests) == (20, 20)
     assert "the budget of 20 generating requests is spent" in run.stopped
     assert summary_of(run).missing == 30
 

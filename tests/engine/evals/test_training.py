@@ -28,6 +28,7 @@ HELD = "the item 'a' is in the training data: 100% of it stands at"
         ("over.txt", ASK.replace(" Stadt ", " Stadt\n").encode(), f"{HELD} over.txt:1;"),
         ("cells.csv", f"id,q\n1,{ASK}\n".encode(), f"{HELD} cells.csv:2;"),
         ("none.txt", b" \n", "none.txt: error: the training data holds no text, so nothing was compared with it"),
+        ("x.jsonl", b"PAR1\0\0", "x.jsonl:1:1: error: this is a Parquet file; write it as JSON Lines"),
         ("numbers.jsonl", b"5\n[1]\n", "numbers.jsonl: error: the training data holds no text"),
         ("half.jsonl", b'{"a": "b"}\n{"a":\n', "half.jsonl:2:6: error: not JSON: Expecting value;"),
         ("half.json", b'{"a":', "half.json:1:6: error: not JSON: Expecting value; one document, or JSON Lines as"),

@@ -17,7 +17,7 @@ from sickbay.engine.load.schema_words import described
 from sickbay.engine.load.yaml_node import Node
 from sickbay.engine.model.problem import Problem
 
-__all__ = ["read_openai_lines"]
+__all__ = ["read_openai_lines", "registry_samples"]
 
 _OWN = frozenset({"input", "ideal", "id", "sample_id", "metadata"})
 
@@ -26,6 +26,20 @@ def read_openai_lines(lines: Iterable[Line], context: Context) -> list[Item]:
     """The samples; a sample without a name is called by its place."""
     found = read_lines(lines, context.problems, lambda node, told: _item(node, replace(context, problems=told)))
     return [item for item in found if item is not None]
+
+
+def registry_samples(node: Node) -> list[str] | None:
+    """The files of samples that a registry entry of OpenAI evals names; None for anything but a registry.
+
+    Entries are `NAME: {class: evals...}` or `NAME: {id: ...}`; a model-graded spec holds `choice_strings`.
+    """
+    below = [each.data for each in (node.entries or {}).values()]
+    entries = [each for each in below if isinstance(each, dict)]
+    known = [each for each in entries if str(each.get("class", "")).startswith("evals.") or "choice_strings" in each]
+    if not known or len(entries) < len(below):
+        return None
+    args = [each.get("args") for each in known]
+    return [str(each["samples_jsonl"]) for each in args if isinstance(each, dict) and "samples_jsonl" in each]
 
 
 def _item(node: Node, context: Context) -> Item | None:
