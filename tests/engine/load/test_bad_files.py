@@ -22,7 +22,7 @@ TESTED_ELSEWHERE = {
     Code.NOT_READABLE, Code.NOT_UTF8, Code.CONTROL_CHARACTER, Code.TOO_LARGE, Code.TOO_DEEP,  # test_yaml_source
     Code.NOT_A_REPORT,  # test_signals_file
     Code.JSON_SYNTAX, Code.UNKNOWN_SCORER, Code.EMPTY_SLICE, Code.OVERLAP,  # evals/test_load
-    Code.NOT_SCORABLE, Code.NOT_SUPPORTED, Code.WAIVER,  # readers of eval sets and gates, which no command uses yet
+    Code.NOT_SCORABLE, Code.NOT_SUPPORTED, Code.AMBIGUOUS, Code.WAIVER,  # readers of eval sets and gates
 }  # fmt: skip
 
 
