@@ -11,6 +11,7 @@ the stated margin caught at least 95 %.
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import sys
 from collections.abc import Callable, Sequence
@@ -208,6 +209,62 @@ def latency(pairs: int, noise: float) -> Callable[[random.Random, float], int]:
     return release
 
 
+def latency_alike(pairs: int) -> Callable[[random.Random, float], int]:
+    """Noise of its own on either side whose neighbours are alike (correlation 0.5), beside what is new each time."""
+    rule = LatencyRule(id="l", ratio_max=1.10, pairs=pairs)
+
+    def release(generator: random.Random, drop: float) -> int:
+        rows: list[TimedPair] = []
+        slow = rule.ratio_max if drop else 1.0
+        old, new = generator.gauss(0, 0.06), generator.gauss(0, 0.06)
+        for _ in range(pairs):
+            old, new = (0.5 * each + generator.gauss(0, 0.052) for each in (old, new))
+            rows.append((math.exp(old + generator.gauss(0, 0.05)), slow * math.exp(new + generator.gauss(0, 0.05))))
+        return exit_code([judge_latency(rule, Measured(pairs=rows))], [rule])
+
+    release.n = pairs  # type: ignore[attr-defined]
+    return release
+
+
+def canary_by_rounds() -> Callable[[random.Random, float], int]:
+    """`--canary` with a latency rule over up to 60 rounds of 5 pairs that share their round's noise."""
+    rule = LatencyRule(id="l", ratio_max=1.10)
+
+    def release(generator: random.Random, drop: float) -> int:
+        watch, slow = LatencyWatch(rule), 1.25 if drop else 1.0
+        for _ in range(60):
+            old, new = (generator.lognormvariate(0, 0.08) for _ in "12")
+            noise = [(generator.lognormvariate(0, 0.03), generator.lognormvariate(0, 0.03)) for _ in range(5)]
+            watch.add(Measured(pairs=[(old * a, slow * new * b) for a, b in noise]))
+            if watch.state is not CanaryState.GO_ON:
+                break
+        return {CanaryState.NOT_INFERIOR: 0, CanaryState.INFERIOR: 2, CanaryState.GO_ON: 3}[watch.state]
+
+    release.n = 300  # type: ignore[attr-defined]
+    return release
+
+
+def graded(items: int) -> Callable[[random.Random, float], int]:
+    """Graded answers, one in seventeen of a bad release worth half as much: few and large losses."""
+    rule = EvalRule(id="e", evalset=EMPTY, margin=MARGIN, metric="score")
+
+    def release(generator: random.Random, drop: float) -> int:
+        old: list[Row] = []
+        new: list[Row] = []
+        for item in range(items):
+            before = 1.0 if generator.random() < 0.9 else 0.5
+            after = before - 0.5 if generator.random() < 2 * drop / 0.97 else before
+            if generator.random() < 0.03 and generator.random() < 0.5:
+                before, after = after, before
+            for rows, value in ((old, before), (new, after)):
+                rows.append(Row(item=str(item), passed=value >= 1.0, value=value))
+        kept = EvalRun(name="s", rows=tuple(old), planned=items)
+        return exit_code(judge_eval(rule, EvalRun(name="s", rows=tuple(new), planned=items), kept), [rule])
+
+    release.n = items  # type: ignore[attr-defined]
+    return release
+
+
 SCENARIOS: dict[str, Callable[[], Callable[[random.Random, float], int]]] = {
     "2 % differ (same weights)": lambda: fixed(0.02),
     "5 % differ (quantised)": lambda: fixed(0.05),
@@ -223,6 +280,9 @@ SCENARIOS: dict[str, Callable[[], Callable[[random.Random, float], int]]] = {
     "canary: 10 %, and latency": lambda: canary(0.10, 0.10),
     "canary: 5 %, critical slices, 1 % fail": lambda: canary_sliced(0.05, 0.01),
     "latency, 60 pairs, 15 % noise": lambda: latency(60, 0.10),
+    "latency, neighbours alike": lambda: latency_alike(60),
+    "canary: latency, noise by rounds": canary_by_rounds,
+    "graded, few large losses": lambda: graded(600),
 }
 
 

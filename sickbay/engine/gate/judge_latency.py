@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from sickbay.engine.evals.stats.ranks import hodges_lehmann
 from sickbay.engine.evals.stats.sequential import CanaryState
+from sickbay.engine.evals.stats.serial import counted_as, widened
 from sickbay.engine.gate.latency import Measured
 from sickbay.engine.gate.model import LatencyRule, Outcome
 from sickbay.engine.gate.scorecard import Finding
@@ -18,6 +19,8 @@ __all__ = ["judge_latency", "judge_latency_watch"]
 
 WORK_MIN = 0.9
 """Of the baseline's output tokens; with fewer, a request that ends sooner is not faster."""
+EXP_MAX = 20.0
+"""Of a logarithm: no ratio of latencies that anybody measures is beyond."""
 FAST_ODD = 0.2
 """A release this much faster is likelier answered by a cache, or by something else than the model."""
 
@@ -59,7 +62,9 @@ def _measured(rule: LatencyRule, pairs: Sequence[tuple[float | None, float | Non
     """The numbers and the words for them, without an answer. In numbers "ratio" above 1 is always the worse."""
     told = [(old, new) for old, new in pairs if old and new]
     slower = [old / new if rule.metric == "throughput" else new / old for old, new in told]
-    shift = hodges_lehmann([math.log(each) for each in slower], alpha=1 - rule.confidence)
+    logs = [math.log(each) for each in slower]
+    counted = counted_as(logs)
+    shift = widened(hodges_lehmann(logs, alpha=1 - rule.confidence), counted, alpha=1 - rule.confidence)
     numbers: dict[str, float | str] = {
         "pairs": float(len(told)), "ratio": math.exp(shift.shift), "ratio_max": rule.ratio_max,
         "baseline_median": median(old for old, _ in told) or 0.0,
@@ -67,8 +72,11 @@ def _measured(rule: LatencyRule, pairs: Sequence[tuple[float | None, float | Non
     }  # fmt: skip
     bound = "too few for a bound"
     if math.isfinite(shift.high):
-        numbers |= {"low": math.exp(shift.low), "high": math.exp(shift.high)}
-        bound = f"at worst {_seen(rule, math.exp(shift.high)):.2f}"
+        numbers |= {"low": math.exp(max(shift.low, -EXP_MAX)), "high": math.exp(min(shift.high, EXP_MAX))}
+        bound = f"at worst {_seen(rule, float(numbers['high'])):.2f}"
+    if counted < len(told):
+        numbers["pairs_counted"] = counted
+        bound += f"; it changed along the run, so they count as {max(1, round(counted))}"
     crowd = f", {rule.concurrency} at a time" if rule.concurrency > 1 else ""
     return Finding(
         rule=rule.id, kind="latency", found=Outcome.INCONCLUSIVE, numbers=numbers,
@@ -142,7 +150,7 @@ def judge_latency_watch(rule: LatencyRule, watch: LatencyWatch) -> Finding:
     return replace(
         one, found=found, summary=f"{words}: {tail}", detail="sequential sign test, valid at any time",
         series={**one.series, **evidence},
-        numbers={**one.numbers, "evidence_needed": -math.log(watch.alpha), "items": one.numbers["pairs"]},
+        numbers={**one.numbers, "evidence_needed": -math.log(watch.alpha), "items": float(len(watch.path))},
     )  # fmt: skip
 
 

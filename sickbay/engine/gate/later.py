@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 
-from sickbay.engine.evals.stats.sequential import Bet
+from sickbay.engine.evals.stats.sequential import STAKE_MAX, Bet
 
 __all__ = ["Later"]
 
@@ -18,15 +18,15 @@ __all__ = ["Later"]
 class Later:
     """Evidence for "from some round on the mean is above `claim`". Values lie between -1 and 1."""
 
-    def __init__(self, claim: float, alpha: float) -> None:
-        self._claim = claim
+    def __init__(self, claim: float, alpha: float, *, stake_max: float = STAKE_MAX) -> None:
+        self._claim, self._stake_max = claim, stake_max
         self._needed = 1.0 / alpha
         self._bets: list[Bet] = []
         self.shown = False  # once shown it stays so
 
     def begin(self) -> None:
         """A new round."""
-        self._bets.append(Bet(self._claim))
+        self._bets.append(Bet(self._claim, stake_max=self._stake_max))
 
     def add(self, value: float) -> None:
         """One more value, of the round that was begun last."""

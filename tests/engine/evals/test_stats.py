@@ -26,6 +26,7 @@ from sickbay.engine.evals.stats.proportions import binomial_tail, mcnemar_exact,
 from sickbay.engine.evals.stats.ranks import hodges_lehmann
 from sickbay.engine.evals.stats.rare import rare_bounds
 from sickbay.engine.evals.stats.sequential import Bet, Canary, CanaryState
+from sickbay.engine.evals.stats.serial import counted_as, widened
 from sickbay.engine.evals.stats.student import t_cdf, t_quantile
 
 
@@ -324,3 +325,19 @@ def test_a_bet_cannot_be_ruined() -> None:
     for _ in range(500):
         bet.add(-1.0)
     assert math.isfinite(bet.log_wealth)
+
+
+def test_neighbours_that_are_alike_count_as_fewer() -> None:
+    generator = random.Random(3)
+    alone = [generator.gauss(0, 1) for _ in range(200)]
+    assert counted_as(alone) == 200.0
+    assert counted_as([1.0] * 50) == 50.0
+    alike, value = [], 0.0
+    for _ in range(2000):
+        value = 0.8 * value + generator.gauss(0, 1)
+        alike.append(value)
+    assert counted_as(alike) == pytest.approx(2000 * (1 - 0.8) / (1 + 0.8), rel=0.3)
+    one = hodges_lehmann(alike[:100], alpha=0.025)
+    wide = widened(one, 25.0, alpha=0.025)
+    assert wide.high - wide.shift == pytest.approx((one.high - one.shift) * 2 * 2.064 / 1.960, rel=1e-3)
+    assert widened(one, 100.0, alpha=0.025) is one

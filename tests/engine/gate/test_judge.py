@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from datetime import date
 
@@ -317,3 +318,20 @@ def test_the_plan_is_exact_where_few_items_differ() -> None:
     rule = replace(RULE, margin=0.03)
     assert planned_items(rule, 0.02) == 497  # the closed form says 358
     assert planned_items(rule, 0.20) == 3653
+
+
+def test_a_ratio_that_changes_along_the_run_is_no_difference_of_the_release() -> None:
+    """A neighbour makes the candidate twice as slow for a quarter of the pairs, and then is gone."""
+    generator = random.Random(5)
+    pairs = [
+        (
+            0.1 * generator.lognormvariate(0, 0.05),
+            0.1 * (2.0 if 20 <= n < 35 else 1.0) * generator.lognormvariate(0, 0.05),
+        )
+        for n in range(60)
+    ]
+    found = judge_latency(LatencyRule(id="ttft", pairs=60), Measured(pairs=list(pairs)))
+    assert found.found is Outcome.INCONCLUSIVE
+    assert "it changed along the run, so they count as" in found.summary
+    generator.shuffle(pairs)
+    assert judge_latency(LatencyRule(id="ttft", pairs=60), Measured(pairs=list(pairs))).found is Outcome.BLOCK

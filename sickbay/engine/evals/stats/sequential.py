@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Bet", "Canary", "CanaryState"]
+__all__ = ["STAKE_MAX", "Bet", "Canary", "CanaryState"]
 
 STAKE_MAX = 0.5
 """Largest share of what one value can cost; 1.0 would allow ruin."""
@@ -20,12 +20,13 @@ STAKE_MAX = 0.5
 class Bet:
     """Evidence against "the mean is at or below `claim`" from values between `low` and `high`."""
 
-    def __init__(self, claim: float, low: float = -1.0, high: float = 1.0) -> None:
+    def __init__(self, claim: float, low: float = -1.0, high: float = 1.0, stake_max: float = STAKE_MAX) -> None:
         if not low <= claim < high:
             raise ValueError(f"the claim lies in {low!r} to {high!r}, got {claim!r}")
         self.claim = claim
         self.log_wealth = 0.0
         self._worst = claim - low
+        self._stake_max = stake_max
         # A weak prior of one value at the claim keeps the first stakes small.
         self._n, self._sum, self._squares = 1.0, 0.0, (high - low) ** 2 / 16.0
 
@@ -36,7 +37,7 @@ class Bet:
         variance = self._squares / self._n
         stake = max(0.0, mean / (variance + mean * mean)) if mean > 0 else 0.0
         if self._worst > 0:
-            stake = min(stake, STAKE_MAX / self._worst)
+            stake = min(stake, self._stake_max / self._worst)
         self.log_wealth += math.log1p(stake * gain)
         self._n += 1
         self._sum += gain

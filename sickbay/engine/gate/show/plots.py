@@ -99,7 +99,7 @@ def strip_plot(finding: Finding) -> str:
 
 def _count(finding: Finding, shown: int) -> str:
     items = finding.numbers.get("items", float(shown))
-    return f"{items:.0f} {'pairs' if finding.kind == 'latency' else 'items'}"
+    return f"{items:.0f} {'rounds' if finding.kind == 'latency' else 'items'}"
 
 
 def _number(value: float, unit: str) -> str:
