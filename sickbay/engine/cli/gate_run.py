@@ -86,7 +86,7 @@ async def _carried_out(gate: Gate, tools: Tools, wanted: Wanted, cut: Cut) -> Sc
     from sickbay.engine.gate.kit import Kit, Sides
     from sickbay.engine.gate.redacted import without_secrets
     from sickbay.engine.gate.run import NotCarriedOutError, run_gate, unanswered
-    from sickbay.engine.gate.sides import check_sides
+    from sickbay.engine.gate.sides import check_sides, refuse_one_server
     from sickbay.engine.run.run_id import new_run_id
     from sickbay.engine.run.secrets import known_secrets
 
@@ -112,6 +112,8 @@ async def _carried_out(gate: Gate, tools: Tools, wanted: Wanted, cut: Cut) -> Sc
                     opening = open_arm(target, environment, requests=gate.requests, run_id=run_id)
                     live[side] = await cut.during(_opened(stack, side, opening))
             check_sides(live, same=wanted.same)
+            if len(live) == 2 and not wanted.same:
+                await cut.during(refuse_one_server(live))
             judge = (gate.judge.url, gate.judge.model) if gate.judge else ("", "")
             asking = {
                 name: await stack.enter_async_context(asking_for(arm, *judge, environment, gate.requests))

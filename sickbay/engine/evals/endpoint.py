@@ -88,7 +88,7 @@ async def ask_once(endpoint: Endpoint, body: Mapping[str, Any], clock: Clock, *,
                 retry_after_s=retry_after_s(response.headers, clock.wall()),
             )  # fmt: skip
         given = read_given(response.json(), elapsed_s, endpoint.clean)
-        return replace(given, text=endpoint.clean(given.text))
+        return replace(given, text=endpoint.clean(given.text), model=endpoint.clean(given.model))
     except BudgetExceededError:
         raise  # a ProbeError too, and no answer of the server
     except ProbeError as error:
@@ -122,6 +122,7 @@ def read_given(body: Any, elapsed_s: float = 0.0, clean: Callable[[str], str] = 
     usage = usage if isinstance(usage, Mapping) else {}
     return Given(
         text=_text(content),
+        model=str(body.get("model") or "")[:ERROR_CHARS_MAX],
         finish=finish,
         tool_calls=calls,
         prompt_tokens=_count(usage.get("prompt_tokens")),

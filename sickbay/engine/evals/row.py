@@ -25,6 +25,7 @@ class Row:
         unjudged: the answer is there, and whom its scorer asked did not answer.
         only_reasoning: the answer is empty, and the reasoning beside it is not.
         thinks_aloud: the answer's text holds its reasoning too.
+        model: that the answer names; "" where it names none.
         answer_sha: digest of the answer's text and calls: equal answers without keeping them.
     """
 
@@ -41,6 +42,7 @@ class Row:
     unjudged: bool = False
     only_reasoning: bool = False
     thinks_aloud: bool = False
+    model: str = ""
     finish: str = ""
     prompt_tokens: int | None = None
     output_tokens: int | None = None

@@ -25,6 +25,7 @@ class Given:
     """
 
     text: str = ""
+    model: str = ""  # that the answer names
     finish: str = ""
     tool_calls: tuple[Mapping[str, Any], ...] = ()
     prompt_tokens: int | None = None

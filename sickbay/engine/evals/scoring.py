@@ -42,7 +42,7 @@ async def row_of(
         why="" if passed else next((score.why for score in scores if not score.passed and score.why), ""),
         retried=retried, cached=cached, only_reasoning=given.only_reasoning,
         thinks_aloud=given.thinks_aloud,
-        finish=given.finish, prompt_tokens=given.prompt_tokens,
+        model=given.model, finish=given.finish, prompt_tokens=given.prompt_tokens,
         output_tokens=given.output_tokens, elapsed_s=given.elapsed_s,
         answer_sha="" if given.failure else answer_digest(given),
         answer=given.text if keep_answer else "",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,9 @@ class Arm:
     endpoint: Endpoint
     engine: str = ""
     served: tuple[str, ...] = ()  # the models that it lists; empty where it lists none
+    facts: Mapping[str, str] = field(default_factory=dict)
+    again: Callable[[], Coroutine[Any, Any, Mapping[str, str]]] | None = None
+    """`facts`, read anew: they must not change while it is asked. Empty where it says nothing any more."""
 
     @property
     def requests(self) -> int:
@@ -77,28 +80,55 @@ async def _recognised(
 ) -> Arm:
     http = StepHttp(client)
     about: dict[str, str] = {"url": shown_url(target.url)}
-    path, engine, model = CHAT_PATH, "", target.model
+    path, engine, version, model = await _engine(http, target, environment)
     if environment.recognise is not None:
-        try:
-            found: Any = environment.recognise(http, target)
-            found = await found if hasattr(found, "__await__") else found
-            engine, model = found.spec.name, target.model or found.model
-            about |= {"engine": engine, "engine_version": found.version}
-            chat = found.spec.endpoints.get("chat")
-            path = chat.path if chat is not None and chat.path.endswith("/completions") else CHAT_PATH
-        except ProbeError:
-            about["engine"] = "not recognised"  # `sickbay doctor URL` tells why
+        about |= {"engine": engine or "not recognised", "engine_version": version}  # `sickbay doctor URL` tells why
     served = await _served(http, model)
     model = model or (served[0] if served else "")
     about["model"] = model
+    facts = _facts(engine, version, model, served)
     if files:
-        about |= await _files(http, target)
+        props = await _props(http)
+        about |= props
+        facts |= {name: fact for name, fact in props.items() if name == "template_sha256"}
+        if target.model_path:
+            about |= await asyncio.to_thread(_weights, Path(target.model_path))
+
+    async def again() -> Mapping[str, str]:
+        try:
+            _, engine, version, _ = await _engine(StepHttp(client), target, environment)
+            now = _facts(engine, version, model, await _served(StepHttp(client), model))
+            return now | {name: fact for name, fact in (await _props(StepHttp(client))).items() if name in facts}
+        except ProbeError:
+            return {}
+
     identity = f"{target.url} {path} {model}"
     endpoint = Endpoint(
         http=lambda: StepHttp(client), model=model, path=path, identity=identity, clean=redactor.known,
         about={key: redactor.text(value) for key, value in about.items() if value},
     )  # fmt: skip
-    return Arm(target=target, client=client, endpoint=endpoint, engine=engine, served=served)
+    return Arm(target=target, client=client, endpoint=endpoint, engine=engine, served=served, facts=facts, again=again)
+
+
+async def _engine(http: StepHttp, target: Target, environment: Environment) -> tuple[str, str, str, str]:
+    """(path to ask at, engine, its version, model); "" for what is not told."""
+    if environment.recognise is None:
+        return CHAT_PATH, "", "", target.model
+    try:
+        found: Any = environment.recognise(http, target)
+        found = await found if hasattr(found, "__await__") else found
+    except ProbeError:
+        return CHAT_PATH, "", "", target.model
+    chat = found.spec.endpoints.get("chat")
+    path = chat.path if chat is not None and chat.path.endswith("/completions") else CHAT_PATH
+    return path, found.spec.name, found.version, target.model or found.model
+
+
+def _facts(engine: str, version: str, model: str, served: tuple[str, ...]) -> dict[str, str]:
+    facts = {"engine": engine, "engine_version": version}
+    if served and model:
+        facts["serves"] = model if model in served else ", ".join(served)[:160]
+    return {name: fact for name, fact in facts.items() if fact}
 
 
 async def _served(http: StepHttp, model: str) -> tuple[str, ...]:
@@ -115,8 +145,8 @@ async def _served(http: StepHttp, model: str) -> tuple[str, ...]:
     return tuple(name for name in names if isinstance(name, str) and name)
 
 
-async def _files(http: StepHttp, target: Target) -> dict[str, str]:
-    """Digests of what the engine serves with, where it says so (llama.cpp: /props), and of the weights."""
+async def _props(http: StepHttp) -> dict[str, str]:
+    """Digests of what the engine serves with, where it says so (llama.cpp: /props)."""
     found: dict[str, str] = {}
     try:
         answer = await http.request("GET", "/props", timeout_s=5.0)
@@ -128,8 +158,6 @@ async def _files(http: StepHttp, target: Target) -> dict[str, str]:
     if isinstance(props, dict) and isinstance(props.get("default_generation_settings"), dict):
         settings = props["default_generation_settings"].get("params", props["default_generation_settings"])
         found["defaults_sha256"] = digest(settings)[:12]
-    if target.model_path:
-        found |= await asyncio.to_thread(_weights, Path(target.model_path))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 
@@ -15,6 +16,7 @@ from sickbay.engine.gate.model import CheckRule, EvalRule, Gate, LatencyRule, Ou
 from sickbay.engine.gate.provenance import told_by_checks
 from sickbay.engine.gate.rules import Runs, carry_out
 from sickbay.engine.gate.scorecard import Finding, Scorecard, decide, settle
+from sickbay.engine.gate.steady import changed_findings
 
 __all__ = ["NotCarriedOutError", "run_gate", "unanswered"]
 
@@ -37,6 +39,7 @@ async def run_gate(kit: Kit, *, canary: bool = False) -> Scorecard:
     abouts = {name: dict(arm.endpoint.about) for name, arm in sides.live.items()}
     findings: list[Finding] = []
     rounds, ended = 0, ""
+    changed: list[Finding] = []
     try:
         for name, arm in sides.live.items():
             abouts[name] |= await cut.during(told_by_checks(kit, arm.target))
@@ -47,10 +50,16 @@ async def run_gate(kit: Kit, *, canary: bool = False) -> Scorecard:
         pass
     if canary:
         findings, rounds, ended = await run_rounds(kit, runs)
+    if cut.why is None:
+        with contextlib.suppress(CutShortError):
+            for name, arm in sides.live.items():
+                now: Mapping[str, str] = await cut.during(arm.again()) if arm.again is not None else {}
+                changed += changed_findings(name, arm.facts, now, runs[name])
     findings += _not_looked_at(gate, findings, cut.why)
     settled, waivers, errors = settle(
         findings, gate.rules, gate.waivers, today=_day(started_at), inconclusive=gate.inconclusive
     )
+    settled += tuple(changed)
     outcome, summary = decide(settled, errors)
     rows = [row for each in runs.values() for run in each for row in run.rows]
     ours, theirs = _kept_about(gate, sides, started_at)

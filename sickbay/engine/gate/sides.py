@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from sickbay.engine.gate.arm import Arm
+from sickbay.engine.gate.one_server import one_server
 from sickbay.engine.gate.run import NotCarriedOutError
 from sickbay.engine.load.did_you_mean import did_you_mean, listed
 from sickbay.engine.model.shown_url import shown_url
 from sickbay.engine.model.target import Target
 
-__all__ = ["check_sides"]
+__all__ = ["check_sides", "refuse_one_server"]
 
 PORTS = {"http": 80, "https": 443}
 
@@ -34,6 +35,21 @@ def check_sides(live: Mapping[str, Arm], *, same: bool = False) -> None:
         raise NotCarriedOutError(
             f"candidate and baseline are one server and one model ({shown_url(live['candidate'].target.url)}): a "
             "release that is compared with itself always passes; to see what the gate makes of noise: --allow-same"
+        )
+
+
+async def refuse_one_server(live: Mapping[str, Arm]) -> None:
+    """Two names of one server are told by what it counts.
+
+    Raises:
+        NotCarriedOutError: they are.
+    """
+    counter = await one_server(live["candidate"], live["baseline"])
+    if counter:
+        raise NotCarriedOutError(
+            f"candidate and baseline are one server under two names: requests to the candidate alone moved the "
+            f"baseline's own {counter}; a release that is compared with itself always passes; to see what the gate "
+            "makes of noise: --allow-same"
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from queue import Queue
 from threading import Thread
@@ -31,6 +31,7 @@ class Stub:
         self.answer = answer
         self.asked: Counter[str] = Counter()
         self.total = 0
+        self.pages: dict[str, Callable[[], str]] = {}
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -88,11 +89,20 @@ def serving_beside(stub: Stub) -> Iterator[str]:
         loop.close()
 
 
+def _shows(page: Callable[[], str]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def show(_: web.Request) -> web.Response:
+        return web.Response(text=page())
+
+    return show
+
+
 @asynccontextmanager
 async def serving(stub: Stub) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_post("/v1/chat/completions", stub.handle)
     app.router.add_get("/v1/models", models)
+    for path, page in stub.pages.items():
+        app.router.add_get(path, _shows(page))
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -18,6 +18,7 @@ from sickbay.engine.cli import gate_run
 from sickbay.engine.cli.main import main
 from sickbay.engine.evals.endpoint import CHAT_PATH
 from sickbay.engine.gate import arm
+from sickbay.engine.gate.one_server import same_counters
 from sickbay.face import make_tools
 from tests.engine.evals.stub import Answer, Stub, serving_beside
 
@@ -102,6 +103,64 @@ def test_a_release_compared_with_itself_is_no_pass(theirs: str, gate: Path, serv
     code, card = decided(gate, "--candidate", url, "--baseline", other)
     assert (code, card["outcome"], card["requests"]) == (3, "inconclusive", 0)
     assert card["summary"].startswith("candidate and baseline are one server and one model (http://127.0.0.1:")
+
+
+class Counted(Stub):
+    """Two of them with one `count` are two addresses of one server."""
+
+    def __init__(self, count: list[int]) -> None:
+        super().__init__(right)
+        self.count = count
+        self.pages["/metrics"] = lambda: f'e:requests_total{{model="m"}} {count[0]}\ne:busy 0.5\n'
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        self.count[0] += 1
+        return await super().handle(request)
+
+
+def test_two_names_of_one_server_are_told_by_what_it_counts(gate: Path, serve: Callable[..., str]) -> None:
+    count = [7]
+    words = ("--candidate", serve(Counted(count)), "--baseline", serve(Counted(count)))
+    code, card = decided(gate, *words)
+    assert (code, card["outcome"]) == (3, "inconclusive")
+    assert 'moved the baseline\'s own e:requests_total{model="m"}' in card["summary"]
+    assert count[0] == 10  # three answers of one token
+    assert decided(gate, *words, "--allow-same")[0] == 0
+    assert decided(gate, "--candidate", serve(Counted([7])), "--baseline", serve(Counted([7])))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("reads", "counter"),
+    [
+        pytest.param([3, 3, 4, 4, 5, 5, 6, 6], "a_total", id="one"),
+        pytest.param([3, 5, 9, 9, 14, 30, 31, 40], "a_total", id="one-with-other-traffic"),
+        pytest.param([3, 3, 4, 3, 5, 3, 6, 3], "", id="two-that-were-equal"),
+        pytest.param([3, 90, 4, 90, 5, 90, 6, 90], "", id="two"),
+        pytest.param([0, 0, 0, 0, 0, 0, 0, 0], "", id="counts-nothing"),
+    ],
+)  # fmt: skip
+def test_counters_of_one_server_never_fall(reads: list[int], counter: str) -> None:
+    found = [{"a_total": float(read), "process_cpu_seconds_total": float(n)} for n, read in enumerate(reads)]
+    assert same_counters(found) == counter
+
+
+def test_a_side_that_becomes_another_is_no_release(gate: Path, serve: Callable[..., str]) -> None:
+    asked = 0
+
+    def restarted(body: dict[str, Any], _: int) -> web.Response:
+        nonlocal asked
+        asked += 1
+        message = {"role": "assistant", "content": str(body["messages"][-1]["content"]).removeprefix("say ")}
+        return web.json_response(
+            {"model": "m" if asked <= 40 else "m-v2", "choices": [{"index": 0, "message": message}]}
+        )
+
+    code, card = decided(gate, "--candidate", serve(restarted), "--baseline", serve(right))
+    assert (code, card["outcome"]) == (3, "inconclusive")
+    assert (
+        card["summary"]
+        == "(candidate): the candidate changed while it was asked: its answers name 2 models: m (40), m-v2 (20)"
+    )
 
 
 def test_a_model_that_the_server_does_not_serve(gate: Path, serve: Callable[..., str]) -> None:
