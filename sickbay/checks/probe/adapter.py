@@ -6,6 +6,7 @@ one, and easy questions answered as the users ask them against the same with eve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -123,7 +124,11 @@ def _listed(raw: Raw) -> Reading:
 
 
 def _wrong(raw: Raw) -> Reading:
-    wrong = [row["name"] for row in raw["declared"] if not row["scale"] or row.get("equal") is False]
+    wrong = [
+        row["name"]
+        for row in raw["declared"]
+        if not row["scale"] or row.get("equal") is False or row.get("strength") != row.get("wanted_strength")
+    ]
     told = f"of {len(raw['declared'])} declared adapters not on, or of another file: {', '.join(wrong) or 'none'}"
     return measured(float(len(wrong)), told)
 
@@ -148,9 +153,20 @@ def _scale(raw: Raw) -> Reading:
     known = [row for row in raw["declared"] if row["scale"]]
     if not known:
         return unknown(UnknownReason.ABSENT, "no declared adapter is on")
-    worst = max(known, key=lambda row: abs(row["scale"] / row["wanted_scale"] - 1.0))
-    ratio = worst["scale"] / worst["wanted_scale"]
-    return measured(ratio, f"{worst['name']} is on at {worst['scale']:g}, {worst['wanted_scale']:g} is declared")
+    worst = max(known, key=lambda row: abs(math.log(_times(row))))
+    told = f"{worst['name']} is on at {worst['scale']:g}, {worst['wanted_scale']:g} is declared"
+    if worst.get("strength") != worst.get("wanted_strength"):
+        told = (
+            f"{worst['name']}: the loaded folder's adapter_config.json multiplies by {worst['strength']:g}, the "
+            f"released one by {worst['wanted_strength']:g}"
+        )
+    return measured(_times(worst), told)
+
+
+def _times(row: Mapping[str, Any]) -> float:
+    """Scale in force over the declared one, and what the two folders' configurations multiply by."""
+    scale = row["scale"] / row["wanted_scale"] * row.get("strength", 1.0) / row.get("wanted_strength", 1.0)
+    return max(1e-9, abs(float(scale)))
 
 
 def _modules(raw: Raw) -> Reading:
@@ -179,7 +195,9 @@ def _equal(raw: Raw) -> Reading:
     if not pairs:
         why = "no adapter is on" if not raw["on"] else f"no pair of answers came: {raw['stopped'] or _failure(raw)}"
         return unknown(UnknownReason.ABSENT, why)
-    if _spilled(raw):
+    if raw.get("spills"):  # an equal pair is one answer of the adapter twice, perhaps
+        pairs = [pair for pair in pairs if pair.differs]
+    if not pairs:
         return unknown(UnknownReason.INCONSISTENT, SPILLED)
     equal = sum(not pair.differs and (pair.shift is None or pair.shift < EQUAL_SHIFT) for pair in pairs)
     return measured(equal / len(pairs), f"{equal} of {len(pairs)} answers are those with every adapter off")
@@ -189,11 +207,6 @@ def _pairs(raw: Raw) -> list[Any]:
     off = {row.number: row.answer for row in rows_of(raw, "off") if row.answer.ok}
     on = [row for row in rows_of(raw, "on") if row.answer.ok and row.number in off]
     return [compare(row.answer, off[row.number]) for row in on]
-
-
-def _spilled(raw: Raw) -> bool:
-    """Whether the answers without adapters are equal because they were none."""
-    return bool(raw.get("spills")) and not any(pair.differs for pair in _pairs(raw))
 
 
 def _failure(raw: Raw) -> str:
@@ -207,7 +220,9 @@ def _recovery(raw: Raw) -> Reading:
     if len(both) < FAILING_MIN:
         why = "no adapter is on" if not raw["on"] else "no question came out wrong with the adapters on"
         return unknown(UnknownReason.NO_TRAFFIC, why)
-    if _spilled(raw):
+    if raw.get("spills"):  # one that is wrong again is the adapter's too, perhaps
+        both = [number for number in both if off[number]]
+    if not both:
         return unknown(UnknownReason.INCONSISTENT, SPILLED)
     cured = sum(bool(off[number]) for number in both)
     told = f"{cured} of {len(both)} questions that come out wrong are right with every adapter off"

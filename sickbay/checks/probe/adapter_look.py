@@ -17,6 +17,7 @@ from sickbay.checks.probe.prepare import known_numbers, seed_for
 from sickbay.checks.probe.questions import QUESTIONS
 from sickbay.engine.errors import BudgetExceededError, ProbeError
 from sickbay.engine.measure.adapter_modules import applied_modules
+from sickbay.engine.measure.adapter_strength import adapter_strength
 from sickbay.engine.measure.recognise import dig
 from sickbay.engine.measure.weight_manifest import sha256_of_file
 from sickbay.engine.model.look import EngineFound, Files, Look
@@ -136,7 +137,16 @@ def _row(look: Look, declared: Adapter, listed: Sequence[Mapping[str, Any]]) -> 
         both = [_hash(look, path) for path in (declared.path, found["path"])]
     except ProbeError as error:
         return row | {"why": error.detail}
+    row |= _strengths(look.files, declared.path, found["path"])
     return row | {"equal": both[0] == both[1]} if None not in both else row | {"why": "no time was left to hash it"}
+
+
+def _strengths(files: Files, declared: str, loaded: str) -> dict[str, float]:
+    """The factor that each folder's configuration names; none where one of them is a single file or names none."""
+    try:
+        return {"strength": adapter_strength(files, loaded), "wanted_strength": adapter_strength(files, declared)}
+    except ProbeError:
+        return {}
 
 
 def _modules(files: Files, adapter: str, base: str) -> dict[str, Any]:

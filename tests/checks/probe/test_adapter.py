@@ -16,6 +16,7 @@ from sickbay.checks.probe.answer_text import look_at_text
 from sickbay.checks.probe.questions import QUESTIONS
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.measure.adapter_modules import applied_modules
+from sickbay.engine.measure.adapter_strength import adapter_strength
 from sickbay.engine.model.check import Result
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import UnknownReason
@@ -167,6 +168,36 @@ def test_a_server_that_is_no_known_engine_is_unknown_and_not_without_adapters() 
 
 
 @pytest.mark.live
+@pytest.mark.parametrize(
+    ("served", "times"),
+    [
+        pytest.param({"r": 4, "lora_alpha": 64}, 16.0, id="alpha"),
+        pytest.param({"r": 16, "lora_alpha": 4}, 0.25, id="rank"),
+        pytest.param({"r": 4, "lora_alpha": 4, "use_rslora": True}, 2.0, id="root-of-the-rank"),
+        pytest.param({"r": 4, "lora_alpha": 4, "target_modules": ["q_proj"]}, 1.0, id="same"),
+    ],
+)
+def test_the_factor_stands_beside_the_weights(tmp_path: Path, served: dict[str, Any], times: float) -> None:
+    for name, config in (("released", {"r": 4, "lora_alpha": 4}), ("served", served)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "adapter_config.json").write_text(json.dumps(config))
+        (tmp_path / name / "adapter_model.safetensors").write_bytes(b"the same weights")
+    row = {"id": "support", "owned_by": "vllm", "root": str(tmp_path / "served"), "parent": "base"}
+    models = {"data": [MODELS["data"][0], row]}
+    result = on_vllm(models, Adapter(name="support", path=str(tmp_path / "released")))
+    signals = known(result)
+    assert signals["model.adapter_file_matches"] is True
+    assert signals["model.adapter_scale_ratio"] == times
+    assert signals["model.adapters_wrong"] == float(times != 1.0)
+
+
+@pytest.mark.parametrize("config", ["no json", "[]", '{"r": 0, "lora_alpha": 8}', '{"r": true, "lora_alpha": 8}', "{}"])
+def test_a_configuration_without_a_factor_is_told(tmp_path: Path, config: str) -> None:
+    (tmp_path / "adapter_config.json").write_text(config)
+    with pytest.raises(ProbeError, match=r"adapter_config\.json"):
+        adapter_strength(RootedFiles(), str(tmp_path))
+
+
 def test_real_adapters_on_real_llamacpp(tmp_path: Path) -> None:
     """The released adapter beside another file under its name; both are off for the answers of the base model."""
     pytest.importorskip("xllamacpp", reason="the extra `demo` is not installed")
