@@ -83,6 +83,9 @@ def _template(raw: Raw) -> Reading:
         problems = [row for row in rows if "problem" in row]
         if problems:
             return unknown(UnknownReason(problems[0]["reason"]), problems[0]["problem"])
+        if any(row.get("unsteady") for row in rows):
+            why = "the engine splits one text into other ids each time, so that prompts cannot be compared by their ids"
+            return unknown(UnknownReason.INCONSISTENT, why)
         return unknown(UnknownReason.UNSUPPORTED, "this engine does not tell how it renders a conversation")
     differing = [row["name"] for row in compared if row["engine"] != row["own"]]
     told = f"{len(compared)} conversations compared with {raw['reference']}"
@@ -110,6 +113,8 @@ def _ids_match(raw: Raw) -> Reading:
         return unknown(UnknownReason.UNSUPPORTED, why)
     differing = [row["number"] for row in rows if row["engine"] != row["own"]]
     told = f"{len(rows)} strings compared with {raw['reference']}"
+    if differing and any(row.get("unsteady") for row in raw["conversations"]):
+        told += "; one text is split otherwise each time"
     return measured(not differing, told + (f"; differing: {differing}" if differing else ""))
 
 

@@ -22,7 +22,7 @@ from sickbay.engine.measure.recognise import dig
 from sickbay.engine.model.look import EngineFound, Look
 from sickbay.engine.model.signal import UnknownReason
 
-__all__ = ["CONVERSATIONS", "STRINGS", "TOOLS", "look_tokens", "other_end_mark"]
+__all__ = ["CONVERSATIONS", "STRINGS", "TOOLS", "by_ids", "look_tokens", "other_end_mark"]
 
 CONVERSATIONS: tuple[tuple[str, tuple[Mapping[str, str], ...]], ...] = (
     ("one-turn", ({"role": "user", "content": "Hi there"},)),
@@ -168,7 +168,7 @@ async def _conversation(
     if ids is not None:
         row["engine_ids"] = len(ids)
         row["engine_starts"] = await _starts_of(rendering, start, text, ids)
-        row |= await _by_ids(rendering, forms, ids) if text is None else {}
+        row |= await by_ids(rendering, forms, ids) if text is None else {}
     return row
 
 
@@ -186,13 +186,15 @@ def other_end_mark(own: str, engine: str, ends: Sequence[str]) -> tuple[str, str
     return (mark, end) if engine.replace(mark, end) == own else None
 
 
-async def _by_ids(rendering: Rendering, forms: Sequence[str], ids: list[int]) -> dict[str, Any]:
+async def by_ids(rendering: Rendering, forms: Sequence[str], ids: list[int]) -> dict[str, Any]:
     """An engine that tells ids but no text: it splits our text, and the ids are compared, start tokens apart."""
     found: dict[str, Any] = {}
     for form in forms:
         mine = await rendering.ids(form)
         if mine is None:
             continue
+        if not found and await rendering.ids(form) != mine:  # a tokenizer with the dropout of its training left on
+            return {"unsteady": True}
         tail = ids[len(ids) - len(mine) :] if len(mine) <= len(ids) else ids
         row = {"engine": hashed(str(tail)), "own": hashed(str(mine)), "by": "ids"}
         found = found or row

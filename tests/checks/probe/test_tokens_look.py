@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -9,8 +11,10 @@ from typing import Any
 import pytest
 
 from sickbay.checks.probe.reference_files import of_folder
+from sickbay.checks.probe.rendering import Rendering
 from sickbay.checks.probe.tokens import ProbeTokens
-from sickbay.checks.probe.tokens_look import other_end_mark
+from sickbay.checks.probe.tokens_look import by_ids, other_end_mark
+from sickbay.engine.model.signal import UnknownReason
 from sickbay.engine.run.files import RootedFiles
 
 OWN = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
@@ -70,3 +74,26 @@ def test_where_vllm_stops(ends: dict[str, Any], agree: bool | None, said: str) -
     }  # fmt: skip
     reading = ProbeTokens().judge(raw, {}).signals["output.end_sets_agree"]
     assert (reading.value, said in reading.source + reading.detail) == (agree, True), reading
+
+
+class _Dropout(Rendering):
+    """An engine whose tokenizer splits a text otherwise each time."""
+
+    def __init__(self) -> None:
+        self._asked = itertools.count()
+
+    async def ids(self, text: str, *, special: bool = False, bare: bool = False) -> list[int] | None:
+        return [len(text), next(self._asked), special, bare]
+
+
+def test_prompts_of_an_unsteady_tokenizer_are_not_compared_by_their_ids() -> None:
+    row = asyncio.run(by_ids(_Dropout(), ["<|user|>Hi"], [1, 2, 3]))
+    assert row == {"unsteady": True}
+    raw: dict[str, Any] = {
+        "reference": "/m", "conversations": [{"name": "one-turn", "own": "1", **row}], "ends": {"own": []},
+        "strings": [{"number": 0, "engine": "1", "own": "2"}], "pretokenizer_known": None, "why": {},
+    }  # fmt: skip
+    signals = ProbeTokens().judge(raw, {}).signals
+    assert signals["output.template_matches"].reason is UnknownReason.INCONSISTENT
+    assert signals["output.token_ids_match"].value is False
+    assert signals["output.token_ids_match"].source.endswith("one text is split otherwise each time; differing: [0]")
