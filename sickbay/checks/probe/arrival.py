@@ -39,6 +39,7 @@ class ProbeArrival(Check):
         "output.system_text_arrives",
         "output.turns_arrive",
         "output.text_arrives",
+        "output.constant_offset_tokens",
         "output.changed_on_the_way",
     )
     params: ClassVar[Mapping[str, Any]] = {

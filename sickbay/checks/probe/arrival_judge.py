@@ -16,7 +16,7 @@ _OF = {
     "output.turns_arrive": ("earlier turns",),
     "output.text_arrives": tuple(TEXTS),
 }
-_NAMES = ("output.arrives_as_sent", *_OF, "output.changed_on_the_way")
+_NAMES = ("output.arrives_as_sent", *_OF, "output.constant_offset_tokens", "output.changed_on_the_way")
 _PARTS_MIN = 3
 """So many different prompts of one count are answers of something that does not count them."""
 
@@ -42,8 +42,11 @@ def arrival_signals(raw: Mapping[str, Any]) -> tuple[dict[str, Reading], str]:
         return _nothing(_no_count(raw))
     if whole[0] == expected["whole"]:
         said = f"a conversation with a system text, earlier turns and odd letters arrives: {whole[0]} prompt tokens"
-        return dict.fromkeys(_NAMES[:-1], measured(True, said)) | {_NAMES[-1]: measured("nothing", said)}, said
+        return _all_there(said) | {"output.arrives_as_sent": measured(True, said)}, said
     told = f"{whole[0]} prompt tokens were counted of a conversation that the engine renders to {expected['whole']}"
+    offset = _offset(expected, counted)
+    if offset:
+        return _constant(offset, told)
     doubt = _doubt(expected, counted)
     if doubt:
         return _nothing(unknown(UnknownReason.INCONSISTENT, f"{told}, but {doubt}"))
@@ -53,7 +56,11 @@ def arrival_signals(raw: Mapping[str, Any]) -> tuple[dict[str, Reading], str]:
         said = f"{told}: {names} {'does' if len(changed) == 1 else 'do'} not reach the model as sent"
     else:
         names, said = "a long conversation", f"{told}, while each part of it alone arrives: it is cut by its length"
-    signals = {"output.arrives_as_sent": measured(False, said), "output.changed_on_the_way": measured(names, said)}
+    signals = {
+        "output.arrives_as_sent": measured(False, said),
+        "output.constant_offset_tokens": measured(0.0, "a plain message arrives with as many tokens as rendered"),
+        "output.changed_on_the_way": measured(names, said),
+    }
     return signals | {name: _part(expected, counted, parts) for name, parts in _OF.items()}, said
 
 
@@ -91,6 +98,33 @@ def _doubt(expected: Mapping[str, int], counted: Mapping[str, list[int]]) -> str
     if len(parts) >= _PARTS_MIN and len(set(parts.values())) == 1:
         return f"all prompts are counted as {plain[0]} tokens: they are not counted"
     return ""
+
+
+def _offset(expected: Mapping[str, int], counted: Mapping[str, list[int]]) -> int:
+    """Tokens that a plain message and the whole conversation have more or fewer alike; 0 when they do not."""
+    plain, whole = counted.get("plain", []), counted["whole"]
+    if not plain or len(whole) < 2 or len(set(whole)) > 1 or len(set(plain)) > 1:
+        return 0
+    more = plain[0] - expected["plain"]
+    return more if more == whole[0] - expected["whole"] else 0
+
+
+def _constant(offset: int, told: str) -> tuple[dict[str, Reading], str]:
+    """What was sent is there, and a short prompt has as many tokens more or fewer as a long one."""
+    more = "more" if offset > 0 else "fewer"
+    said = f"{told}, and a plain message too has {abs(offset)} {more}: its text arrives, what stands around it differs"
+    return _all_there(said) | {
+        "output.arrives_as_sent": measured(False, said),
+        "output.constant_offset_tokens": measured(float(offset), said),
+        "output.changed_on_the_way": measured("what stands around the text", said),
+    }, said
+
+
+def _all_there(said: str) -> dict[str, Reading]:
+    return dict.fromkeys(_OF, measured(True, said)) | {
+        "output.constant_offset_tokens": measured(0.0, said),
+        "output.changed_on_the_way": measured("nothing", said),
+    }
 
 
 def _changed(expected: Mapping[str, int], counted: Mapping[str, list[int]], name: str) -> bool:

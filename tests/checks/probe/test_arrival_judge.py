@@ -72,7 +72,7 @@ def test_a_long_conversation_that_only_its_length_changes() -> None:
     ("counted", "says"),
     [
         pytest.param({"whole": (390, 412)}, "several models or templates answer here", id="two-models"),
-        pytest.param({"whole": (420, 420), "plain": (70,)}, "a plain message is counted otherwise too", id="added"),
+        pytest.param({"whole": (430, 430), "plain": (70,)}, "a plain message is counted otherwise too", id="added"),
         pytest.param({"whole": (390, 390)}, "there was no time", id="no-time"),
         pytest.param(
             changed() | dict.fromkeys(RENDERED, (50, 50)), "all prompts are counted as 50 tokens", id="not-counted"
@@ -84,6 +84,15 @@ def test_a_difference_that_says_nothing(counted: Mapping[str, tuple[int, ...]], 
     assert result.outcome is Outcome.UNKNOWN
     assert reason(result, "output.arrives_as_sent") is UnknownReason.INCONSISTENT
     assert says in result.summary
+
+
+@pytest.mark.parametrize("offset", [-6, 20])
+def test_as_many_tokens_more_or_fewer_in_every_prompt(offset: int) -> None:
+    result = judged({"whole": (400 + offset, 400 + offset), "plain": (50 + offset,)})
+    assert value(result, "output.constant_offset_tokens") == offset
+    assert value(result, "output.arrives_as_sent") is False
+    assert value(result, "output.text_arrives") is True
+    assert f"a plain message too has {abs(offset)} {'more' if offset > 0 else 'fewer'}" in result.summary
 
 
 def test_a_part_that_is_counted_otherwise_each_time_is_not_called_changed() -> None:

@@ -125,6 +125,15 @@ def test_an_engine_that_lies_is_named(inferences: Inferences) -> None:
     assert found.facts["serving.generation_tokens_rate"] == 120.0
 
 
+def test_what_an_engine_renders_when_asked_is_not_what_requests_get(inferences: Inferences) -> None:
+    found = inferred(
+        inferences, output__constant_offset_tokens=-6.0, output__template_matches=True, output__start_tokens=1.0
+    )
+    assert [doubt.id for doubt in found.doubts] == ["rendered-so-and-counted-otherwise"]
+    assert "have -6 tokens against that" in found.doubts[0].says
+    assert set(found.facts) == {"output.constant_offset_tokens"}
+
+
 def test_a_real_deadlock_is_no_contradiction(inferences: Inferences) -> None:
     found = inferred(
         inferences, serving__requests_running=0, serving__requests_waiting=6, serving__generation_tokens_rate=0
