@@ -51,7 +51,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SCORER",
-        help="scorer of items that name none: exact, normalised, ...",
+        help="scorer of items that name none: exact, 'judge: RUBRIC', 'numeric: {tolerance: 0.1}', ...",
     )
     group.add_argument("--only", action="append", default=[], metavar="FIELD=VALUE", help="only these items")
     group.add_argument("--slice", action="append", default=[], metavar="FIELD", help="report its values apart")

@@ -14,7 +14,10 @@ from sickbay.engine.errors import ProblemsError, UsageError
 from sickbay.engine.evals.item import EvalSet
 from sickbay.engine.evals.judge_check import ITEMS_MIN, JudgeCheck, check_judge, label_problems
 from sickbay.engine.evals.load import load_eval_set
+from sickbay.engine.evals.read.same_problems import without_repeats
+from sickbay.engine.evals.read.scorer_uses import named_uses
 from sickbay.engine.model.outcome import ExitCode
+from sickbay.engine.model.problem import Problem
 from sickbay.engine.report.plain_text import plain
 
 __all__ = ["arguments", "call"]
@@ -25,6 +28,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "set", type=Path, metavar="LABELS", help="an eval set whose items have the fields given and human (pass, fail)"
     )
+    parser.add_argument("--score", action="append", default=[], metavar="'judge: RUBRIC'",
+                        help="the scorer of items that name none")  # fmt: skip
     parser.add_argument("--judge-url", metavar="URL", required=True, help="OpenAI-compatible endpoint of the judge")
     parser.add_argument("--judge-model", default="", metavar="NAME")
     parser.add_argument("--concurrency", type=int, default=4, metavar="N")
@@ -40,10 +45,17 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     scorers = tools.plugins.scorers
     if args.concurrency < 1:
         raise UsageError(f"--concurrency: wanted at least 1, found {args.concurrency}")
-    evalset = load_eval_set(args.set, scorers).evalset
-    problems = label_problems(evalset, scorers)
+    problems: list[Problem] = []
+    uses = named_uses(args.score, scorers, problems, "--score")
     if problems:
-        raise ProblemsError(sorted(problems))
+        raise ProblemsError(problems)
+    loaded = load_eval_set(args.set, scorers, uses)
+    for warning in loaded.warnings:
+        sys.stderr.write(f"{warning}\n")
+    evalset = loaded.evalset
+    problems = without_repeats(label_problems(evalset, scorers))
+    if problems:
+        raise ProblemsError(problems)
     found = asyncio.run(_checked(args, tools, evalset))
     text = json.dumps(found.to_json(), indent=1, ensure_ascii=False) + "\n"
     if args.output:

@@ -166,6 +166,8 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
     function = call.get("function")
     function = function if isinstance(function, Mapping) else {}
     arguments = function.get("arguments")
+    if arguments is None:  # of a tool that takes none
+        arguments = {}
     if isinstance(arguments, str):
         with contextlib.suppress(ValueError, RecursionError):  # kept as the text it is: the scorer tells it
             arguments = json.loads(arguments or "{}")

@@ -120,20 +120,24 @@ async def check_judge(
     Raises:
         ProbeError: the judge does not answer any more.
     """
-    gate, done, failed = asyncio.Semaphore(concurrency), 0, 0
+    items, rows, failed = iter(evalset.items), list[Row](), 0
 
-    async def one(item: Item) -> Row:
-        nonlocal done, failed
-        async with gate:
-            row = await row_of(item, 0, Given(text=item.fields["given"]), scorers, asking)
-            failed = failed + 1 if row.unjudged else 0
+    async def drain() -> None:
+        nonlocal failed
+        for item in items:
             if failed >= DEAD_AFTER:
-                raise ProbeError(UnknownReason.ABSENT, f"{failed} answers in a row could not be judged: {row.error}")
-        done += 1
-        told(done)
-        return row
+                return
+            row = await row_of(item, 0, Given(text=item.fields["given"]), scorers, asking)
+            rows.append(row)
+            failed = failed + 1 if row.unjudged else 0
+            told(len(rows))
 
-    rows = await asyncio.gather(*(one(item) for item in evalset.items))
+    await asyncio.gather(*(drain() for _ in range(concurrency)))
+    if failed >= DEAD_AFTER:
+        why = f"{failed} answers in a row could not be judged, the last: {rows[-1].error}"
+        raise ProbeError(UnknownReason.ABSENT, why)
+    places = {item.id: place for place, item in enumerate(evalset.items)}
+    rows.sort(key=lambda row: places[row.item])
     return _of_rows(evalset, rows, asking.judge_model, rubric_digest(evalset, scorers))
 
 

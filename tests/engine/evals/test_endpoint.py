@@ -72,6 +72,12 @@ def test_a_call_in_each_of_its_forms(parts: dict[str, Any]) -> None:
     assert read_given(message(content=None, **parts)).tool_calls == ({"name": "f", "arguments": {"a": 1}},)
 
 
+@pytest.mark.parametrize("arguments", [None, "", "{}", {}])
+def test_a_call_without_arguments(arguments: object) -> None:
+    calls = [{"function": {"name": "f", "arguments": arguments}}]
+    assert read_given(message(content=None, tool_calls=calls)).tool_calls == ({"name": "f", "arguments": {}},)
+
+
 @pytest.mark.parametrize(
     ("text", "wanted"),
     [

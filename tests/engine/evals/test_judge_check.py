@@ -76,6 +76,26 @@ def test_the_command(
     assert bool(read_judge_check(out).unfit) is bool(code)
 
 
+def test_a_judge_that_does_not_answer_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels(tmp_path)
+    stub = Stub(lambda *_: (400, "no such model"))
+    with serving_beside(stub) as url:
+        flags = ["--judge-url", url, "--score", "judge: The answer is right."]
+        assert main(["judge", str(tmp_path / "graded.csv"), *flags], make_tools) == 3
+    assert "answers in a row could not be judged, the last: judge: POST" in capsys.readouterr().err
+    assert stub.total < 20
+
+
+def test_the_rubric_on_the_command_line_is_the_rubric_of_the_set(tmp_path: Path) -> None:
+    path, out = labels(tmp_path), tmp_path / "judge.json"
+    found = []
+    with serving_beside(Stub(verdict(6))) as url:
+        for words in ([path], [tmp_path / "graded.csv", "--score", "judge: The answer is right."]):
+            assert main(["judge", *map(str, words), "--judge-url", url, "--output", str(out)], make_tools) == 0
+            found.append(read_judge_check(out))
+    assert found[0] == found[1]
+
+
 def test_what_is_no_labelled_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = labels(tmp_path, 2)
     (tmp_path / "graded.csv").write_text("question,given,human\nq,,pass\nr,a,perhaps\n")

@@ -15,6 +15,7 @@ from sickbay.engine.evals.load import load_eval_set
 from sickbay.engine.evals.overlap import overlap_problems, overlaps
 from sickbay.engine.evals.read.scorer_uses import named_uses
 from sickbay.engine.evals.scorer import Scorer
+from sickbay.engine.model.problem import Problem
 
 NATIVE = """\
 evalset: capitals
@@ -150,6 +151,26 @@ def test_ids_that_look_alike_are_told(tmp_path: Path, scorers: Mapping[str, Scor
         "the id 'a\\u200b' looks like 'a' on line 1, and is another",
         "the id 'e\\u0301' looks like '\\xe9' on line 5, and is another",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("exact", ("exact", {"strip": True, "prefix": False}, False)),
+        ("not-contains: a: b", ("contains", {"value": "a: b", "any": False, "ignore_case": False}, True)),
+        (
+            "numeric: {tolerance: 0.1, which: first}",
+            ("numeric", {"tolerance": 0.1, "relative": 0.0, "which": "first"}, False),
+        ),
+        ("numeric:", ("numeric", {"tolerance": 0.0, "relative": 0.0, "which": "last"}, False)),
+        ("numeric: {tolerance: x}", "--score:1:13: error: wanted a number, found text 'x' [wrong-type]"),
+        ("exakt: a", "--score: error: no scorer named 'exakt'; did you mean 'exact'? [unknown-scorer]"),
+    ],
+)
+def test_a_scorer_on_the_command_line(text: str, wanted: object, scorers: Mapping[str, Scorer]) -> None:
+    problems: list[Problem] = []
+    found = [(use.scorer, dict(use.params), use.negate) for use in named_uses([text], scorers, problems, "--score")]
+    assert [*found, *map(str, problems)] == [wanted]
 
 
 def test_unknown_scorer_and_wrong_parameter(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:

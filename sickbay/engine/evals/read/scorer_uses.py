@@ -14,6 +14,7 @@ from sickbay.engine.load.codes import Code
 from sickbay.engine.load.did_you_mean import did_you_mean, listed
 from sickbay.engine.load.schema_check import check_against
 from sickbay.engine.load.yaml_node import Node, SourceText
+from sickbay.engine.load.yaml_source import read_yaml
 from sickbay.engine.model.problem import Problem
 
 __all__ = ["NEGATION", "named_uses", "read_uses"]
@@ -31,9 +32,18 @@ def read_uses(nodes: tuple[Node, ...], scorers: Mapping[str, Scorer], problems: 
 def named_uses(
     names: list[str], scorers: Mapping[str, Scorer], problems: list[Problem], where: str
 ) -> tuple[ScorerUse, ...]:
-    """The same for names from a command line, without parameters."""
+    """The same from a command line: `exact`, `judge: RUBRIC`, `numeric: {tolerance: 0.01}`."""
     source = SourceText(where, "")
-    return read_uses(tuple(Node(source, 0, 0, name) for name in names), scorers, problems)
+    nodes = []
+    for text in names:
+        name, parted, rest = (part.strip() for part in text.partition(":"))
+        node = Node(source, 0, 0, name)
+        if parted:
+            below = read_yaml(rest, where, problems) if rest.startswith("{") else Node(source, 0, 0, rest or None)
+            node.data = {name: None if below is None else below.data}
+            node.entries = {name: below or Node(source, 0, 0, None)}
+        nodes.append(node)
+    return read_uses(tuple(nodes), scorers, problems)
 
 
 def _use(node: Node, scorers: Mapping[str, Scorer], problems: list[Problem]) -> ScorerUse | None:
