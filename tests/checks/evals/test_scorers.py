@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -79,6 +80,8 @@ def score(scorers: Mapping[str, Scorer], name: str, expected: Any, given: str | 
         ("numeric", 5, "no number here", {}, False),
         ("json-schema", {"a": 1}, '```json\n{"a": 1}\n```', {}, True),
         ("json-schema", {"a": 1}, '{"a": 2}', {}, False),
+        ("json-schema", '{"a": 1}', '{"a": 2}', {}, False),
+        ("json-schema", '{"a": 1}', '{"a":1}', {}, True),
         ("json-schema", None, '{"a": "x"}', {"value": {"properties": {"a": {"type": "integer"}}}}, False),
         ("json-schema", None, 'Sure: {"a": 1} ok', {"inside": True}, True),
         ("json-schema", None, "Sure: {a: 1}", {"inside": True}, False),
@@ -117,6 +120,7 @@ def test_right_or_wrong(
 
 
 CALL = {"name": "weather", "arguments": {"city": {"any": ["Vienna", "Wien"]}}}
+WIEN = {"name": "weather", "arguments": {"city": "Wien"}}
 
 
 @pytest.mark.parametrize(
@@ -129,6 +133,12 @@ CALL = {"name": "weather", "arguments": {"city": {"any": ["Vienna", "Wien"]}}}
         (CALL, [{"name": "weather", "arguments": {"city": "Wien", "days": "2"}}], {"arguments": "subset"}, False),
         (CALL, [{"name": "weather", "arguments": '{"city": "Wien"'}], {"arguments": "ignore"}, False),
         (CALL, [], {}, False),
+        (json.dumps(CALL), [{"name": "weather", "arguments": {"city": "Wien"}}], {}, True),
+        ([CALL, WIEN], [WIEN, {"name": "weather", "arguments": {"city": "Vienna"}}], {}, True),
+        ([CALL, WIEN], [WIEN, WIEN], {}, True),
+        ([CALL, WIEN], [{"name": "weather", "arguments": {"city": "Vienna"}}] * 2, {}, False),
+        ([WIEN, CALL], [WIEN, {"name": "stop", "arguments": {}}, WIEN], {"ordered": True, "extra_calls": True}, True),
+        ([WIEN, CALL], [WIEN, {"name": "stop", "arguments": {}}, WIEN], {"ordered": True}, False),
         ([], [], {}, True),
         ([], [{"name": "weather", "arguments": {"city": "Wien"}}], {}, False),
         (CALL, [{"name": "weather", "arguments": {"city": "Wien"}}, {"name": "weather", "arguments": {"city": "Wien"}}], {}, False),

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
+from sickbay.checks.evals.scorers.references import structure
 from sickbay.engine.evals.item import Item
 from sickbay.engine.evals.scorer import Given, Score, Scorer
 from sickbay.engine.evals.sealed_schema import SchemaError, sealed_validator
@@ -20,6 +21,7 @@ class JsonAnswer(Scorer):
     """The answer parses, fits the schema, and, where the item expects a structure, equals it."""
 
     name = "json-schema"
+    version = "2"
     title = "the answer is JSON that fits a schema, and equals the expected value where there is one"
     params: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -37,13 +39,15 @@ class JsonAnswer(Scorer):
             validator = sealed_validator(params.get("value", True))
         except SchemaError as error:
             return f"its schema is none: {error}"
-        if isinstance(item.expected, (dict, list)) and not validator.is_valid(item.expected):
+        wanted = structure(item)
+        if isinstance(wanted, (dict, list)) and not validator.is_valid(wanted):
             return "its expected value does not fit the schema"
         return ""
 
     def good_answer(self, item: Item, params: Mapping[str, Any]) -> Given | None:
         """The expected value, written as JSON."""
-        return Given(text=json.dumps(item.expected)) if isinstance(item.expected, (dict, list)) else None
+        wanted = structure(item)
+        return Given(text=json.dumps(wanted)) if isinstance(wanted, (dict, list)) else None
 
     def score(self, item: Item, given: Given, params: Mapping[str, Any]) -> Score:
         """Parse, then validate, then compare. With `inside` any JSON of the answer may be the right one."""
@@ -58,8 +62,9 @@ def _misfit(found: Any, item: Item, params: Mapping[str, Any]) -> str:
     errors = next(iter(sealed_validator(params.get("value", True)).iter_errors(found)), None)
     if errors is not None:
         return f"does not fit the schema: {errors.message[:120]}"
-    if isinstance(item.expected, (dict, list)) and not same_json(found, item.expected):
-        return f"found {json.dumps(found)[:80]}, wanted {json.dumps(item.expected)[:80]}"
+    wanted = structure(item)
+    if isinstance(wanted, (dict, list)) and not same_json(found, wanted):
+        return f"found {json.dumps(found)[:80]}, wanted {json.dumps(wanted)[:80]}"
     return ""
 
 

@@ -28,7 +28,12 @@ class Label(Scorer):
     }
 
     def misfit(self, item: Item, params: Mapping[str, Any]) -> str:
-        """An expected label outside the set."""
+        """An expected label outside the set, or two that an answer cannot tell apart."""
+        seen: dict[str, str] = {}
+        for label in params["labels"]:
+            first = seen.setdefault(normalised(label, articles=False), label)
+            if first != label:
+                return f"its labels {first!r} and {label!r} differ in nothing but case and punctuation"
         if item.expected in params["labels"]:
             return ""
         return f"its expected label {item.expected!r} is none of {', '.join(params['labels'])}"

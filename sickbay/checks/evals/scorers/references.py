@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from sickbay.engine.evals.item import Item
 
-__all__ = ["needs_references", "references"]
+__all__ = ["needs_references", "references", "structure"]
 
 
 def references(item: Item, params: Mapping[str, Any]) -> tuple[str, ...]:
@@ -16,6 +17,15 @@ def references(item: Item, params: Mapping[str, Any]) -> tuple[str, ...]:
     wanted = params.get("value", item.expected)
     values = wanted if isinstance(wanted, list) else [] if wanted is None else [wanted]
     return tuple(value if isinstance(value, str) else json.dumps(value) for value in values)
+
+
+def structure(item: Item) -> Any:
+    """The expected answer; where it is the text of a JSON object or list, as a table writes it, that one."""
+    wanted = item.expected
+    if isinstance(wanted, str) and wanted.lstrip()[:1] in {"{", "["}:
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(wanted)
+    return wanted
 
 
 def needs_references(item: Item, params: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from sickbay.checks.evals.scorers.json_answer import same_json
+from sickbay.checks.evals.scorers.references import structure
 from sickbay.engine.evals.item import Item
 from sickbay.engine.evals.scorer import Given, Score, Scorer
 from sickbay.engine.evals.sealed_schema import SchemaError, sealed_validator
@@ -22,6 +23,7 @@ class ToolCall(Scorer):
     """
 
     name = "tool-call"
+    version = "2"
     title = "the model calls the expected tools with the expected arguments"
     params: ClassVar[Mapping[str, Any]] = {
         "type": "object",
@@ -67,19 +69,52 @@ class ToolCall(Scorer):
         broken = _contract_problem(item, given.tool_calls)
         if broken:
             return Score.of(False, broken)
-        left = list(given.tool_calls)
-        for each in wanted:
-            fits = [call for call in (left[:1] if params.get("ordered") else left) if _same(each, call, params)]
-            if not fits:
-                return Score.of(False, _difference(each, given.tool_calls))
-            left.remove(fits[0])
+        pair = _in_order if params.get("ordered") else _in_any_order
+        found = pair(wanted, given.tool_calls, params)
+        if isinstance(found, Mapping):
+            return Score.of(False, _difference(found, given.tool_calls))
+        left = [call for place, call in enumerate(given.tool_calls) if place not in found]
         if left and not params.get("extra_calls"):
             return Score.of(False, f"called {left[0].get('name')!r} too, which was not wanted")
         return Score.of(True)
 
 
+_Calls = Sequence[Mapping[str, Any]]
+
+
+def _in_order(wanted: _Calls, calls: _Calls, params: Mapping[str, Any]) -> Mapping[str, Any] | frozenset[int]:
+    """The places of the calls that are the expected ones, one after the other; or the first that has none."""
+    found: list[int] = []
+    for each in wanted:
+        start = found[-1] + 1 if found else 0
+        end = len(calls) if params.get("extra_calls") else start + 1
+        place = next((at for at in range(start, min(end, len(calls))) if _same(each, calls[at], params)), None)
+        if place is None:
+            return each
+        found.append(place)
+    return frozenset(found)
+
+
+def _in_any_order(wanted: _Calls, calls: _Calls, params: Mapping[str, Any]) -> Mapping[str, Any] | frozenset[int]:
+    """The same in any order. A call may be right for several expected ones: each gets its own (augmenting paths)."""
+    owner: dict[int, int] = {}
+
+    def found_for(number: int, tried: set[int]) -> bool:
+        for at, call in enumerate(calls):
+            if at not in tried and _same(wanted[number], call, params):
+                tried.add(at)
+                if at not in owner or found_for(owner[at], tried):
+                    owner[at] = number
+                    return True
+        return False
+
+    lost = next((number for number in range(len(wanted)) if not found_for(number, set())), None)
+    return frozenset(owner) if lost is None else wanted[lost]
+
+
 def _wanted(item: Item) -> list[dict[str, Any]] | None:
-    wanted = item.expected if isinstance(item.expected, list) else [item.expected]
+    wanted = structure(item)
+    wanted = wanted if isinstance(wanted, list) else [wanted]
     return wanted if all(map(_is_call, wanted)) else None
 
 

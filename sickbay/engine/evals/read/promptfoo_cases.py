@@ -45,7 +45,12 @@ def tests_of(tests: Node, context: Context) -> Iterator[tuple[Node | Row, Contex
 
 def _of_files(named: Node, context: Context) -> Iterator[tuple[Node | Row, Context]]:
     reference = str(named.data)
-    paths = [] if "://" in reference.removeprefix("file://") else paths_of(reference, Path(context.path).parent)
+    if "://" in reference.removeprefix("file://"):
+        message = f"tests from {reference!r} are not read here: nothing is fetched"
+        hint = "save them beside the configuration, e.g. as CSV"
+        context.problems.append(Problem(named.at, Code.NOT_SUPPORTED, message, hint))
+        return
+    paths = paths_of(reference, Path(context.path).parent)
     if not paths:
         context.problems.append(Problem(named.at, Code.NOT_READABLE, f"no file of tests fits {reference!r}"))
     for path in paths:

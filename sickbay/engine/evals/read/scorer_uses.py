@@ -62,8 +62,8 @@ def _use(node: Node, scorers: Mapping[str, Scorer], problems: list[Problem]) -> 
         return None
     given = _as_params(below)
     holder = below if below is not None and below.entries is not None else Node(node.source, at.line, at.column, given)
-    if holder.entries is None:
-        holder.entries = {}
+    if holder.entries is None:  # the short form: what is wrong with the value is told at the value
+        holder.entries = {"value": below} if below is not None and "value" in given else {}
     holder.data = given
     before = len(problems)
     check_against(holder, dict(scorer.params), _validator(type(scorer)), problems)

@@ -47,7 +47,10 @@ def columns_of(header: Sequence[str], context: Context, at: Position) -> Columns
     asks = [plain[name] for name in ASK if name in plain]
     if not asks:
         message = f"no column with the question; found {', '.join(filter(None, header)) or 'nothing'}"
-        context.problems.append(Problem(at, Code.MISSING_KEY, message, f"name one of them {' or '.join(ASK)}"))
+        hint = f"name one of them {' or '.join(ASK)}"
+        if any(name.startswith("__expected") for name in header):
+            hint = "this is a table of promptfoo's tests: give the configuration that names it"
+        context.problems.append(Problem(at, Code.MISSING_KEY, message, hint))
         return None
     expected = [plain[name] for name in EXPECTED if name in plain]
     for what, found in (("question", asks), ("reference answer", expected)):
