@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-import yaml
-
+from sickbay.checks.training.config import config_leaves
 from sickbay.engine.errors import ProbeError
 from sickbay.engine.measure.json_lines import read_rows
 from sickbay.engine.model.check import Check, Cost, Effect, Raw, Result
@@ -22,7 +21,6 @@ __all__ = ["TrainingLabels"]
 IGNORED = -100
 """The label that PyTorch's cross entropy leaves out (torch.nn.CrossEntropyLoss, ignore_index)."""
 MASKED_WARN, MASKED_FAIL = 0.02, 0.5
-CONFIG_BYTES_MAX = 1_000_000
 
 
 class TrainingLabels(Check):
@@ -87,32 +85,14 @@ class TrainingLabels(Check):
 
 def _special(look: Look, path: str) -> dict[str, Any]:
     """End and pad tokens of a configuration, texts and ids, wherever they stand in it."""
-    text = look.files.read_text(path, bytes_max=CONFIG_BYTES_MAX)
-    try:
-        config = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ProbeError(UnknownReason.MALFORMED, f"{path}: wanted YAML or JSON, found {str(error)[:80]}") from error
     found: dict[str, Any] = {"eos": set(), "pad": set(), "masks": None}
-    for name, value in _leaves(config):
+    for name, value in config_leaves(look.files, path):
         for kind in ("eos", "pad"):
             if name in {f"{kind}_token", f"{kind}_token_id"} and value is not None:
                 found[kind].add(str(value))
         if name in {"mask_pad_labels", "ignore_pad_token_for_loss"} and isinstance(value, bool):
             found["masks"] = value
     return found
-
-
-def _leaves(node: Any, depth: int = 0) -> list[tuple[str, Any]]:
-    if depth > 10 or not isinstance(node, Mapping):
-        return []
-    rows = [
-        (str(name), each)
-        for name, value in node.items()
-        for each in (value if isinstance(value, list) else [value])
-        if not isinstance(each, (Mapping, list))
-    ]
-    inner = [value for value in node.values() if isinstance(value, Mapping)]
-    return rows + [leaf for value in inner for leaf in _leaves(value, depth + 1)]
 
 
 def _each(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, Any, Any]]:

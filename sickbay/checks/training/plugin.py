@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sickbay.checks.training.labels import TrainingLabels
+from sickbay.checks.training.rate import TrainingRate
 from sickbay.engine.hookspecs import hookimpl
 from sickbay.engine.model.check import Check
 
@@ -11,5 +12,5 @@ __all__ = ["sickbay_checks"]
 
 @hookimpl
 def sickbay_checks() -> tuple[Check, ...]:
-    """Labels."""
-    return (TrainingLabels(),)
+    """Labels and learning rate."""
+    return (TrainingLabels(), TrainingRate())
