@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from sickbay.engine.cli.delivery import Output
 from sickbay.engine.cli.gate_plan import plan_as_text, plan_gate
-from sickbay.engine.cli.gate_run import Wanted, carry_out_gate
+from sickbay.engine.cli.gate_run import Wanted, carry_out_gate, without_baseline
 from sickbay.engine.cli.gate_runbooks import runbook_problems
 from sickbay.engine.cli.targeting import find_config, read_config_file
 from sickbay.engine.cli.tools import Tools
 from sickbay.engine.errors import DeliveryError, ProblemsError, UsageError
 from sickbay.engine.evals.runner import refuse_commands
+from sickbay.engine.gate.history import NonePassedError
 from sickbay.engine.gate.load import load_gate
 from sickbay.engine.gate.model import EvalRule, Gate
 from sickbay.engine.gate.render import FORMATS, form_of_path, render
@@ -97,7 +98,10 @@ def call(args: argparse.Namespace, tools: Tools) -> int:
     if not args.candidate:
         raise UsageError("gate: no candidate; name one with --candidate http://host:8000")
     candidate = _target(args.candidate, args.candidate_model, args, "candidate")
-    baseline, kept, said = _baseline(args, gate)
+    try:
+        baseline, kept, said = _baseline(args, gate)
+    except NonePassedError as error:
+        return _deliver(without_baseline(gate, candidate, str(error)), args, outputs)
     wanted = Wanted(
         candidate=candidate, baseline=baseline, kept=kept, kept_from=said, canary=args.canary, journal=args.journal,
         deadline_s=args.deadline, allow_commands=args.allow_commands, same=args.allow_same,

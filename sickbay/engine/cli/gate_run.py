@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sickbay.engine.gate.scorecard import Scorecard
     from sickbay.engine.model.report import Report, StepReport
 
-__all__ = ["Progress", "Wanted", "carry_out_gate"]
+__all__ = ["Progress", "Wanted", "carry_out_gate", "without_baseline"]
 
 
 LIVE_EVERY_S, LOG_EVERY_S = 0.1, 30.0
@@ -56,6 +56,18 @@ class Wanted:
 def carry_out_gate(gate: Gate, tools: Tools, wanted: Wanted) -> Scorecard:
     """The scorecard, without secrets. Ctrl-C, SIGTERM and the deadline give what is known by then."""
     return asyncio.run(_cut_in_time(gate, tools, wanted))
+
+
+def without_baseline(gate: Gate, candidate: Target, why: str) -> Scorecard:
+    """The scorecard of a gate that has nothing to compare with: inconclusive, and nobody was asked."""
+    from sickbay.engine.gate.run import unanswered
+    from sickbay.engine.run.run_id import new_run_id
+
+    now = time.time()
+    return unanswered(
+        gate, why, {"candidate": {"url": shown_url(candidate.url)}}, run_id=new_run_id(now), began_at_s=now,
+        elapsed_s=0.0, requests=0, cut=None,
+    )  # fmt: skip
 
 
 async def _cut_in_time(gate: Gate, tools: Tools, wanted: Wanted) -> Scorecard:
@@ -91,6 +103,7 @@ async def _carried_out(gate: Gate, tools: Tools, wanted: Wanted, cut: Cut) -> Sc
     from sickbay.engine.run.secrets import known_secrets
 
     environment, run_id, began_at_s = tools.environment(), new_run_id(time.time()), time.time()
+    began_s = time.monotonic()
     secrets = known_secrets(wanted.candidate) | judge_secrets()
     secrets |= known_secrets(wanted.baseline) if wanted.baseline else {}
     redactor = Redactor(secrets, key=environment.redaction_key)
@@ -123,7 +136,8 @@ async def _carried_out(gate: Gate, tools: Tools, wanted: Wanted, cut: Cut) -> Sc
             why = error.detail if isinstance(error, ProbeError) else str(error)
             card = unanswered(
                 gate, why, abouts | {side: dict(arm.endpoint.about) for side, arm in live.items()}, run_id=run_id,
-                began_at_s=began_at_s, elapsed_s=time.time() - began_at_s, cut=cut.why,
+                began_at_s=began_at_s, elapsed_s=time.monotonic() - began_s, cut=cut.why,
+                requests=sum(arm.requests for arm in live.values()),
             )  # fmt: skip
         else:
             sides = Sides(

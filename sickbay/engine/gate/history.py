@@ -15,11 +15,15 @@ from sickbay.engine.evidence.state import state_folder
 from sickbay.engine.gate.model import Outcome
 from sickbay.engine.gate.scorecard import Scorecard
 
-__all__ = ["keep", "last_passed"]
+__all__ = ["NonePassedError", "keep", "last_passed"]
 
 KEPT = 50
 """Scorecards kept of one gate; the oldest go first, but never the last that passed."""
 _PASSED = frozenset({Outcome.PASS.value, Outcome.WARN.value})
+
+
+class NonePassedError(ConfigError):
+    """There is no baseline yet: nothing can be compared, and nothing is wrong with a file."""
 
 
 def _folder(gate: str) -> Path:
@@ -57,11 +61,12 @@ def last_passed(gate: str, sets: Collection[str]) -> tuple[str, dict[str, EvalRu
     of a set that a canary asked.
 
     Raises:
-        ConfigError: none has passed yet, or one cannot be read.
+        NonePassedError: none has passed yet.
+        ConfigError: one cannot be read.
     """
     passed = [path for path in sorted(_folder(gate).glob("*.json"), reverse=True) if _did_pass(path)]
     if not passed:
-        raise ConfigError(
+        raise NonePassedError(
             f"--baseline history: no run of the gate {gate!r} has passed on this host yet (looked in "
             f"{_folder(gate)}); give --baseline a URL or a file the first time"
         )

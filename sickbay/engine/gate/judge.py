@@ -144,7 +144,7 @@ def _incomparable(candidate: EvalRun, baseline: EvalRun) -> str:
         now = candidate.scorers.get(name)
         if now is not None and now != version:
             return f"the baseline was scored by {name} version {version}, the candidate by version {now}"
-    asked = {key for key in ("temperature", "max_tokens", "samples", "top_p") if key in baseline.asked}
+    asked = {key for key in ("temperature", "max_tokens", "samples", "top_p", "extra") if key in baseline.asked}
     other = sorted(key for key in asked if baseline.asked[key] != candidate.asked.get(key))
     if other:
         shown = ", ".join(f"{key} {baseline.asked[key]} then, {candidate.asked.get(key)} now" for key in other)
@@ -242,7 +242,7 @@ def _sequential(rule: EvalRule, one: Comparison, canary: Canary, examples: tuple
     found, tail = {
         CanaryState.NOT_INFERIOR: (Outcome.PASS, f"no drop of {canary.margin * 100:g} points or more"),
         CanaryState.INFERIOR: (Outcome.BLOCK, "worse"),
-        CanaryState.GO_ON: (Outcome.INCONCLUSIVE, f"too few items to say (all {one.n} were asked)"),
+        CanaryState.GO_ON: (Outcome.INCONCLUSIVE, f"too few items to say ({one.n} were compared)"),
     }[canary.state]
     words = f"{one.baseline:.1%} -> {one.candidate:.1%} on the first {one.n} items, {one.difference * 100:+.1f} points"
     return Finding(

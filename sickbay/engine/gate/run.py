@@ -87,7 +87,7 @@ def _not_looked_at(gate: Gate, findings: Sequence[Finding], why: Why | None) -> 
 
 def unanswered(
     gate: Gate, why: str, abouts: Mapping[str, Mapping[str, str]], *, run_id: str, began_at_s: float, elapsed_s: float,
-    cut: Why | None,
+    requests: int, cut: Why | None,
 ) -> Scorecard:  # fmt: skip
     """The scorecard of a gate that could not begin: every rule is inconclusive, and no waiver covers that."""
     why = NOT_LOOKED_AT[cut] if cut else why
@@ -103,6 +103,7 @@ def unanswered(
         gate=gate.name, outcome=Outcome.BLOCK if errors else Outcome.INCONCLUSIVE, summary=why, findings=findings,
         waivers=waivers, errors=errors, candidate=abouts.get("candidate", {}),
         baseline=abouts.get("baseline", {}), sets=_sets(gate.rules), elapsed_s=elapsed_s,
+        requests=requests,
         title=gate.title, owner=gate.owner, gate_sha256=gate.sha256, run_id=run_id, started_at=began_at_s,
         cut=cut or "", sickbay_version=__version__,
     )  # fmt: skip

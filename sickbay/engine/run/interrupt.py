@@ -10,12 +10,17 @@ from typing import Any
 
 __all__ = ["listen", "sweep"]
 
+_ECHO_S = 0.3
 _GRACE_S = 0.5
 """Cancelled leftovers of a check get this long at the very end."""
 
 
 def listen(loop: asyncio.AbstractEventLoop, interrupt: asyncio.Event) -> Any:
-    """Let the first SIGINT or SIGTERM interrupt the run; gives back a function that undoes it."""
+    """Let the first SIGINT or SIGTERM interrupt the run; gives back a function that undoes it.
+
+    Its echo does nothing: GNU `timeout` sends one to the process and one to its group, and a run that the second kills
+    tells nothing of what it knew.
+    """
     before: dict[signal.Signals, Any] = {}
 
     def undo() -> None:
@@ -25,8 +30,9 @@ def listen(loop: asyncio.AbstractEventLoop, interrupt: asyncio.Event) -> Any:
         before.clear()
 
     def heard() -> None:
-        undo()  # the second one does what it always did
-        interrupt.set()
+        if not interrupt.is_set():
+            interrupt.set()
+            loop.call_later(_ECHO_S, undo)  # a later one does what it always did
 
     for number in (signal.SIGINT, signal.SIGTERM):
         handler: Any | int | FrameType | None = signal.getsignal(number)

@@ -78,6 +78,7 @@ def test_lost_items_are_shown() -> None:
         pytest.param(run(100, 0), run(50, 0), Outcome.INCONCLUSIVE, "only 50% of the items pair, wanted 95%: 50 are only in the candidate's run, 0 only before", id="overlap"),
         pytest.param(run(100, 0, scorers={"exact": "2"}), run(100, 0, scorers={"exact": "1"}), Outcome.INCONCLUSIVE, "the baseline was scored by exact version 1, the candidate by version 2", id="scorer"),
         pytest.param(run(100, 0, asked={"temperature": 0.0}), run(100, 0, asked={"temperature": 1.0}), Outcome.INCONCLUSIVE, "the baseline was asked in another way: temperature 1.0 then, 0.0 now", id="asked"),
+        pytest.param(run(100, 0, asked={"extra": {"top_k": 1}}), run(100, 0, asked={"extra": {}}), Outcome.INCONCLUSIVE, "the baseline was asked in another way: extra {} then, {'top_k': 1} now", id="asked-with-more"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_inconclusive(

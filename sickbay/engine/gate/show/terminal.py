@@ -30,7 +30,8 @@ def to_terminal(card: Scorecard, *, colour: bool = False, width: int = 80) -> st
     findings, rest = foremost(card)
     for finding in findings:
         mark = f"{mark_of(finding):<7}"
-        found = _wrapped(f"  {mark} {plain(finding.rule)}: {plain(finding.summary)}", _INDENT, width)
+        said = "as above" if finding.summary == card.summary else plain(finding.summary)
+        found = _wrapped(f"  {mark} {plain(finding.rule)}: {said}", _INDENT, width)
         lines += [found[0].replace(mark, paint(finding.outcome, mark), 1), *found[1:]]
         if finding.waived_by:
             lines += _wrapped(f"{_INDENT}waived by {plain(finding.waived_by)}", _INDENT, width)
