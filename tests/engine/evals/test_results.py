@@ -53,6 +53,18 @@ def test_a_damaged_member_is_told(tmp_path: Path) -> None:
         read_results(zstd_log(tmp_path / "log.eval", damage=True))
 
 
+def test_wherever_a_packed_log_is_damaged_it_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "log.eval"
+    header = {"eval": {"task": "facts", "notes": [hex(n * n) for n in range(200)]}, "status": "success"}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.json", json.dumps(header))
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :])
+        with pytest.raises(ConfigError, match=r"log\.eval: "):
+            read_results(path)
+
+
 def test_without_the_extra_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "zstandard", None)
     with pytest.raises(ConfigError, match=r"compressed with zstd; pip install 'sickbay\[evals\]', or convert it"):

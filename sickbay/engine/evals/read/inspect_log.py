@@ -6,6 +6,7 @@ import json
 import math
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,11 @@ from sickbay.engine.evals.row import EvalRun, Row
 __all__ = ["is_inspect", "read_inspect", "read_inspect_zip"]
 
 MEMBER_BYTES_MAX = 200_000_000
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError, struct.error, ValueError,
+    TypeError, KeyError,
+)  # fmt: skip
+"""What `zipfile` raises of a damaged archive, depending on where the damage is."""
 _VALUES = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 _WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 
@@ -146,7 +152,7 @@ def read_inspect_zip(path: Path, score: str = "") -> EvalRun:
             f"{path}: this Inspect log is compressed with zstd; pip install 'sickbay[evals]', or convert it: "
             "inspect log convert --to json --output-dir logs-json LOG"
         ) from error
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, struct.error, ValueError, TypeError) as error:
+    except _DAMAGED as error:
         raise ConfigError(f"{path}: a damaged Inspect log: {error}") from error
 
 
