@@ -220,10 +220,16 @@ class _Run:
         given, retried, cached = held or await self._answer(arm, item, sample)
         if journal is not None and held is None and not given.failure and any(map(self._takes_long, item.scorers)):
             journal.hold(key, (given, retried, cached))
-        return await row_of(
-            item, sample, given, self._scorers, self._options.asking.get(arm), retried=retried, cached=cached,
-            keep_answer=self._options.keep_answers,
-        )  # fmt: skip
+        try:
+            return await row_of(
+                item, sample, given, self._scorers, self._options.asking.get(arm), retried=retried, cached=cached,
+                keep_answer=self._options.keep_answers,
+            )  # fmt: skip
+        except BudgetExceededError as error:  # of the judge: the answer is there all the same
+            self.stopped = self.stopped or error.detail
+            failed = replace(given, failure=f"not judged: {error.detail}")
+            row = await row_of(item, sample, failed, self._scorers, None, retried=retried, cached=cached)
+            return replace(row, unjudged=True)
 
     def _takes_long(self, use: ScorerUse) -> bool:
         scorer = self._scorers[use.scorer]

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from sickbay.engine.errors import ConfigError, DeliveryError, ProbeError
+from sickbay.engine.errors import BudgetExceededError, ConfigError, DeliveryError, ProbeError
 from sickbay.engine.evals.cache import AnswerCache
 from sickbay.engine.evals.item import Asked, EvalSet, Item, ScorerUse
 from sickbay.engine.evals.journal import EvalJournal
@@ -497,6 +497,28 @@ def test_what_a_dead_judge_left_is_judged_later_and_not_asked_again(
     assert (stub.total, len(second.rows), summary_of(second).score.passed) == (30, 40, 1.0)
     with EvalJournal(tmp_path / "j", "k") as journal:
         assert (len(journal.held), journal.resumed) == (0, 40)
+
+
+def test_a_judge_whose_budget_is_spent_leaves_answers_that_wait(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
+    evalset = with_scorer(echo_set(20), ScorerUse(scorer="judge", params={"value": "right?"}))
+    left = 5
+
+    async def spent(_: str, __: Mapping[str, Any]) -> Any:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise BudgetExceededError(UnknownReason.BUDGET, "the budget of 5 generating requests is spent")
+        return {"choices": [{"message": {"content": '{"pass": true}'}}]}
+
+    with EvalJournal(tmp_path / "j", "k") as journal:
+        run, stub = asyncio.run(judged(evalset, said, scorers, spent, journal=journal, concurrency=1))
+    assert (run.stopped, stub.total) == ("the budget of 5 generating requests is spent", 6)
+    found = summary_of(run)
+    assert (found.score.items, found.unjudged, found.missing) == (5, 1, 14)
+    left = 99
+    with EvalJournal(tmp_path / "j", "k") as journal:
+        run, stub = asyncio.run(judged(evalset, said, scorers, spent, journal=journal))
+    assert (stub.total, summary_of(run).score.items) == (14, 20)
 
 
 def test_an_answer_that_was_killed_with_its_judge_is_not_asked_again(
