@@ -1,7 +1,8 @@
 """Items of a test set that a training file holds too: word for word, or nearly.
 
 Near copies are found by shared runs of eight words; the share of the question's runs that one training text holds
-is its containment. Eight words and 0.8 are conventions, not laws: shorter questions are compared whole.
+is its containment. Eight words and 0.8 are conventions, not laws: shorter questions are compared whole. Fewer than four
+words stand in many a text: such a question must stand there by itself, between line ends or marks of punctuation.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ __all__ = ["Overlap", "overlap_problems", "overlaps", "training_problems"]
 
 RUN_WORDS = 8
 CONTAINED_MIN = 0.8
+SHORT_WORDS = 4
 _NOWHERE = Position("")
+_PARTS = re.compile(r"[\n\t.:;!?|,\"]")
 _WORD = re.compile(r"\w+", re.UNICODE)
 
 
@@ -44,12 +47,18 @@ def overlaps(evalset: EvalSet, training: Iterable[tuple[str, str]]) -> list[Over
         evalset: the test set.
         training: (where it stands, its text), read once.
     """
-    runs = {item.id: set(_runs(_question(item))) for item in evalset.items}
+    asked = {item.id: _question(item) for item in evalset.items}
+    runs = {name: set(_runs(text)) for name, text in asked.items() if len(_words(text)) >= SHORT_WORDS}
     holders: Mapping[int, set[str]] = _index(runs)
     by_id = {item.id: item for item in evalset.items}
     lengths = {len(_words(_question(item))) for item in evalset.items}
+    short = {tuple(words): item.id for item in evalset.items if len(words := _words(_question(item))) < SHORT_WORDS}
     best: dict[str, Overlap] = {}
     for where, text in training:
+        for part in _PARTS.split(text) if short else ():
+            item_id = short.get(tuple(_words(part)), "")
+            if item_id:
+                best.setdefault(item_id, Overlap(by_id[item_id], where, 1.0))
         shared: dict[str, int] = defaultdict(int)
         for run in set(_all_runs(text, lengths)):
             for item_id in holders.get(run, ()):

@@ -56,7 +56,7 @@ def _json_lines(lines: dict[int, str], path: Path, problems: list[Problem]) -> I
         if not line.strip():
             continue
         try:
-            yield f"{path}:{number}", " ".join(_strings(json.loads(line)))
+            yield f"{path}:{number}", "\n".join(_strings(json.loads(line)))
         except (ValueError, RecursionError) as error:
             told += 1
             if told <= PROBLEMS_MAX:
@@ -69,7 +69,7 @@ def _document(text: str, path: Path, problems: list[Problem]) -> list[tuple[str,
     try:
         data = json.loads(text)
         parts = data if isinstance(data, list) else [data]
-        return [(f"{path}: [{place}]", " ".join(_strings(part))) for place, part in enumerate(parts)]
+        return [(f"{path}: [{place}]", "\n".join(_strings(part))) for place, part in enumerate(parts)]
     except (ValueError, RecursionError) as error:
         problems.append(_not_json(path, getattr(error, "lineno", 1), error, "one document, or JSON Lines as .jsonl"))
         return []

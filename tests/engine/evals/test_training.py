@@ -47,3 +47,25 @@ def test_a_text_that_holds_nothing_of_it(tmp_path: Path, scorers: Mapping[str, S
     (tmp_path / "a.jsonl").write_text(json.dumps({"id": "a", "ask": ASK, "expected": "x", "score": ["exact"]}))
     (tmp_path / "t.txt").write_text("something else\n")
     assert training_problems(load_eval_set(tmp_path / "a.jsonl", scorers).evalset, tmp_path / "t.txt") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "found"),
+    [
+        ("a.txt", "The capital of France is Paris.\n", False),
+        ("a.txt", "Capital of France?\n", True),
+        ("a.txt", "Q: capital of France? A: Paris\n", True),
+        ("a.csv", "id,q\n1,The capital of France is Paris\n", False),
+        ("a.csv", "id,q\n1,capital of France\n", True),
+        ("a.jsonl", '{"q": "The capital of France?"}\n', False),
+        ("a.jsonl", '{"m": [{"role": "user", "content": "Capital of France"}]}\n', True),
+    ],
+)
+def test_three_words_in_a_text_are_no_copy(
+    name: str, data: str, found: bool, tmp_path: Path, scorers: Mapping[str, Scorer]
+) -> None:
+    item = {"id": "a", "ask": "Capital of France?", "expected": "Paris", "score": ["exact"]}
+    (tmp_path / "s.jsonl").write_text(json.dumps(item), encoding="utf-8")
+    (tmp_path / name).write_text(data, encoding="utf-8")
+    evalset = load_eval_set(tmp_path / "s.jsonl", scorers).evalset
+    assert bool(training_problems(evalset, tmp_path / name)) is found
