@@ -122,7 +122,7 @@ def read_gate(
     _check_ids(found, problems)
     check_sense(node.at, read, problems)
     canary = CanaryPlan(**(node.data.get("canary") or {}))
-    check_canary(fields.below("canary"), canary, problems)
+    check_canary(fields.below("canary"), canary, rules, problems)
     given = {key: node.data[key] for key in _OWN if key in node.data}
     judge = reader.judge(fields.below("judge").node)
     _check_judged(found, scorers, judge, problems)

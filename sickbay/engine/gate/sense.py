@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from sickbay.engine.evals.stats.sequential import Bet
 from sickbay.engine.gate.model import CanaryPlan, EvalRule, LatencyRule, Rule
+from sickbay.engine.gate.watch import ROUND_STAKE_MAX
 from sickbay.engine.load.codes import Code
 from sickbay.engine.load.fields import Fields
 from sickbay.engine.load.yaml_node import Node
@@ -43,13 +45,33 @@ def check_sense(at: Position, read: Sequence[Read], problems: list[Problem]) -> 
         problems.append(Problem(at, Code.CANNOT_FAIL, message, hint, "warning"))
 
 
-def check_canary(fields: Fields, plan: CanaryPlan, problems: list[Problem]) -> None:
-    """Append that its rounds end before it may pass: what it would wait for could never be seen."""
+def check_canary(fields: Fields, plan: CanaryPlan, rules: Sequence[Rule | None], problems: list[Problem]) -> None:
+    """Append that its rounds end before it may pass, or before a latency can have its answer."""
     if plan.rounds_min > plan.rounds:
         message = f"it passes after {plan.rounds_min} rounds at the earliest (rounds_min), and ends after {plan.rounds}"
         problems.append(
             Problem(fields.value_at("rounds"), Code.OUT_OF_RANGE, message, "more rounds, or fewer at least")
         )
+
+    needed = max((_rounds_needed(rule) for rule in rules if isinstance(rule, LatencyRule)), default=0)
+    if fields.node is not None and plan.rounds < needed:
+        message = (
+            f"{plan.rounds} rounds can show nothing of a latency, of which each round counts once; it needs {needed}"
+        )
+        problems.append(
+            Problem(
+                fields.value_at("rounds"), Code.ALWAYS_FAILS, message, "raise rounds: it stays inconclusive", "warning"
+            )
+        )  # fmt: skip
+
+
+def _rounds_needed(rule: LatencyRule) -> int:
+    """Rounds of a latency that is within its limit each time, until the sequential test says so."""
+    bet, rounds = Bet(0.0, stake_max=ROUND_STAKE_MAX), 0
+    while bet.p_value > 1.0 - rule.confidence:
+        bet.add(1.0)
+        rounds += 1
+    return rounds
 
 
 def _items(rule: EvalRule, fields: Fields) -> list[Problem]:
@@ -64,10 +86,8 @@ def _items(rule: EvalRule, fields: Fields) -> list[Problem]:
         critical = sizes if "*" in slices.critical else {name: sizes[name] for name in slices.critical if name in sizes}
         for name, size in sorted(critical.items()):
             if size < slices.items_min:
-                message = (
-                    f"the critical slice {slices.by} = {name!r} has {size} items, wanted at least {slices.items_min} "
-                    "(items_min): it stays inconclusive"
-                )
+                has = f"{size} item{'s' if size != 1 else ''}, wanted at least {slices.items_min} (items_min)"
+                message = f"the critical slice {slices.by} = {name!r} has {has}: it stays inconclusive"
                 found.append(_never(Fields(entry).value_at("critical"), message))
     return found
 

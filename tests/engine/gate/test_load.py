@@ -100,7 +100,7 @@ def test_a_gate_without_rules_would_pass_everything(tmp_path: Path, scorers: Map
         pytest.param("shadow: true", "gate.yaml:1:1: error: every rule is a shadow, so the gate would pass everything; take shadow: true out of those that count [cannot-fail]", id="all-shadows"),
         pytest.param("critical: false", "gate.yaml:1:1: warning: no rule is critical, so the gate can warn and stop nothing; take critical: false out of those that must block [cannot-fail]", id="none-critical"),
         pytest.param("items_min: 3", "gate.yaml:3:47: warning: wanted at least 3 items, and the set has 2: it stays inconclusive; more items, or a smaller items_min [always-fails]", id="items"),
-        pytest.param("slices: [{by: lang, critical: ['*'], items_min: 2}]", "gate.yaml:3:66: warning: the critical slice lang = 'de' has 1 items, wanted at least 2 (items_min): it stays inconclusive; more items, or a smaller items_min [always-fails]", id="slice"),
+        pytest.param("slices: [{by: lang, critical: ['*'], items_min: 2}]", "gate.yaml:3:66: warning: the critical slice lang = 'de' has 1 item, wanted at least 2 (items_min): it stays inconclusive; more items, or a smaller items_min [always-fails]", id="slice"),
     ],
 )  # fmt: skip
 def test_what_nobody_can_mean(tmp_path: Path, scorers: Mapping[str, Scorer], rule: str, wanted: str) -> None:
@@ -116,3 +116,13 @@ def test_a_limit_that_looks_like_a_percentage(tmp_path: Path, scorers: Mapping[s
     assert [str(warning).replace(f"{tmp_path}/", "") for warning in warnings] == [
         "gate.yaml:2:37: warning: the limit accepts a release 10 times slower; for 10 % more write 1.1 [out-of-range]"
     ]
+
+
+def test_a_canary_too_short_for_a_latency(tmp_path: Path, scorers: Mapping[str, Scorer]) -> None:
+    path = write(tmp_path, "gate: chat\ncanary: {rounds: 7}\nlatency: [{metric: ttft, ratio_max: 1.1}]\n")
+    _, warnings = load_gate(path, scorers)
+    assert [str(warning).replace(f"{tmp_path}/", "") for warning in warnings] == [
+        "gate.yaml:2:18: warning: 7 rounds can show nothing of a latency, of which each round counts once; it needs 8; raise rounds: it stays inconclusive [always-fails]"
+    ]
+    path.write_text(path.read_text().replace("rounds: 7", "rounds: 8"))
+    assert load_gate(path, scorers)[1] == ()
