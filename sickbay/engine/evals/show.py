@@ -33,8 +33,9 @@ def to_text(
     if summary.macro_f1 is not None:
         lines += [f"    wanted {plain(name, 40):<13} {_score(score)}" for name, score in summary.by_wanted.items()]
     lines += _troubles(run, summary)
-    wrong = [row for row in run.rows if row.passed is False][:WRONG_SHOWN]
-    lines += [f"  wrong: {plain(row.item, 40)}: {plain(row.why, 160)}" for row in wrong]
+    wrong = {row.item: row for row in reversed(run.rows) if row.passed is False}  # of several samples the first
+    first = list(reversed(wrong.values()))[:WRONG_SHOWN]
+    lines += [f"  wrong: {plain(row.item, 40)}: {plain(row.why, 160)}" for row in first]
     least = "at least " if summary.uncounted else ""
     cost = f", {least}{summary.cost(*prices):.4f} money" if prices else ""
     tokens = f"{least}{summary.prompt_tokens} + {summary.output_tokens} tokens"
