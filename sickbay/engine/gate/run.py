@@ -16,7 +16,7 @@ from sickbay.engine.gate.model import CheckRule, EvalRule, Gate, LatencyRule, Ou
 from sickbay.engine.gate.provenance import told_by_checks
 from sickbay.engine.gate.rules import Runs, carry_out
 from sickbay.engine.gate.scorecard import Finding, Scorecard, decide, settle
-from sickbay.engine.gate.steady import changed_findings
+from sickbay.engine.gate.steady import changed_findings, told_by_answers
 
 __all__ = ["NotCarriedOutError", "run_gate", "unanswered"]
 
@@ -55,6 +55,8 @@ async def run_gate(kit: Kit, *, canary: bool = False) -> Scorecard:
             for name, arm in sides.live.items():
                 now: Mapping[str, str] = await cut.during(arm.again()) if arm.again is not None else {}
                 changed += changed_findings(name, arm.facts, now, runs[name])
+    for name, names in told_by_answers({name: arm.endpoint.model for name, arm in sides.live.items()}, runs).items():
+        abouts[name]["answers_name"] = names
     findings += _not_looked_at(gate, findings, cut.why)
     settled, waivers, errors = settle(
         findings, gate.rules, gate.waivers, today=_day(started_at), inconclusive=gate.inconclusive

@@ -9,10 +9,10 @@ from sickbay.engine.evals.row import EvalRun
 from sickbay.engine.gate.model import Outcome
 from sickbay.engine.gate.scorecard import Finding
 
-__all__ = ["changed_findings"]
+__all__ = ["changed_findings", "told_by_answers"]
 
 COMPARED = ("engine", "engine_version", "serves", "template_sha256")
-NAMES_MAX = 3
+NAMES_MAX, NAME_CHARS_MAX = 3, 160
 
 
 def changed_findings(
@@ -31,7 +31,7 @@ def changed_findings(
         for name in COMPARED
         if name in before and name in after and before[name] != after[name]
     ]
-    named = Counter(row.model for run in runs for row in run.rows if row.model and not row.cached)
+    named = _named(runs)
     if len(named) > 1:
         shown = ", ".join(f"{name} ({count})" for name, count in named.most_common(NAMES_MAX))
         why.append(f"its answers name {len(named)} models: {shown}")
@@ -43,3 +43,14 @@ def changed_findings(
             summary=f"the {side} changed while it was asked: {'; '.join(why)}",
         )
     ]  # fmt: skip
+
+
+def told_by_answers(models: Mapping[str, str], runs: Mapping[str, Sequence[EvalRun]]) -> dict[str, str]:
+    """The models that each side's answers name, where a side's are others than the one it was asked for."""
+    named = {side: ", ".join(sorted(_named(runs.get(side, ())))) for side in models}
+    other = any(names and names != models[side] for side, names in named.items())
+    return {side: names[:NAME_CHARS_MAX] for side, names in named.items() if names} if other else {}
+
+
+def _named(runs: Sequence[EvalRun]) -> Counter[str]:
+    return Counter(row.model for run in runs for row in run.rows if row.model and not row.cached)

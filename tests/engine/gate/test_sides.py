@@ -163,6 +163,16 @@ def test_a_side_that_becomes_another_is_no_release(gate: Path, serve: Callable[.
     )
 
 
+def test_answers_that_name_another_model_are_told(gate: Path, serve: Callable[..., str]) -> None:
+    def alias(body: dict[str, Any], _: int) -> web.Response:
+        message = {"role": "assistant", "content": right(body, 0)}
+        return web.json_response({"model": "m-2026-01", "choices": [{"index": 0, "message": message}]})
+
+    code, card = decided(gate, "--candidate", serve(alias), "--baseline", serve(right))
+    assert code == 0  # an alias is none's fault
+    assert card["candidate"]["answers_name"] == "m-2026-01"
+
+
 def test_a_model_that_the_server_does_not_serve(gate: Path, serve: Callable[..., str]) -> None:
     words = ("--candidate", serve(right), "--baseline", serve(right), "--candidate-model", "chat-v2")
     code, card = decided(gate, *words)
