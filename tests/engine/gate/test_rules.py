@@ -147,7 +147,7 @@ def test_a_signal_that_cannot_be_compared_is_never_a_pass(gate: Path, serve: Cal
     ],
 )  # fmt: skip
 def test_what_is_wrong(text: str, wanted: str, gate: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (gate.parent / "train.txt").write_text("something else\nx and more of it\n")
+    (gate.parent / "train.txt").write_text("something else\nx\n")
     (gate.parent / "judged.yaml").write_text(
         "evalset: judged\nscore: [{judge: It is right.}]\nitems: [{id: a, ask: x}]\n"
     )
