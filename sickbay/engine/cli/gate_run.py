@@ -30,6 +30,7 @@ __all__ = ["Progress", "Wanted", "carry_out_gate", "without_baseline"]
 
 
 LIVE_EVERY_S, LOG_EVERY_S = 0.1, 30.0
+RAISED_BY = "requests: in the gate"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +97,7 @@ async def _carried_out(gate: Gate, tools: Tools, wanted: Wanted, cut: Cut) -> Sc
     from sickbay.engine.gate.arm import open_arm
     from sickbay.engine.gate.asking import asking_for, judge_secrets
     from sickbay.engine.gate.kit import Kit, Sides
+    from sickbay.engine.gate.one_server import PROBES
     from sickbay.engine.gate.redacted import without_secrets
     from sickbay.engine.gate.run import NotCarriedOutError, run_gate, unanswered
     from sickbay.engine.gate.sides import check_sides, refuse_one_server
@@ -122,14 +124,21 @@ async def _carried_out(gate: Gate, tools: Tools, wanted: Wanted, cut: Cut) -> Sc
         try:
             for side, target in (("candidate", wanted.candidate), ("baseline", wanted.baseline)):
                 if target is not None:
-                    opening = open_arm(target, environment, requests=gate.requests, run_id=run_id)
+                    opening = open_arm(
+                        target, environment, requests=gate.requests + PROBES, run_id=run_id,
+                        raised_by=RAISED_BY,
+                    )  # fmt: skip
                     live[side] = await cut.during(_opened(stack, side, opening))
             check_sides(live, same=wanted.same)
             if len(live) == 2 and not wanted.same:
                 await cut.during(refuse_one_server(live))
+            for arm in live.values():  # what told them apart is beside what the gate may ask
+                arm.client.budget.limit = gate.requests + arm.requests
             judge = (gate.judge.url, gate.judge.model) if gate.judge else ("", "")
             asking = {
-                name: await stack.enter_async_context(asking_for(arm, *judge, environment, gate.requests))
+                name: await stack.enter_async_context(
+                    asking_for(arm, *judge, environment, gate.requests, raised_by=RAISED_BY)
+                )
                 for name, arm in live.items()
             }
         except (ProbeError, NotCarriedOutError, CutShortError) as error:

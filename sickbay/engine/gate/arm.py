@@ -51,7 +51,13 @@ class Arm:
 
 @asynccontextmanager
 async def open_arm(
-    target: Target, environment: Environment, *, requests: int, run_id: str, files: bool = True
+    target: Target,
+    environment: Environment,
+    *,
+    requests: int,
+    run_id: str,
+    files: bool = True,
+    raised_by: str = "--requests",
 ) -> AsyncIterator[Arm]:
     """Open it, ask what it is, close it.
 
@@ -61,7 +67,8 @@ async def open_arm(
     redactor = Redactor(known_secrets(target), key=environment.redaction_key)
     clock, threads = environment.clock, DaemonThreads()
     client = HttpClient(
-        target=target, clock=clock, threads=threads, budget=RequestBudget(requests), run_id=run_id,
+        target=target, clock=clock, threads=threads, budget=RequestBudget(requests, place=raised_by),
+        run_id=run_id,
         began_at_s=clock.monotonic(), trust_proxies=environment.trust_proxies,
     )  # fmt: skip
     try:

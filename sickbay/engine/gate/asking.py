@@ -35,19 +35,33 @@ def judge_secrets() -> dict[str, str]:
 
 @asynccontextmanager
 async def asking_for(
-    arm: Arm, judge_url: str, judge_model: str, environment: Environment, requests: int
+    arm: Arm,
+    judge_url: str,
+    judge_model: str,
+    environment: Environment,
+    requests: int,
+    *,
+    raised_by: str = "--requests",
 ) -> AsyncIterator[Asking]:
     """The judge's connections live as long as the block. Its key is in SICKBAY_JUDGE_API_KEY, where it wants one."""
     if not judge_url:
         yield Asking(_post(arm), arm.endpoint.model)
         return
-    async with open_judge(judge_url, judge_model, environment, requests=requests, run_id="judge") as judge:
+    async with open_judge(
+        judge_url, judge_model, environment, requests=requests, run_id="judge", raised_by=raised_by
+    ) as judge:
         yield replace(judge, target=_post(arm), target_model=arm.endpoint.model)
 
 
 @asynccontextmanager
 async def open_judge(
-    judge_url: str, judge_model: str, environment: Environment, *, requests: int, run_id: str
+    judge_url: str,
+    judge_model: str,
+    environment: Environment,
+    *,
+    requests: int,
+    run_id: str,
+    raised_by: str = "--requests",
 ) -> AsyncIterator[Asking]:
     """The judge alone, for answers that are there already.
 
@@ -60,7 +74,7 @@ async def open_judge(
     async with AsyncExitStack() as stack:
         try:
             judge = await stack.enter_async_context(
-                open_arm(target, environment, requests=requests, run_id=run_id, files=False)
+                open_arm(target, environment, requests=requests, run_id=run_id, files=False, raised_by=raised_by)
             )
         except ProbeError as error:
             raise ProbeError(error.reason, f"the judge does not answer: {error.detail}") from error

@@ -11,11 +11,13 @@ __all__ = ["RequestBudget"]
 class RequestBudget:
     """Counts requests that make the engine work."""
 
-    __slots__ = ("limit", "made")
+    __slots__ = ("limit", "made", "place")
 
-    def __init__(self, limit: int, made: int = 0) -> None:
+    def __init__(self, limit: int, made: int = 0, place: str = "budget.requests in the runbook, or --requests") -> None:
+        """`place`: where somebody raises it, for the message."""
         self.limit = limit
         self.made = made
+        self.place = place
 
     @property
     def left(self) -> int:
@@ -32,6 +34,6 @@ class RequestBudget:
             raise BudgetExceededError(
                 UnknownReason.BUDGET,
                 f"{what}: not sent, the budget of {self.limit} generating requests is spent; "
-                "raise budget.requests in the runbook, or --requests, if the service can bear it",
+                f"raise {self.place}, if the service can bear it",
             )
         self.made += 1

@@ -126,6 +126,7 @@ def test_two_names_of_one_server_are_told_by_what_it_counts(gate: Path, serve: C
     assert 'moved the baseline\'s own e:requests_total{model="m"}' in card["summary"]
     assert count[0] == 10  # three answers of one token
     assert decided(gate, *words, "--allow-same")[0] == 0
+    gate.write_text(f"{gate.read_text()}requests: 60\n")  # as many as there are items: what tells them apart is beside
     assert decided(gate, "--candidate", serve(Counted([7])), "--baseline", serve(Counted([7])))[0] == 0
 
 
@@ -161,6 +162,13 @@ def test_a_side_that_becomes_another_is_no_release(gate: Path, serve: Callable[.
         card["summary"]
         == "(candidate): the candidate changed while it was asked: its answers name 2 models: m (40), m-v2 (20)"
     )
+
+
+def test_a_spent_budget_names_the_gates_own_setting(gate: Path, serve: Callable[..., str]) -> None:
+    gate.write_text(f"{gate.read_text()}requests: 20\n")
+    code, card = decided(gate, "--candidate", serve(right), "--baseline", serve(right))
+    assert code == 3
+    assert "the budget of 20 generating requests is spent; raise requests: in the gate" in card["summary"]
 
 
 def test_answers_that_name_another_model_are_told(gate: Path, serve: Callable[..., str]) -> None:
