@@ -27,6 +27,8 @@ from sickbay.engine.run.threads import DaemonThreads
 __all__ = ["Arm", "open_arm"]
 
 HASHED_BYTES_MAX = 8_000_000_000
+AGAIN_S = 20.0
+"""For what a side says of itself when all was asked: one that hangs by then is told by its rules."""
 WEIGHT_SUFFIXES = frozenset({".safetensors", ".gguf", ".bin", ".pt", ".pth"})
 
 
@@ -101,12 +103,15 @@ async def _recognised(
         if target.model_path:
             about |= await asyncio.to_thread(_weights, Path(target.model_path))
 
+    async def now() -> Mapping[str, str]:
+        _, engine, version, _ = await _engine(StepHttp(client), target, environment)
+        facts_now = _facts(engine, version, model, await _served(StepHttp(client), model))
+        return facts_now | {name: fact for name, fact in (await _props(StepHttp(client))).items() if name in facts}
+
     async def again() -> Mapping[str, str]:
         try:
-            _, engine, version, _ = await _engine(StepHttp(client), target, environment)
-            now = _facts(engine, version, model, await _served(StepHttp(client), model))
-            return now | {name: fact for name, fact in (await _props(StepHttp(client))).items() if name in facts}
-        except ProbeError:
+            return await asyncio.wait_for(now(), AGAIN_S)
+        except (ProbeError, TimeoutError):
             return {}
 
     identity = f"{target.url} {path} {model}"
