@@ -65,10 +65,12 @@ class ProbeArrival(Check):
         sender = _Sender(await begin(look, float(params["timeout_s"])))
         if await sender.differs("whole", WHOLE, WITHOUT_SYSTEM):
             await sender.again("whole")
-            if not await sender.differs("plain", PLAIN):
-                await sender.again("plain")
+            await sender.differs("plain", PLAIN)
+            await sender.again("plain")
+            if not sender.alike("plain", "whole"):
                 for name, messages in PARTS.items():
-                    if await sender.differs(name, messages):
+                    await sender.differs(name, messages)
+                    if not sender.alike("plain", name):
                         await sender.again(name)
         return {
             "rows": sender.asking.rows,
@@ -92,6 +94,7 @@ class _Sender:
     def __init__(self, asking: Asking) -> None:
         self.asking = asking
         self.expected: dict[str, int] = {}
+        self.off: dict[str, int] = {}
         self.partial = False
         """Whether a rendering came that lacks a message: it was asked for through what changes it."""
         self._rendering = Rendering(asking.look, asking.found)
@@ -104,12 +107,20 @@ class _Sender:
             if expected is not None:
                 self.expected[name], self._sent[name] = expected, messages
                 answer = await self.asking.ask(name, 0, _question(messages))
-                return answer is not None and answer.ok and answer.prompt_tokens not in {None, expected}
+                if answer is None or not answer.ok or not answer.prompt_tokens:
+                    return False
+                self.off[name] = answer.prompt_tokens - expected
+                return self.off[name] != 0
         return False
 
     async def again(self, name: str) -> None:
         """Send the same once more."""
-        await self.asking.ask(name, 1, _question(self._sent[name]))
+        if name in self._sent:
+            await self.asking.ask(name, 1, _question(self._sent[name]))
+
+    def alike(self, one: str, other: str) -> bool:
+        """Whether both are counted as rendered, or off by as many tokens."""
+        return one in self.off and self.off.get(other) == self.off[one]
 
     async def _rendered(self, name: str, messages: Messages) -> int | None:
         """Prompt tokens as the engine renders them; where it does not, as it counts them behind the gateway."""

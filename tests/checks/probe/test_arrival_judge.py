@@ -9,7 +9,7 @@ import pytest
 
 from sickbay.checks.probe.answer import Answer
 from sickbay.checks.probe.arrival import ProbeArrival
-from sickbay.checks.probe.arrival_texts import PARTS
+from sickbay.checks.probe.arrival_texts import PARTS, TEXTS
 from sickbay.engine.model.outcome import Outcome
 from sickbay.engine.model.signal import UnknownReason
 from tests.checks.probe.looking import reason, value
@@ -57,7 +57,7 @@ def test_a_system_text_that_is_dropped() -> None:
 def test_text_that_is_rewritten_is_named() -> None:
     result = judged(changed("capital letters", "figures", by=3))
     assert value(result, "output.text_arrives") is False
-    assert value(result, "output.changed_on_the_way") == "capital letters, figures"
+    assert value(result, "output.changed_on_the_way") == "capital letters and figures"
     assert result.signals["output.text_arrives"].source.startswith("capital letters: 97 prompt tokens, rendered 94; ")
 
 
@@ -72,7 +72,11 @@ def test_a_long_conversation_that_only_its_length_changes() -> None:
     ("counted", "says"),
     [
         pytest.param({"whole": (390, 412)}, "several models or templates answer here", id="two-models"),
-        pytest.param({"whole": (430, 430), "plain": (70,)}, "a plain message is counted otherwise too", id="added"),
+        pytest.param(
+            changed(*TEXTS, by=4) | {"plain": (47, 47)},
+            "and so is most text, by another tokenizer",
+            id="another-tokenizer",
+        ),
         pytest.param({"whole": (390, 390)}, "there was no time", id="no-time"),
         pytest.param(
             changed() | dict.fromkeys(RENDERED, (50, 50)), "all prompts are counted as 50 tokens", id="not-counted"
@@ -88,11 +92,21 @@ def test_a_difference_that_says_nothing(counted: Mapping[str, tuple[int, ...]], 
 
 @pytest.mark.parametrize("offset", [-6, 20])
 def test_as_many_tokens_more_or_fewer_in_every_prompt(offset: int) -> None:
-    result = judged({"whole": (400 + offset, 400 + offset), "plain": (50 + offset,)})
+    result = judged({"whole": (400 + offset, 400 + offset), "plain": (50 + offset, 50 + offset)})
     assert value(result, "output.constant_offset_tokens") == offset
     assert value(result, "output.arrives_as_sent") is False
     assert value(result, "output.text_arrives") is True
     assert f"a plain message too has {abs(offset)} {'more' if offset > 0 else 'fewer'}" in result.summary
+
+
+def test_a_system_text_that_another_of_nearly_its_length_replaces() -> None:
+    seen = {name: (count - 1,) for name, count in RENDERED.items()} | {"whole": (360, 360), "plain": (49, 49)}
+    result = judged(seen | {"the system text": (55, 55)})
+    assert value(result, "output.system_text_arrives") is False
+    assert value(result, "output.turns_arrive") is True
+    assert value(result, "output.text_arrives") is True
+    assert result.signals["output.text_arrives"].source.endswith("and -1 as every prompt has")
+    assert not result.signals["output.constant_offset_tokens"].known
 
 
 def test_a_part_that_is_counted_otherwise_each_time_is_not_called_changed() -> None:
