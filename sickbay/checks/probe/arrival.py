@@ -75,6 +75,7 @@ class ProbeArrival(Check):
         return {
             "rows": sender.asking.rows,
             "expected": sender.expected,
+            "system_sent": sender.sent("whole") is WHOLE,
             "partial": sender.partial,
             "stopped": sender.asking.stopped,
         }
@@ -112,6 +113,10 @@ class _Sender:
                 self.off[name] = answer.prompt_tokens - expected
                 return self.off[name] != 0
         return False
+
+    def sent(self, name: str) -> Messages | None:
+        """The form that was sent under this name; None for none."""
+        return self._sent.get(name)
 
     async def again(self, name: str) -> None:
         """Send the same once more."""

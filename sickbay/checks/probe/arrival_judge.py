@@ -41,12 +41,13 @@ def arrival_signals(raw: Mapping[str, Any]) -> tuple[dict[str, Reading], str]:
     if not whole:
         return _nothing(_no_count(raw))
     if whole[0] == expected["whole"]:
-        said = f"a conversation with a system text, earlier turns and odd letters arrives: {whole[0]} prompt tokens"
-        return _all_there(said) | {"output.arrives_as_sent": measured(True, said)}, said
+        system = "a system text, " if raw["system_sent"] else ""
+        said = f"a conversation with {system}earlier turns and odd letters arrives: {whole[0]} prompt tokens"
+        return _all_there(raw, said) | {"output.arrives_as_sent": measured(True, said)}, said
     told = f"{whole[0]} prompt tokens were counted of a conversation that the engine renders to {expected['whole']}"
     offset = _offset(expected, counted)
     if offset:
-        return _constant(offset, told)
+        return _constant(raw, offset, told)
     doubt = _doubt(expected, counted)
     if doubt:
         return _nothing(unknown(UnknownReason.INCONSISTENT, f"{told}, but {doubt}"))
@@ -108,19 +109,23 @@ def _offset(expected: Mapping[str, int], counted: Mapping[str, list[int]]) -> in
     return more if more == whole[0] - expected["whole"] else 0
 
 
-def _constant(offset: int, told: str) -> tuple[dict[str, Reading], str]:
+def _constant(raw: Mapping[str, Any], offset: int, told: str) -> tuple[dict[str, Reading], str]:
     """What was sent is there, and a short prompt has as many tokens more or fewer as a long one."""
     more = "more" if offset > 0 else "fewer"
     said = f"{told}, and a plain message too has {abs(offset)} {more}: its text arrives, what stands around it differs"
-    return _all_there(said) | {
+    return _all_there(raw, said) | {
         "output.arrives_as_sent": measured(False, said),
         "output.constant_offset_tokens": measured(float(offset), said),
         "output.changed_on_the_way": measured("what stands around the text", said),
     }, said
 
 
-def _all_there(said: str) -> dict[str, Reading]:
-    return dict.fromkeys(_OF, measured(True, said)) | {
+def _all_there(raw: Mapping[str, Any], said: str) -> dict[str, Reading]:
+    """Every part of what was sent arrived; a system text that was not sent is not spoken of."""
+    refused = unknown(UnknownReason.UNSUPPORTED, "the template takes no system text, so that none was sent")
+    return {
+        **dict.fromkeys(_OF, measured(True, said)),
+        **({} if raw["system_sent"] else {"output.system_text_arrives": refused}),
         "output.constant_offset_tokens": measured(0.0, said),
         "output.changed_on_the_way": measured("nothing", said),
     }

@@ -16,6 +16,8 @@ from tests.checks.probe.looking import reason, value
 
 RENDERED: Mapping[str, int] = {"whole": 400, "plain": 50} | {name: 80 + 7 * place for place, name in enumerate(PARTS)}
 
+SEEN: Mapping[str, Any] = {"partial": False, "system_sent": True, "stopped": ""}
+
 
 def judged(counted: Mapping[str, tuple[int, ...]], expected: Mapping[str, int] = RENDERED) -> Any:
     rows = [
@@ -23,7 +25,9 @@ def judged(counted: Mapping[str, tuple[int, ...]], expected: Mapping[str, int] =
         for name, counts in counted.items()
         for number, count in enumerate(counts)
     ]
-    return ProbeArrival().judge({"rows": rows, "expected": expected, "partial": False, "stopped": ""}, {})
+    return ProbeArrival().judge(
+        {"rows": rows, "expected": expected, "partial": False, "system_sent": True, "stopped": ""}, {}
+    )
 
 
 def changed(*parts: str, by: int = -9) -> dict[str, tuple[int, ...]]:
@@ -40,6 +44,20 @@ def test_all_that_was_sent_arrives() -> None:
     assert result.outcome is Outcome.PASS
     assert value(result, "output.arrives_as_sent") is True
     assert value(result, "output.changed_on_the_way") == "nothing"
+
+
+@pytest.mark.parametrize("offset", [0, -6])
+def test_a_system_text_that_was_not_sent_is_not_said_to_arrive(offset: int) -> None:
+    rows = [
+        {"arm": arm, "number": number, "answer": Answer(status=200, prompt_tokens=count + offset).to_json()}
+        for arm, count in (("whole", 400), ("plain", 50))
+        for number in range(2)
+    ]
+    raw = {**SEEN, "rows": rows, "expected": {"whole": 400, "plain": 50}, "system_sent": False}
+    result = ProbeArrival().judge(raw, {})
+    assert reason(result, "output.system_text_arrives") is UnknownReason.UNSUPPORTED
+    assert value(result, "output.turns_arrive") is True
+    assert "system text" not in result.summary
 
 
 def test_a_system_text_that_is_dropped() -> None:
@@ -123,5 +141,7 @@ def test_an_engine_that_renders_nothing() -> None:
 
 def test_an_answer_without_counts() -> None:
     rows = [{"arm": "whole", "number": 0, "answer": Answer(status=200).to_json()}]
-    result = ProbeArrival().judge({"rows": rows, "expected": {"whole": 400}, "partial": False, "stopped": ""}, {})
+    result = ProbeArrival().judge(
+        {"rows": rows, "expected": {"whole": 400}, "partial": False, "system_sent": True, "stopped": ""}, {}
+    )
     assert reason(result, "output.arrives_as_sent") is UnknownReason.ABSENT
