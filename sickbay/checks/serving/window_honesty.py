@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sickbay.checks.serving.window_load import Signals, number
+from sickbay.checks.serving.window_load import Signals
+from sickbay.checks.serving.window_number import number
 from sickbay.engine.measure.window import Window
 from sickbay.engine.model.signal import UnknownReason, measured, unknown
 

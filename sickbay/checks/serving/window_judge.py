@@ -22,10 +22,10 @@ from sickbay.checks.serving.window_load import (
     Signals,
     kv_signals,
     load_signals,
-    number,
     token_signals,
     traffic_signals,
 )
+from sickbay.checks.serving.window_number import number
 from sickbay.checks.serving.window_slots import (
     context_signals,
     hit_signals,

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from sickbay.checks.serving.window_load import Signals, number
+from sickbay.checks.serving.window_load import Signals
+from sickbay.checks.serving.window_number import number
 from sickbay.engine.measure.window import Window
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 

@@ -6,22 +6,18 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from sickbay.checks.serving.window_number import number
 from sickbay.checks.serving.window_plateau import plateau
 from sickbay.engine.measure.window import Window
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
-__all__ = ["Signals", "kv_signals", "load_signals", "number", "token_signals", "traffic_signals"]
+__all__ = ["Signals", "kv_signals", "load_signals", "token_signals", "traffic_signals"]
 
 Signals = dict[str, Reading]
 
 _ROOM = 0.7
 """Share of a pool below which a KV cache is not the cause of anything."""
 _HELD_MORE = 1.05
-
-
-def number(reading: Reading | None) -> float | None:
-    """The value of a known number."""
-    return reading.value if reading is not None and isinstance(reading.value, float) else None
 
 
 def load_signals(window: Window, settings: Mapping[str, Sequence[Mapping[str, Any]]]) -> Signals:

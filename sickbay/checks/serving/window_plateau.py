@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sickbay.checks.serving.window_number import number
 from sickbay.engine.measure.window import Window
 from sickbay.engine.model.signal import Reading, measured
 
@@ -32,13 +33,13 @@ def plateau(window: Window) -> Reading | None:
     waits for a place, but for an adapter or a grammar, the number that runs is no limit; None then, as wherever no
     plateau shows.
     """
-    placeless = _number(window.gauge("requests_waiting_capacity", "max"))
+    placeless = number(window.gauge("requests_waiting_capacity", "max"))
     if placeless is not None and placeless < _WAITS_MIN:
         return None
     rows = zip(window.totals("requests_running"), window.totals("requests_waiting"), strict=True)
     queued = [(running, waiting) for running, waiting in rows if running is not None and waiting]
-    kv = _number(window.gauge("kv_usage_ratio", "max"))
-    turnover = _number(window.delta("finished")) or 0.0
+    kv = number(window.gauge("kv_usage_ratio", "max"))
+    turnover = number(window.delta("finished")) or 0.0
     if len(queued) < _READS_MIN or kv is None or kv >= _KV_MAX:
         return None
     top = max(running for running, _ in queued)
@@ -64,7 +65,3 @@ def _a_wall(running: Sequence[float], top: float) -> bool:
     between_batches = sum(value <= _BETWEEN * top for value in running) if top >= _BATCH_MIN else 0
     least = max(_FULL_SHARE * (len(running) - between_batches), _FULL_SHARE_OF_ALL * len(running), _FULL_READS_MIN)
     return top > 0 and full >= least
-
-
-def _number(reading: Reading) -> float | None:
-    return reading.value if isinstance(reading.value, float) else None

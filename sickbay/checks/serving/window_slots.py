@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sickbay.checks.serving.window_load import Signals, number
+from sickbay.checks.serving.window_load import Signals
+from sickbay.checks.serving.window_number import number
 from sickbay.engine.model.signal import Reading, UnknownReason, measured, unknown
 
 __all__ = ["context_signals", "hit_signals", "pace_signals", "reuse_signals", "slot_signals", "waiting_signals"]
