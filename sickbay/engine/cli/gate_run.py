@@ -22,9 +22,11 @@ from sickbay.engine.model.target import Target
 
 if TYPE_CHECKING:
     from sickbay.engine.evals.row import EvalRun
+    from sickbay.engine.evals.scorer import Asking
     from sickbay.engine.gate.arm import Arm
     from sickbay.engine.gate.scorecard import Scorecard
     from sickbay.engine.model.report import Report, StepReport
+    from sickbay.engine.run.environment import Environment
 
 __all__ = ["Progress", "Wanted", "carry_out_gate", "without_baseline"]
 
@@ -94,13 +96,10 @@ async def _cut_in_time(gate: Gate, tools: Tools, wanted: Wanted) -> Scorecard:
 
 async def _carried_out(gate: Gate, tools: Tools, wanted: Wanted, cut: Cut) -> Scorecard:
     from sickbay.engine.evidence.redact import Redactor
-    from sickbay.engine.gate.arm import open_arm
-    from sickbay.engine.gate.asking import asking_for, judge_secrets
+    from sickbay.engine.gate.asking import judge_secrets
     from sickbay.engine.gate.kit import Kit, Sides
-    from sickbay.engine.gate.one_server import PROBES
     from sickbay.engine.gate.redacted import without_secrets
     from sickbay.engine.gate.run import NotCarriedOutError, run_gate, unanswered
-    from sickbay.engine.gate.sides import check_sides, refuse_one_server
     from sickbay.engine.run.run_id import new_run_id
     from sickbay.engine.run.secrets import known_secrets
 
@@ -122,25 +121,7 @@ async def _carried_out(gate: Gate, tools: Tools, wanted: Wanted, cut: Cut) -> Sc
         abouts["baseline"] = {"from": wanted.kept_from}
     async with AsyncExitStack() as stack:
         try:
-            for side, target in (("candidate", wanted.candidate), ("baseline", wanted.baseline)):
-                if target is not None:
-                    opening = open_arm(
-                        target, environment, requests=gate.requests + PROBES, run_id=run_id,
-                        raised_by=RAISED_BY,
-                    )  # fmt: skip
-                    live[side] = await cut.during(_opened(stack, side, opening))
-            check_sides(live, same=wanted.same)
-            if len(live) == 2 and not wanted.same:
-                await cut.during(refuse_one_server(live))
-            for arm in live.values():  # what told them apart is beside what the gate may ask
-                arm.client.budget.limit = gate.requests + arm.requests
-            judge = (gate.judge.url, gate.judge.model) if gate.judge else ("", "")
-            asking = {
-                name: await stack.enter_async_context(
-                    asking_for(arm, *judge, environment, gate.requests, raised_by=RAISED_BY)
-                )
-                for name, arm in live.items()
-            }
+            asking = await _open_sides(stack, live, gate, wanted, environment, run_id=run_id, cut=cut)
         except (ProbeError, NotCarriedOutError, CutShortError) as error:
             why = error.detail if isinstance(error, ProbeError) else str(error)
             card = unanswered(
@@ -161,6 +142,47 @@ async def _carried_out(gate: Gate, tools: Tools, wanted: Wanted, cut: Cut) -> Sc
             card = await run_gate(kit, canary=wanted.canary)
     progress.end()
     return without_secrets(card, redactor)
+
+
+async def _open_sides(
+    stack: AsyncExitStack,
+    live: dict[str, Arm],
+    gate: Gate,
+    wanted: Wanted,
+    environment: Environment,
+    *,
+    run_id: str,
+    cut: Cut,
+) -> dict[str, Asking]:
+    """Open both sides into `live`, as far as they answer, and what asks their eval sets.
+
+    Raises:
+        ProbeError: a side does not answer, or the judge.
+        NotCarriedOutError: both sides are one server.
+        CutShortError: the gate was cut short meanwhile.
+    """
+    from sickbay.engine.gate.arm import open_arm
+    from sickbay.engine.gate.asking import asking_for
+    from sickbay.engine.gate.one_server import PROBES
+    from sickbay.engine.gate.sides import check_sides, refuse_one_server
+
+    for side, target in (("candidate", wanted.candidate), ("baseline", wanted.baseline)):
+        if target is not None:
+            opening = open_arm(
+                target, environment, requests=gate.requests + PROBES, run_id=run_id,
+                raised_by=RAISED_BY,
+            )  # fmt: skip
+            live[side] = await cut.during(_opened(stack, side, opening))
+    check_sides(live, same=wanted.same)
+    if len(live) == 2 and not wanted.same:
+        await cut.during(refuse_one_server(live))
+    for arm in live.values():  # what told them apart is beside what the gate may ask
+        arm.client.budget.limit = gate.requests + arm.requests
+    judge = (gate.judge.url, gate.judge.model) if gate.judge else ("", "")
+    return {
+        name: await stack.enter_async_context(asking_for(arm, *judge, environment, gate.requests, raised_by=RAISED_BY))
+        for name, arm in live.items()
+    }
 
 
 async def _opened(stack: AsyncExitStack, side: str, opening: AbstractAsyncContextManager[Arm]) -> Arm:
